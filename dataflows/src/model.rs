@@ -1,0 +1,12 @@
+//! The domain: identities, facts, rules, and the rows of every collection. Types only; the rules that act on them live
+//! in `orders/`.
+
+pub mod fact;
+pub mod money;
+pub mod rule;
+pub mod text;
+
+pub use fact::{Body, EventKind, Fact, OrderId, Origin, PaymentType, Position, Stage, Status, Verdict};
+pub use money::Money;
+pub use rule::{Rules, Sla, SlaRule, Within};
+pub use text::Text;

@@ -1,0 +1,177 @@
+//! `Text`: an immutable string of 24 bytes that keeps short text and 32-digit hexadecimal ids in place.
+//!
+//! Invariant: the representation is canonical (exactly 32 lower-case hexadecimal digits are always packed into 16
+//! bytes, other text of at most 22 bytes is always in line), so equality and hashing may compare representations.
+//! Order is the bytewise order of the text.
+
+use std::cmp::Ordering;
+use std::fmt;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// Longest text kept in line, in bytes.
+const INLINE_BYTES: usize = 22;
+const HEX_DIGITS: &[u8; 16] = b"0123456789abcdef";
+
+/// An immutable UTF-8 string: an id, a name, a category.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Text(Repr);
+
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Repr {
+    /// 32 lower-case hexadecimal digits, packed.
+    Hex([u8; 16]),
+    /// Length and bytes; bytes past the length are zero.
+    Inline(u8, [u8; INLINE_BYTES]),
+    Heap(Box<str>),
+}
+
+/// Scratch space in which [`Text::as_str_in`] unpacks a hexadecimal id.
+pub type Scratch = [u8; 32];
+
+impl Text {
+    /// Keeps `text`, in line where it fits.
+    pub fn new(text: &str) -> Text {
+        let bytes = text.as_bytes();
+        if let Some(packed) = pack_hex(bytes) {
+            return Text(Repr::Hex(packed));
+        }
+        if bytes.len() <= INLINE_BYTES {
+            let mut inline = [0; INLINE_BYTES];
+            inline[..bytes.len()].copy_from_slice(bytes);
+            return Text(Repr::Inline(bytes.len() as u8, inline));
+        }
+        Text(Repr::Heap(text.into()))
+    }
+
+    /// The id whose 32 hexadecimal digits are these 16 bytes.
+    pub fn from_packed_hex(packed: [u8; 16]) -> Text {
+        Text(Repr::Hex(packed))
+    }
+
+    /// The 16 bytes of a 32-digit hexadecimal id, where the text is one.
+    pub fn packed_hex(&self) -> Option<&[u8; 16]> {
+        match &self.0 {
+            Repr::Hex(packed) => Some(packed),
+            _ => None,
+        }
+    }
+
+    /// The text; a packed id is written into `scratch` first.
+    pub fn as_str_in<'a>(&'a self, scratch: &'a mut Scratch) -> &'a str {
+        let bytes: &[u8] = match &self.0 {
+            Repr::Hex(packed) => {
+                unpack_hex(packed, scratch);
+                scratch
+            }
+            Repr::Inline(length, bytes) => &bytes[..usize::from(*length)],
+            Repr::Heap(text) => return text,
+        };
+        // Both arms hold bytes that were UTF-8 when the text was made.
+        std::str::from_utf8(bytes).unwrap_or_default()
+    }
+
+    /// True for the empty text.
+    pub fn is_empty(&self) -> bool {
+        matches!(self.0, Repr::Inline(0, _))
+    }
+}
+
+/// Packs exactly 32 lower-case hexadecimal digits.
+pub fn pack_hex(text: &[u8]) -> Option<[u8; 16]> {
+    let digits: &[u8; 32] = text.try_into().ok()?;
+    let mut packed = [0; 16];
+    let mut wrong = 0;
+    for (byte, pair) in packed.iter_mut().zip(digits.chunks_exact(2)) {
+        let (high, low) = (HEX_VALUES[usize::from(pair[0])], HEX_VALUES[usize::from(pair[1])]);
+        wrong |= high | low;
+        *byte = high << 4 | (low & 15);
+    }
+    (wrong < 16).then_some(packed)
+}
+
+/// Value of each lower-case hexadecimal digit; 128 where the byte is none.
+const HEX_VALUES: [u8; 256] = {
+    let mut values = [128; 256];
+    let mut digit = 0;
+    while digit < 16 {
+        values[HEX_DIGITS[digit] as usize] = digit as u8;
+        digit += 1;
+    }
+    values
+};
+
+fn unpack_hex(packed: &[u8; 16], digits: &mut Scratch) {
+    for (pair, byte) in digits.chunks_exact_mut(2).zip(packed) {
+        pair[0] = HEX_DIGITS[usize::from(byte >> 4)];
+        pair[1] = HEX_DIGITS[usize::from(byte & 15)];
+    }
+}
+
+impl Ord for Text {
+    fn cmp(&self, other: &Text) -> Ordering {
+        match (&self.0, &other.0) {
+            // Hexadecimal digits ascend in ASCII as their values do.
+            (Repr::Hex(left), Repr::Hex(right)) => left.cmp(right),
+            _ => self.as_str_in(&mut [0; 32]).as_bytes().cmp(other.as_str_in(&mut [0; 32]).as_bytes()),
+        }
+    }
+}
+
+impl PartialOrd for Text {
+    fn partial_cmp(&self, other: &Text) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl fmt::Display for Text {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(self.as_str_in(&mut [0; 32]))
+    }
+}
+
+impl fmt::Debug for Text {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str_in(&mut [0; 32]), formatter)
+    }
+}
+
+impl From<&str> for Text {
+    fn from(text: &str) -> Text {
+        Text::new(text)
+    }
+}
+
+impl Serialize for Text {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str_in(&mut [0; 32]))
+    }
+}
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Text, D::Error> {
+        Ok(Text::new(&String::deserialize(deserializer)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_text_is_24_bytes() {
+        assert_eq!(size_of::<Text>(), 24);
+        assert_eq!(size_of::<Option<Text>>(), 24);
+    }
+
+    proptest! {
+        #[test]
+        fn keeps_text_equality_and_order(left in "([0-9a-f]{31,33}|.{0,30})", right in "([0-9a-f]{31,33}|.{0,30})") {
+            let (a, b) = (Text::new(&left), Text::new(&right));
+            prop_assert_eq!(a.to_string(), &*left);
+            prop_assert_eq!(a == b, left == right);
+            prop_assert_eq!(a.cmp(&b), left.as_bytes().cmp(right.as_bytes()));
+        }
+    }
+}
