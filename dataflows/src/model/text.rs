@@ -17,6 +17,13 @@ const HEX_DIGITS: &[u8; 16] = b"0123456789abcdef";
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Text(Repr);
 
+impl Default for Text {
+    /// The empty text.
+    fn default() -> Text {
+        Text::new("")
+    }
+}
+
 #[derive(Clone, PartialEq, Eq, Hash)]
 enum Repr {
     /// 32 lower-case hexadecimal digits, packed.

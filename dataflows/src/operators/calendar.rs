@@ -1,0 +1,87 @@
+//! A calendar queue: items by the time at which they are due.
+//!
+//! Items wait unsorted in buckets of time; only the bucket that is due next is sorted. So an item costs the same
+//! however many wait, and an item that is never taken back costs 8 bytes and itself. Items of one time come out in no
+//! particular order. There is no way to cancel: whoever takes an item asks whether it still holds.
+
+use std::collections::BTreeMap;
+
+use crate::time::Time;
+
+/// Items by the time at which they are due.
+#[derive(Debug)]
+pub struct Calendar<T> {
+    bucket_ms: u64,
+    /// The bucket that is due next, latest first.
+    current: Vec<(Time, T)>,
+    current_bucket: u64,
+    later: BTreeMap<u64, Vec<(Time, T)>>,
+}
+
+impl<T: Copy> Calendar<T> {
+    /// An empty calendar with buckets of `bucket_ms` milliseconds (at least 1).
+    pub fn new(bucket_ms: u64) -> Calendar<T> {
+        Calendar { bucket_ms: bucket_ms.max(1), current: Vec::new(), current_bucket: 0, later: BTreeMap::new() }
+    }
+
+    /// Adds an item that is due at `time`.
+    pub fn push(&mut self, time: Time, item: T) {
+        let bucket = time / self.bucket_ms;
+        if bucket > self.current_bucket {
+            self.later.entry(bucket).or_default().push((time, item));
+        } else {
+            let place = self.current.partition_point(|(due, _)| *due > time);
+            self.current.insert(place, (time, item));
+        }
+    }
+
+    /// When the next item is due.
+    pub fn next_time(&mut self) -> Option<Time> {
+        if self.current.is_empty() {
+            let (bucket, items) = self.later.pop_first()?;
+            self.current = items;
+            self.current_bucket = bucket;
+            self.current.sort_unstable_by_key(|(due, _)| std::cmp::Reverse(*due));
+        }
+        self.current.last().map(|(due, _)| *due)
+    }
+
+    /// Takes the next item where it is due at or before `time`.
+    pub fn pop_until(&mut self, time: Time) -> Option<(Time, T)> {
+        if self.next_time()? <= time { self.current.pop() } else { None }
+    }
+
+    /// Number of items that wait.
+    pub fn len(&self) -> usize {
+        self.current.len() + self.later.values().map(Vec::len).sum::<usize>()
+    }
+
+    /// True where nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.current.is_empty() && self.later.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn gives_items_in_the_order_of_their_times(steps in prop::collection::vec((0..500u64, 0..500u64), 0..200)) {
+            let mut calendar = Calendar::new(16);
+            let mut expected: Vec<u64> = Vec::new();
+            for (push, pop) in steps {
+                calendar.push(push, ());
+                expected.push(push);
+                expected.sort_unstable();
+                while let Some((time, ())) = calendar.pop_until(pop) {
+                    prop_assert_eq!(time, expected.remove(0));
+                }
+                prop_assert!(expected.first().is_none_or(|first| *first > pop));
+                prop_assert_eq!(calendar.len(), expected.len());
+            }
+        }
+    }
+}

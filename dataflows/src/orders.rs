@@ -1,0 +1,49 @@
+//! What an order is, as of a time: pure functions from its accepted facts, and the two plans that keep them up to date.
+
+pub mod admit;
+pub mod contribution;
+pub mod fold;
+pub mod fused;
+pub mod keeper;
+pub mod parcel;
+pub mod sla;
+pub mod view;
+
+use timely::dataflow::Stream;
+
+use crate::time::{Diff, Time};
+use crate::views::dead_letters::RefusedFact;
+use crate::views::measures::{MeasureKey, Measures};
+use crate::views::order_events::OrderEventRow;
+use crate::views::orders::OrderRow;
+use crate::views::sla_breaches::SlaBreachRow;
+use crate::views::stalled_orders::StalledOrderRow;
+use crate::views::violations::ViolationRow;
+
+/// How row collections leave the graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detail {
+    /// Every change at its exact time.
+    Changes,
+    /// Accumulated: the rows of an order once, when it retires or at the end. What a sink that shows the final state
+    /// wants: the same collection, compacted to its last time.
+    Final,
+    /// Not at all: only the number of rows is kept, as [`crate::views::row_counts`]. For a job without such a sink.
+    Counts,
+}
+
+/// A collection's updates.
+pub type Updates<'scope, D, R = Diff> = Stream<'scope, Time, Vec<(D, Time, R)>>;
+
+/// What a plan makes of orders: the row collections, the contributions to the aggregates, and what was refused.
+#[allow(missing_docs)] // named as the collections
+pub struct OrderOutputs<'scope> {
+    pub orders: Updates<'scope, OrderRow>,
+    pub order_events: Updates<'scope, OrderEventRow>,
+    pub violations: Updates<'scope, ViolationRow>,
+    pub sla_breaches: Updates<'scope, SlaBreachRow>,
+    pub stalled_orders: Updates<'scope, StalledOrderRow>,
+    /// At ticks, as all of the aggregates.
+    pub measures: Updates<'scope, MeasureKey, Measures>,
+    pub refused: Updates<'scope, RefusedFact>,
+}

@@ -1,0 +1,340 @@
+//! The keeper of a worker's orders: the fused plan without timely, a state machine that is told facts and frontiers and
+//! says what changed.
+//!
+//! Invariant: what it has emitted for an order is the difference between no view and the order's view as of the time up
+//! to which it has advanced. Timers fire only up to the largest accepted event time that is known (of any worker), so
+//! nothing that falls due after the end of a bounded replay ever shows.
+
+use std::rc::Rc;
+
+use super::Detail;
+use super::admit::{self, Judgement, Order, Place, Registry};
+use super::contribution::{Change, Side};
+use super::parcel::{Delivery, Parcel};
+use super::view::{Law, View};
+use crate::model::Sla;
+use crate::operators::calendar::Calendar;
+use crate::operators::limit::Until;
+use crate::operators::stash::Stash;
+use crate::operators::ticks::Ticks;
+use crate::time::{Diff, HOUR_MS, Time};
+use crate::views::dead_letters::{Refusal, RefusedFact};
+use crate::views::measures::{MeasureKey, Measures};
+use crate::views::order_events::{self, OrderEventRow};
+use crate::views::orders::{self, OrderRow};
+use crate::views::sla_breaches::{self, SlaBreachRow};
+use crate::views::stalled_orders::{self, StalledOrderRow};
+use crate::views::violations::{self, ViolationRow};
+use crate::views::{quality, record_law, row_counts};
+
+/// Updates that wait to be sent.
+#[derive(Debug, Default)]
+#[allow(missing_docs)] // named as the collections
+pub struct Emitted {
+    pub orders: Vec<(OrderRow, Time, Diff)>,
+    pub order_events: Vec<(OrderEventRow, Time, Diff)>,
+    pub violations: Vec<(ViolationRow, Time, Diff)>,
+    pub sla_breaches: Vec<(SlaBreachRow, Time, Diff)>,
+    pub stalled_orders: Vec<(StalledOrderRow, Time, Diff)>,
+    pub measures: Vec<(MeasureKey, Time, Measures)>,
+    pub refused: Vec<(RefusedFact, Time, Diff)>,
+}
+
+/// A worker's orders.
+pub struct Keeper {
+    law: Rc<Law>,
+    detail: Detail,
+    registry: Registry,
+    stash: Stash,
+    timers: Calendar<u32>,
+    ticks: Ticks<MeasureKey, Measures>,
+    emitted: Emitted,
+    /// Results are known to reach at least to here.
+    known_until: Time,
+    announced: Time,
+    before: View,
+    after: View,
+}
+
+impl Keeper {
+    /// No orders yet.
+    pub fn new(law: Rc<Law>, until: Until, detail: Detail) -> Keeper {
+        let known_until = until.known_at_start();
+        Keeper {
+            ticks: Ticks::new(law.settings.tick_ms),
+            law,
+            detail,
+            registry: Registry::default(),
+            stash: Stash::new(HOUR_MS),
+            timers: Calendar::new(HOUR_MS),
+            emitted: Emitted::default(),
+            known_until,
+            announced: known_until,
+            before: View::default(),
+            after: View::default(),
+        }
+    }
+
+    /// Takes facts in; they wait for their time.
+    pub fn receive(&mut self, parcel: &Parcel) {
+        for (key, time, record) in parcel.records() {
+            self.stash.push(time, key as u64, record);
+        }
+    }
+
+    /// Another worker has accepted a fact of this event time.
+    pub fn hear(&mut self, time: Time) {
+        self.known_until = self.known_until.max(time);
+        self.announced = self.announced.max(time);
+    }
+
+    /// The largest event time accepted here, where no one has heard of it.
+    pub fn news(&mut self) -> Option<Time> {
+        (self.known_until > self.announced).then(|| {
+            self.announced = self.known_until;
+            self.announced
+        })
+    }
+
+    /// Does all that is due before `frontier`.
+    pub fn advance(&mut self, frontier: Time) {
+        while let Some(bucket) = self.stash.take_before(frontier) {
+            let mut entries = bucket.entries();
+            while let Some(first) = entries.first() {
+                let same = entries.partition_point(|entry| (entry.time, entry.group) <= (first.time, first.group));
+                self.fire_until((first.time - u64::from(first.time > 0)).min(self.known_until));
+                let (group, rest) = entries.split_at(same);
+                if let [only] = group {
+                    self.admit(&[Delivery::read(bucket.record(only))]);
+                } else {
+                    let mut deliveries: Vec<Delivery<'_>> =
+                        group.iter().map(|entry| Delivery::read(bucket.record(entry))).collect();
+                    admit::sort(&mut deliveries);
+                    for of_order in deliveries.chunk_by(|left, right| left.key == right.key) {
+                        self.admit(of_order);
+                    }
+                }
+                entries = rest;
+            }
+        }
+        self.fire_until(frontier.saturating_sub(1).min(self.known_until));
+        let done_before = self.done_before(frontier);
+        let Keeper { ticks, emitted, .. } = self;
+        ticks.publish_before(done_before, |tick, key, measures| emitted.measures.push((key, tick, measures)));
+    }
+
+    /// The time up to which nothing more will be emitted, all before `frontier` having been received.
+    pub fn done_before(&mut self, frontier: Time) -> Time {
+        let timer = self.timers.next_time().unwrap_or(Time::MAX);
+        frontier.min(self.known_until).min(timer)
+    }
+
+    /// The end is known: fires what is due by then, publishes the last tick and the rows of the orders that live.
+    pub fn finish(&mut self) {
+        let end = self.known_until;
+        self.fire_until(end);
+        let Keeper { ticks, emitted, .. } = self;
+        ticks.publish_rest(end, |tick, key, measures| emitted.measures.push((key, tick, measures)));
+        for order in self.registry.iter() {
+            match self.detail {
+                Detail::Changes => break,
+                Detail::Final | Detail::Counts => {
+                    self.after.evaluate(order.tenant, &order.facts, &self.law, end);
+                    self.emitted.give_accumulated(order, &self.after, end, self.detail);
+                }
+            }
+        }
+    }
+
+    /// What has been emitted and not yet sent.
+    pub fn emitted(&mut self) -> &mut Emitted {
+        &mut self.emitted
+    }
+
+    /// Admits deliveries of one order and one logical time.
+    fn admit(&mut self, deliveries: &[Delivery<'_>]) {
+        let mut changed = None;
+        for delivery in deliveries {
+            let law = Rc::clone(&self.law);
+            let number = match self.registry.place(delivery.key, delivery.time, &law, &mut self.after) {
+                Place::Retired => {
+                    self.refuse(delivery, Refusal::OrderRetired);
+                    if delivery.too_late {
+                        self.refuse(delivery, Refusal::TooLate);
+                    }
+                    self.count(delivery.time, record_law::REFUSED);
+                    continue;
+                }
+                _ if delivery.too_late => {
+                    self.refuse(delivery, Refusal::TooLate);
+                    self.count(delivery.time, record_law::REFUSED);
+                    continue;
+                }
+                Place::Alive(number) => number,
+                Place::Outlived(number) => {
+                    self.known_until = self.known_until.max(delivery.fact.at);
+                    self.fire_order_until(number, delivery.time - 1);
+                    if self.registry.get(number).is_some_and(|order| order.key == delivery.key) {
+                        self.retire(number, delivery.time);
+                    }
+                    self.registry.start(delivery)
+                }
+                Place::Absent => self.registry.start(delivery),
+            };
+            let Some(order) = self.registry.get(number) else { continue };
+            let judgement = admit::judge(&order.facts, &delivery.fact);
+            let accepted = matches!(judgement, Judgement::Accepted | Judgement::Displaces(_));
+            if accepted && changed.is_none() {
+                self.known_until = self.known_until.max(delivery.fact.at);
+                self.fire_order_until(number, delivery.time.saturating_sub(1));
+                let Some(order) = self.registry.get(number) else { continue };
+                let shown = delivery.time.saturating_sub(1).min(self.known_until);
+                self.before.evaluate(order.tenant, &order.facts, &law, shown);
+                changed = Some(number);
+            }
+            self.keep(number, delivery, judgement);
+        }
+        if let Some(number) = changed
+            && let Some(time) = deliveries.first().map(|delivery| delivery.time)
+        {
+            let law = Rc::clone(&self.law);
+            let Some(order) = self.registry.get(number) else { return };
+            self.after.evaluate(order.tenant, &order.facts, &law, time.min(self.known_until));
+            self.emit_change(number, time);
+        }
+    }
+
+    /// Keeps a judged fact and counts it.
+    fn keep(&mut self, number: u32, delivery: &Delivery<'_>, judgement: Judgement) {
+        let Some(order) = self.registry.get_mut(number) else { return };
+        let (accepted, counted) = match judgement {
+            Judgement::Duplicate => {
+                let minute = quality::key(self.law.source(delivery.fact.position), Some(delivery.record_at));
+                self.ticks.give(delivery.time, minute, quality::DUPLICATE);
+                (false, record_law::DUPLICATE)
+            }
+            Judgement::Loses => {
+                order.facts.push(delivery.packed, true);
+                self.refuse(delivery, Refusal::ConflictingDuplicate);
+                (false, record_law::REFUSED)
+            }
+            Judgement::Displaces(offset) => {
+                let displaced = admit::refused(&order.facts.at(offset), Refusal::ConflictingDuplicate);
+                order.facts.mark_loser(offset as usize);
+                order.facts.push(delivery.packed, false);
+                self.emitted.refused.push((displaced, delivery.time, 1));
+                // The displaced fact was counted as accepted: this one takes its place.
+                (true, record_law::REFUSED)
+            }
+            Judgement::Accepted => {
+                order.facts.push(delivery.packed, false);
+                (true, record_law::ACCEPTED)
+            }
+        };
+        if accepted && let Some(order) = self.registry.get_mut(number) {
+            order.accepted_at = order.accepted_at.max(delivery.time);
+            self.known_until = self.known_until.max(delivery.fact.at);
+        }
+        self.count(delivery.time, counted);
+    }
+
+    fn refuse(&mut self, delivery: &Delivery<'_>, reason: Refusal) {
+        self.emitted.refused.push((admit::refused(&delivery.fact, reason), delivery.time, 1));
+    }
+
+    fn count(&mut self, time: Time, counted: Measures) {
+        self.ticks.give(time, record_law::key(), counted);
+    }
+
+    /// Emits the difference between the two views at `time`, and sees to the order's next timer.
+    fn emit_change(&mut self, number: u32, time: Time) {
+        let Keeper { registry, law, ticks, emitted, timers, before, after, .. } = self;
+        let Some(order) = registry.get_mut(number) else { return };
+        let side = |view| Side { view, facts: &order.facts };
+        let change =
+            Change { tenant: order.tenant, before: side(before), after: side(after), time, settings: &law.settings };
+        change.differences(|key, measures| ticks.give(time, key, measures));
+        if self.detail == Detail::Changes {
+            emitted.give_rows(order, before, time, -1);
+            emitted.give_rows(order, after, time, 1);
+        }
+        let retires_at = order.bound(after, &law.settings).saturating_add(1);
+        order.due = after.next_change_at.map_or(retires_at, |next| next.min(retires_at));
+        if order.due < order.scheduled {
+            order.scheduled = order.due;
+            timers.push(order.due, number);
+        }
+    }
+
+    /// Fires every timer that is due at or before `time`.
+    fn fire_until(&mut self, time: Time) {
+        while let Some((due, number)) = self.timers.pop_until(time) {
+            let Some(order) = self.registry.get_mut(number) else { continue };
+            if order.scheduled != due {
+                continue;
+            }
+            order.scheduled = Time::MAX;
+            if order.due <= due {
+                let due = order.due;
+                self.fire(number, due);
+            } else {
+                order.scheduled = order.due;
+                self.timers.push(order.due, number);
+            }
+        }
+    }
+
+    /// Fires what is due of one order at or before `time`, ahead of its timers.
+    fn fire_order_until(&mut self, number: u32, time: Time) {
+        let time = time.min(self.known_until);
+        while let Some(due) = self.registry.get(number).map(|order| order.due).filter(|due| *due <= time) {
+            self.fire(number, due);
+        }
+    }
+
+    /// Looks at an order at the time it asked for.
+    fn fire(&mut self, number: u32, time: Time) {
+        let Keeper { registry, law, before, after, .. } = self;
+        let Some(order) = registry.get(number) else { return };
+        after.evaluate(order.tenant, &order.facts, law, time);
+        if time > order.bound(after, &law.settings) {
+            self.retire(number, time);
+        } else {
+            before.evaluate(order.tenant, &order.facts, law, time.saturating_sub(1));
+            self.emit_change(number, time);
+        }
+    }
+
+    /// Retires an order whose bound has passed; its rows stay as they are.
+    fn retire(&mut self, number: u32, time: Time) {
+        let Keeper { registry, law, after, emitted, .. } = self;
+        let Some(order) = registry.get(number) else { return };
+        after.evaluate(order.tenant, &order.facts, law, time);
+        let bound = order.bound(after, &law.settings);
+        if let Some(order) = registry.retire(number, bound, after.status(), &law.settings) {
+            emitted.give_accumulated(&order, after, time.min(self.known_until), self.detail);
+        }
+    }
+}
+
+impl Emitted {
+    /// Gives an order's rows as they stand for good, as `detail` wants them.
+    fn give_accumulated(&mut self, order: &Order, view: &View, time: Time, detail: Detail) {
+        match detail {
+            Detail::Changes => {}
+            Detail::Final => self.give_rows(order, view, time, 1),
+            Detail::Counts => self.measures.push((row_counts::key(), time, row_counts::of_order(view))),
+        }
+    }
+
+    /// Gives every row of an order's view `diff` times.
+    fn give_rows(&mut self, order: &Order, view: &View, time: Time, diff: Diff) {
+        let (id, facts) = (order.id(), &order.facts);
+        self.orders.extend(orders::row(&id, view, facts).map(|row| (row, time, diff)));
+        self.order_events.extend(order_events::rows(&id, view, facts).map(|row| (row, time, diff)));
+        self.violations.extend(violations::rows(&id, view, facts).map(|row| (row, time, diff)));
+        let breaches = Sla::ALL.into_iter().filter_map(|sla| sla_breaches::row(&id, view, facts, sla));
+        self.sla_breaches.extend(breaches.map(|row| (row, time, diff)));
+        self.stalled_orders.extend(stalled_orders::row(&id, view).map(|row| (row, time, diff)));
+    }
+}

@@ -1,0 +1,252 @@
+//! SLAs: deadlines, and what became of them (semantics.md, section 4).
+//!
+//! Pure: an assessment is a function of the order's fold, its categories, the rules and the time as of which it is
+//! asked. Invariant: between two instants that [`Assessment::next_change_at`] names, and without new facts, an
+//! assessment does not change.
+
+use std::collections::BTreeSet;
+
+use super::fold::{Fold, Hold};
+use crate::model::{Rules, Sla, SlaRule, Stage, Text, Within};
+use crate::time::Time;
+
+/// Rules made ready for asking: by SLA, with the times at which open SLAs may change.
+#[derive(Clone, Debug)]
+pub struct RuleBook {
+    by_sla: [RulesOfSla; 3],
+}
+
+#[derive(Clone, Debug, Default)]
+struct RulesOfSla {
+    rules: Vec<SlaRule>,
+    /// The times from which on some rule reaches open SLAs, ascending.
+    reaches_open_at: Vec<Time>,
+    /// Where one rule alone decides every order.
+    only: Option<Within>,
+}
+
+impl RuleBook {
+    /// Makes `rules` ready.
+    pub fn new(rules: &Rules) -> RuleBook {
+        let by_sla = Sla::ALL.map(|sla| {
+            let rules: Vec<SlaRule> = rules.iter().filter(|rule| rule.sla == sla).cloned().collect();
+            let reaching = rules.iter().filter(|rule| rule.applies_to_open).filter_map(|rule| rule.valid_from);
+            let only = match &*rules {
+                [rule] if rule.tenant.is_none() && rule.category.is_none() && rule.valid_from.is_none() => {
+                    Some(rule.within)
+                }
+                _ => None,
+            };
+            RulesOfSla { reaches_open_at: reaching.collect::<BTreeSet<_>>().into_iter().collect(), only, rules }
+        });
+        RuleBook { by_sla }
+    }
+
+    /// True where some rule asks for a tenant or a category.
+    pub fn asks_party(&self) -> bool {
+        self.by_sla.iter().any(|of_sla| of_sla.only.is_none())
+    }
+}
+
+/// Whom an assessment is about.
+#[derive(Clone, Copy, Debug)]
+pub struct Party<'a> {
+    /// The order's tenant.
+    pub tenant: &'a Text,
+    /// The categories of its items; `None` for an item without one. Empty: no items, or no rule asks.
+    pub categories: &'a [Option<Text>],
+}
+
+/// What became of an SLA.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs)] // the law's words
+pub enum Outcome {
+    Met,
+    MetLate,
+    BreachedOpen,
+    BreachedCancelled,
+    CancelledInTime,
+    Open,
+}
+
+/// One SLA of one order as of a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Assessment {
+    /// When it started.
+    pub started_at: Time,
+    /// When it was or is due; none while a hold lasts or where it is switched off.
+    pub deadline_at: Option<Time>,
+    /// False where every rule says `off`: it exists nowhere.
+    pub exists: bool,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// The earlier of met and cancelled, of a breach that has ended.
+    pub resolved_at: Option<Time>,
+    /// The next time at which it may change without new facts.
+    pub next_change_at: Option<Time>,
+}
+
+/// Assesses `sla` as of `now`; none where it has not started.
+pub fn assess(
+    sla: Sla,
+    fold: &Fold,
+    party: Party<'_>,
+    rules: &RuleBook,
+    grace_ms: u64,
+    now: Time,
+) -> Option<Assessment> {
+    let placed_at = fold.placed_at()?;
+    let [_, processing_at, shipped_at, delivered_at] = fold.stage_at;
+    let (started_at, met_at) = match sla {
+        Sla::Processing => (placed_at, earliest([processing_at, shipped_at, delivered_at])),
+        Sla::Shipping => (processing_at?, earliest([shipped_at, delivered_at, None])),
+        Sla::Delivery => (placed_at, delivered_at),
+    };
+    let cancelled_at = fold.cancelled_at;
+    let of_sla = &rules.by_sla[sla as usize];
+    let ended_at = earliest([met_at, cancelled_at, None]);
+    let due = |considered_until| {
+        let within = of_sla.within(party, started_at, considered_until);
+        (within != Within::Off, deadline(started_at, within, &fold.holds))
+    };
+
+    // Rules that reach open SLAs, one time of validity after another, each judged by the deadline so far.
+    let (mut exists, mut deadline_at) = due(started_at);
+    let mut later = of_sla.reaches_open_at.iter().copied().filter(|valid_from| *valid_from > started_at).peekable();
+    while let Some(valid_from) = later.next_if(|valid_from| *valid_from <= now) {
+        let open = deadline_at.is_none_or(|deadline_at| deadline_at > valid_from)
+            && ended_at.is_none_or(|ended_at| ended_at > valid_from);
+        if !open {
+            break;
+        }
+        (exists, deadline_at) = due(valid_from);
+    }
+
+    let in_time = |at: Time| deadline_at.is_none_or(|deadline_at| at <= deadline_at);
+    let shown_from = deadline_at.map(|deadline_at| deadline_at.saturating_add(grace_ms));
+    let met_first = |met_at: Time| cancelled_at.is_none_or(|cancelled_at| met_at <= cancelled_at);
+    let outcome = match (met_at, cancelled_at) {
+        (Some(met_at), _) if in_time(met_at) && met_first(met_at) => Outcome::Met,
+        (met_at, Some(cancelled_at)) if in_time(cancelled_at) && met_at.is_none_or(|met_at| cancelled_at < met_at) => {
+            Outcome::CancelledInTime
+        }
+        _ if shown_from.is_none_or(|shown_from| now < shown_from) => Outcome::Open,
+        (Some(met_at), _) if met_first(met_at) => Outcome::MetLate,
+        (_, Some(_)) => Outcome::BreachedCancelled,
+        _ => Outcome::BreachedOpen,
+    };
+    let breached = matches!(outcome, Outcome::MetLate | Outcome::BreachedOpen | Outcome::BreachedCancelled);
+    let next_change_at = match outcome {
+        Outcome::Open => earliest([shown_from, later.find(|valid_from| *valid_from > now), None]),
+        _ => None,
+    };
+    let resolved_at = if breached { ended_at } else { None };
+    Some(Assessment { started_at, deadline_at, exists, outcome, resolved_at, next_change_at })
+}
+
+impl RulesOfSla {
+    /// How long the SLA that starts at `started_at` may take, the rules that reach open SLAs considered up to
+    /// `considered_until`: of each category the most specific rule, of several categories the shortest.
+    fn within(&self, party: Party<'_>, started_at: Time, considered_until: Time) -> Within {
+        if let Some(within) = self.only {
+            return within;
+        }
+        let of_category = |category: Option<&Text>| {
+            let considered = self.rules.iter().filter(|rule| match rule.valid_from {
+                None => true,
+                Some(valid_from) => {
+                    valid_from <= started_at || (rule.applies_to_open && valid_from <= considered_until)
+                }
+            });
+            let matching = considered.filter(|rule| {
+                rule.tenant.as_ref().is_none_or(|tenant| tenant == party.tenant)
+                    && rule.category.as_ref().is_none_or(|asked| Some(asked) == category)
+            });
+            matching
+                .max_by_key(|rule| (rule.tenant.is_some(), rule.category.is_some(), rule.valid_from))
+                .map_or(Within::Off, |rule| rule.within)
+        };
+        let shorter = |left, right| match (left, right) {
+            (Within::Allowed(left), Within::Allowed(right)) => Within::Allowed(left.min(right)),
+            (Within::Off, other) | (other, Within::Off) => other,
+        };
+        match party.categories {
+            [] => of_category(None),
+            categories => categories.iter().map(|category| of_category(category.as_ref())).fold(Within::Off, shorter),
+        }
+    }
+}
+
+/// The time `within` after `started_at`, not counting holds; none where a hold lasts or the SLA is off.
+pub fn deadline(started_at: Time, within: Within, holds: &[Hold]) -> Option<Time> {
+    let Within::Allowed(allowed_ms) = within else { return None };
+    let mut deadline_at = started_at.saturating_add(allowed_ms);
+    for hold in holds {
+        // A hold that begins at the deadline or later comes too late to move it.
+        if hold.held_at >= deadline_at {
+            break;
+        }
+        let skipped_ms = hold.released_at?.saturating_sub(hold.held_at.max(started_at));
+        deadline_at = deadline_at.saturating_add(skipped_ms);
+    }
+    Some(deadline_at)
+}
+
+fn earliest(times: [Option<Time>; 3]) -> Option<Time> {
+    times.into_iter().flatten().min()
+}
+
+/// When `stage` comes to count for `reached_processing` and its like: it or a later one has a time.
+pub fn reached(fold: &Fold, stage: Stage) -> bool {
+    fold.stage_at[stage as usize..].iter().any(Option::is_some)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hold(held_at: Time, released_at: Option<Time>) -> Hold {
+        Hold { held_at, released_at }
+    }
+
+    #[test]
+    fn holds_move_the_deadline_only_while_it_runs() {
+        let within = Within::Allowed(100);
+        assert_eq!(deadline(10, within, &[]), Some(110));
+        assert_eq!(deadline(10, within, &[hold(0, Some(5))]), Some(110), "over before the start");
+        assert_eq!(deadline(10, within, &[hold(0, Some(15))]), Some(115), "the part after the start counts");
+        assert_eq!(deadline(10, within, &[hold(109, Some(119)), hold(119, Some(120))]), Some(121));
+        assert_eq!(deadline(10, within, &[hold(110, Some(119))]), Some(110), "at the deadline is too late");
+        assert_eq!(deadline(10, within, &[hold(50, None)]), None, "never released");
+        assert_eq!(deadline(10, within, &[hold(110, None)]), Some(110));
+        assert_eq!(deadline(10, Within::Off, &[]), None);
+    }
+
+    #[test]
+    fn the_most_specific_rule_wins_and_the_shortest_category_counts() {
+        let rule = |within, tenant: Option<&str>, category: Option<&str>, valid_from| SlaRule {
+            sla: Sla::Processing,
+            within,
+            tenant: tenant.map(Text::new),
+            category: category.map(Text::new),
+            valid_from,
+            applies_to_open: false,
+        };
+        let rules = RuleBook::new(&Rules::with([
+            rule(Within::Allowed(50), None, Some("Hats"), None),
+            rule(Within::Allowed(70), Some("acme"), None, Some(5)),
+            rule(Within::Off, Some("acme"), Some("Pants"), None),
+        ]));
+        let of = |tenant: &str, categories: &[Option<Text>], started_at| {
+            let tenant = Text::new(tenant);
+            rules.by_sla[Sla::Processing as usize].within(Party { tenant: &tenant, categories }, started_at, started_at)
+        };
+        let (hats, pants) = (Some(Text::new("Hats")), Some(Text::new("Pants")));
+        assert_eq!(of("zeta", &[], 9), Within::Allowed(24 * 3_600_000));
+        assert_eq!(of("zeta", &[hats.clone(), None], 9), Within::Allowed(50));
+        assert_eq!(of("acme", std::slice::from_ref(&hats), 9), Within::Allowed(70), "tenant before category");
+        assert_eq!(of("acme", &[hats], 4), Within::Allowed(50));
+        assert_eq!(of("acme", std::slice::from_ref(&pants), 9), Within::Off);
+        assert_eq!(of("acme", &[pants, None], 9), Within::Allowed(70), "off takes part as never");
+    }
+}

@@ -1,0 +1,39 @@
+//! `category_metrics`: value by category of the orders placed in a window. A contribution counts item lines.
+
+use super::collection::{At, collection};
+use super::measures::{Aggregate, Measures, RolledKey, Sums};
+use super::{all_or, window_start};
+use crate::model::{Money, Text};
+use crate::time::Window;
+
+collection! {
+    /// Items and value by category, by the window of their order's placement.
+    "category_metrics" => CategoryRow {
+        /// minute, hour, day or total.
+        key (window: Window),
+        /// Start of the window; empty for total.
+        key (window_start: Option<At>),
+        /// Isolated customer of this job; * for all.
+        key (tenant: Text),
+        /// Category of the items; unknown where none is known.
+        key (category: Text),
+        /// Item lines.
+        (items: i64),
+        /// Sum of price times quantity.
+        (gmv: Money),
+    }
+}
+
+/// The rows these sums make, in no order.
+pub fn rows(sums: &Sums, windows: &[Window]) -> Vec<CategoryRow> {
+    let row = |((window, start, tenant, _, category), measures): (RolledKey, Measures)| CategoryRow {
+        window,
+        window_start: window_start(window, start),
+        tenant: all_or(tenant),
+        category: category.text(),
+        items: measures.counts[0],
+        gmv: measures.amounts[0],
+    };
+    let rolled = sums.rolled_up(Aggregate::Categories, windows);
+    rolled.into_iter().filter(|(_, measures)| measures.counts[0] != 0).map(row).collect()
+}

@@ -1,0 +1,42 @@
+//! `drop_off_analysis`: orders that came no further, by the hour of their placement, by status and by reason. A
+//! contribution counts orders and adds their item value.
+
+use super::collection::{At, collection};
+use super::measures::{Aggregate, Sums};
+use crate::model::{Money, Status, Symbol, Text};
+use crate::orders::view::DropOff;
+
+collection! {
+    /// Orders that came no further, by the hour of their placement.
+    "drop_off_analysis" => DropOffRow {
+        /// Start of the hour of placement.
+        key (window_start: At),
+        /// Isolated customer of this job.
+        key (tenant: Text),
+        /// The orders' status now.
+        key (order_status: Status),
+        /// cancelled, no_items or no_payment.
+        key (stage: DropOff),
+        /// Number of orders.
+        (dropped_orders: i64),
+        /// Their item value.
+        (dropped_value: Money),
+    }
+}
+
+/// The rows these sums make, in no order.
+pub fn rows(sums: &Sums) -> Vec<DropOffRow> {
+    let dropped = sums.of(Aggregate::DropOff).filter(|(_, measures)| measures.counts[0] != 0);
+    let row = |(key, measures): (&super::measures::MeasureKey, &super::measures::Measures)| {
+        let code = usize::from(key.code);
+        DropOffRow {
+            window_start: At(key.start),
+            tenant: Symbol::text(key.tenant),
+            order_status: Status::ALL[code / DropOff::ALL.len()],
+            stage: DropOff::ALL[code % DropOff::ALL.len()],
+            dropped_orders: measures.counts[0],
+            dropped_value: measures.amounts[0],
+        }
+    };
+    dropped.map(row).collect()
+}

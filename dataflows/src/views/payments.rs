@@ -1,0 +1,46 @@
+//! `payment_metrics`: payments by means, by the window of the payment itself. A contribution counts payments and
+//! instalments.
+
+use super::collection::{At, collection};
+use super::measures::{Aggregate, Measures, RolledKey, Sums};
+use super::{all_or, window_start};
+use crate::model::{Money, PaymentType, Text};
+use crate::time::Window;
+
+collection! {
+    /// Payments by means, by the window of their own time, of placed and unplaced orders.
+    "payment_metrics" => PaymentRow {
+        /// minute, hour, day or total.
+        key (window: Window),
+        /// Start of the window; empty for total.
+        key (window_start: Option<At>),
+        /// Isolated customer of this job; * for all.
+        key (tenant: Text),
+        /// Means of payment.
+        key (payment_type: PaymentType),
+        /// Number of payments.
+        (payment_count: i64),
+        /// Sum of the payments.
+        (total_value: Money),
+        /// total_value divided by payment_count, two places, half up.
+        (average_value: Option<Money>),
+        /// Sum of the instalments.
+        (installments: i64),
+    }
+}
+
+/// The rows these sums make, in no order.
+pub fn rows(sums: &Sums, windows: &[Window]) -> Vec<PaymentRow> {
+    let row = |((window, start, tenant, code, _), measures): (RolledKey, Measures)| PaymentRow {
+        window,
+        window_start: window_start(window, start),
+        tenant: all_or(tenant),
+        payment_type: PaymentType::ALL[usize::from(code)],
+        payment_count: measures.counts[0],
+        total_value: measures.amounts[0],
+        average_value: measures.amounts[0].average(measures.counts[0]),
+        installments: measures.counts[1],
+    };
+    let rolled = sums.rolled_up(Aggregate::Payments, windows);
+    rolled.into_iter().filter(|(_, measures)| measures.counts[0] != 0).map(row).collect()
+}
