@@ -1,0 +1,12 @@
+//! Decoding: from bytes to facts (inputs.md). What a format means is here; where its bytes come from is not.
+//!
+//! Every decoder returns what the record says or [`Broken`](crate::validate::Broken) with every rule it breaks; none
+//! does I/O, looks at a clock or stops a job.
+
+pub mod categories;
+pub mod json;
+pub mod olist;
+mod scan;
+
+pub use categories::{ProductCategories, Translation};
+pub use json::{Facts, decode_line};
