@@ -1,1 +1,5 @@
+//! The job: all that touches the outside world. Configuration, command line, console and errors of `orderwatch`; the
+//! graph itself is the crate `dataflows`, which knows nothing of this one.
 
+pub mod config;
+pub mod error;
