@@ -1,5 +1,17 @@
-//! orderwatch: watches every order of a shop from placement to delivery.
+//! The job: all that touches the outside world. The graph itself is the crate `dataflows`, which knows nothing of this
+//! one.
 
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod console;
 pub mod decode;
+pub mod error;
+pub mod generate;
+pub mod instant;
+pub mod replay;
 pub mod rules;
+pub mod sink;
+pub mod source;
 pub mod validate;
+pub mod worker;

@@ -1,0 +1,315 @@
+//! The command line: commands, flags, and the help that teaches them.
+//!
+//! Flags that have a key in the configuration stay text here and become its last layer ([`JobFlags::layer`]), so each is
+//! checked in one place whatever layer it came from. Invariant: parsing reads no file and no environment.
+
+use std::path::PathBuf;
+
+use clap::builder::PossibleValuesParser;
+use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use dataflows::time::Time;
+
+use crate::config::Flag;
+use crate::error::{JobError, JobResult};
+use crate::instant::{format_instant, parse_instant};
+
+/// Where a replay reads when no input is named.
+pub const DEFAULT_INPUT: &str = "data/sample";
+
+const JOB: &str = "Job";
+const CLUSTER: &str = "Cluster";
+const TIME: &str = "Time";
+const ORDERS: &str = "Orders";
+const INPUT: &str = "Input";
+const OUTPUT: &str = "Output";
+const GENERAL: &str = "General";
+
+const EXAMPLES: &str = "\
+Examples:
+  orderwatch replay                                  the sample in data/sample, totals on the console
+  orderwatch replay data/olist --out results -w 2    every collection as a CSV file, on two threads
+  orderwatch generate olist --count 100000 --to big  a synthetic shop in the Kaggle format
+
+Configuration: built-in default < -c FILE < environment (ORDERWATCH__SECTION__KEY, as in ORDERWATCH__TIME__TICK=1m)
+< flags. Exit codes: 0 done, 1 the job failed, 2 usage or configuration, 130 after Ctrl-C.";
+
+const REPLAY_EXAMPLES: &str = "\
+Examples:
+  orderwatch replay                                       the sample in data/sample
+  orderwatch replay data/olist events.jsonl --out results two inputs of different kinds, results as files
+  orderwatch replay data/olist --until 2018-01-01         as things stood at midnight UTC
+  orderwatch replay data/olist --sla-rules rules.toml     with promises of your own
+  zcat events.gz | orderwatch replay - --as order-events  from another program
+
+Durations are a whole number and a unit: 500ms, 90s, 15m, 36h, 7d.";
+
+/// Watches every order of a shop from placement to delivery.
+#[derive(Debug, Parser)]
+#[command(name = "orderwatch", version, after_help = EXAMPLES, arg_required_else_help = true, propagate_version = true)]
+#[command(subcommand_required = true, disable_help_subcommand = true)]
+pub struct Cli {
+    /// What every command takes.
+    #[command(flatten)]
+    pub general: General,
+    /// The command.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What every command takes.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = GENERAL)]
+pub struct General {
+    /// Configuration file, in TOML
+    ///
+    /// It holds only what differs from the built-in default (config/default.toml, where every key stands with its
+    /// reason). A key that is not there is refused.
+    #[arg(short, long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Log more; repeat for still more
+    ///
+    /// -v: what the job does; -vv: how; -vvv: every step. Without it, warnings and errors.
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub verbose: u8,
+    /// Log errors only
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// How the log on standard error is written
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
+    pub log_format: LogFormat,
+    /// When to colour the console and the log
+    ///
+    /// `auto` colours on a terminal, unless the environment variable NO_COLOR is set.
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
+    pub color: ColorChoice,
+}
+
+/// How the log is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// A line for people.
+    #[default]
+    Text,
+    /// A JSON object a line.
+    Json,
+}
+
+/// When to colour.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ColorChoice {
+    /// On a terminal, unless NO_COLOR is set.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Replay history through the very same dataflow as live
+    #[command(after_help = REPLAY_EXAMPLES)]
+    Replay(Box<Replay>),
+    /// Make synthetic input, the same for the same seed
+    #[command(subcommand)]
+    Generate(Generate),
+}
+
+/// `orderwatch replay`.
+#[derive(Args, Debug)]
+pub struct Replay {
+    /// What this replay reads and writes.
+    #[command(flatten)]
+    pub options: ReplayOptions,
+    /// Flags with a key in the configuration.
+    #[command(flatten)]
+    pub job: JobFlags,
+}
+
+/// What a replay reads and writes.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub struct ReplayOptions {
+    /// What to replay: Olist directories, or .jsonl[.gz] files of order events or sales; `-` is standard input
+    ///
+    /// Kinds may be mixed. All inputs are merged by event time.
+    #[arg(value_name = "INPUT", default_value = DEFAULT_INPUT, help_heading = INPUT)]
+    pub inputs: Vec<PathBuf>,
+    /// The kind of every input, where it cannot be told
+    #[arg(long = "as", value_enum, value_name = "KIND", help_heading = INPUT)]
+    pub kind: Option<InputKind>,
+    /// Ignore what happened before TIME
+    ///
+    /// Inclusive. RFC 3339, "2018-01-01 12:00:00" (UTC), or 2018-01-01 (midnight UTC). Facts before it are as if absent.
+    #[arg(long, value_name = "TIME", value_parser = parse_instant, help_heading = INPUT)]
+    pub from: Option<Time>,
+    /// Ignore what happened after TIME, and show results as of it
+    ///
+    /// Inclusive; the forms of --from. A date alone is its midnight, so the day itself is left out but for that instant.
+    #[arg(long, value_name = "TIME", value_parser = parse_instant, help_heading = INPUT)]
+    pub until: Option<Time>,
+    /// Replay only the first N orders
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), help_heading = INPUT)]
+    pub limit: Option<u64>,
+    /// Read each file in its own order, as a live source would, instead of by event time
+    ///
+    /// Facts may then be late; --out-of-orderness says how long to wait for them. Final results are the same.
+    #[arg(long, help_heading = INPUT)]
+    pub arrival_order: bool,
+    /// Write every collection into DIR, a CSV file each
+    #[arg(long, value_name = "DIR", help_heading = OUTPUT)]
+    pub out: Option<PathBuf>,
+    /// Show neither progress nor totals
+    #[arg(long, help_heading = OUTPUT)]
+    pub no_console: bool,
+}
+
+/// Kinds of input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum InputKind {
+    /// A directory of CSV files in the format of the Olist data set.
+    Olist,
+    /// JSON lines, each an event of an order.
+    OrderEvents,
+    /// JSON lines, each a sale.
+    Sales,
+}
+
+/// Makes the flags that have a key in the configuration, and their layer, from one table.
+macro_rules! job_flags {
+    ($($(#[$attribute:meta])* $field:ident: $flag:literal => $key:literal,)*) => {
+        /// Flags with a key in the configuration: the text given, checked when the configuration is resolved.
+        #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+        pub struct JobFlags {
+            $($(#[$attribute])* pub $field: Option<String>,)*
+        }
+
+        impl JobFlags {
+            /// The last layer of the configuration: the flags that were given.
+            pub fn layer(&self) -> Vec<Flag> {
+                let all = [$(($key, $flag, &self.$field)),*];
+                let given = |(key, flag, text): (_, _, &Option<String>)| Some(Flag { key, flag, text: text.clone()? });
+                all.into_iter().filter_map(given).collect()
+            }
+        }
+    };
+}
+
+job_flags! {
+    /// Worker threads of each process [default: 1]
+    ///
+    /// Results never depend on it.
+    #[arg(short, long, value_name = "N", help_heading = CLUSTER)]
+    workers: "--workers" => "job.workers",
+    /// Processes of the cluster [default: 1]
+    ///
+    /// Start each with the same command and its own --process.
+    #[arg(short = 'n', long, value_name = "N", help_heading = CLUSTER)]
+    processes: "--processes" => "cluster.processes",
+    /// Number of this process, from 0 [default: 0]
+    #[arg(short, long, value_name = "I", help_heading = CLUSTER)]
+    process: "--process" => "cluster.process",
+    /// File with the host:port of each process, one a line [default: localhost from port 2101 on]
+    #[arg(long, value_name = "FILE", help_heading = CLUSTER)]
+    hostfile: "--hostfile" => "cluster.hostfile",
+    /// Identity of the job [default: orderwatch]
+    #[arg(long, value_name = "NAME", help_heading = JOB)]
+    job: "--job" => "job.name",
+    /// What to do with events out of turn, such as a delivery before shipping [default: lenient]
+    ///
+    /// `lenient` applies and reports them, because carriers skip scans and shops stamp approvals late; `strict` ignores
+    /// and reports them.
+    #[arg(long, value_name = "MODE", value_parser = PossibleValuesParser::new(["lenient", "strict"]), help_heading = JOB)]
+    transitions: "--transitions" => "job.transitions",
+    /// How orders are computed; results are equal [default: fused]
+    ///
+    /// `fused` keeps each order's state in one operator: fast, in bounded memory. `relational` is plain differential
+    /// collections that forget nothing: the executable specification.
+    #[arg(long, value_name = "PLAN", value_parser = PossibleValuesParser::new(["fused", "relational"]), help_heading = JOB)]
+    plan: "--plan" => "job.plan",
+    /// Windows kept: some of minute,hour,day,total [default: all]
+    #[arg(long, value_name = "LIST", help_heading = JOB)]
+    windows: "--windows" => "job.windows",
+    /// TOML file of SLA rules, which add to the defaults or replace them [default: processing 24h, shipping 3d, delivery 7d]
+    #[arg(long, value_name = "FILE", help_heading = JOB)]
+    sla_rules: "--sla-rules" => "job.sla_rules",
+    /// How much longer alerts wait than counts [default: 0s]
+    #[arg(long, value_name = "DURATION", help_heading = TIME)]
+    grace: "--grace" => "time.grace",
+    /// How far the watermark stays behind the largest timestamp read, with --arrival-order [default: 0s]
+    #[arg(long, value_name = "DURATION", help_heading = TIME)]
+    out_of_orderness: "--out-of-orderness" => "time.out_of_orderness",
+    /// Grid of event time on which aggregates change; at least 1ms [default: 1m]
+    ///
+    /// A finer one costs speed, a coarser one hides detail in between; final results are the same.
+    #[arg(long, value_name = "DURATION", help_heading = TIME)]
+    tick: "--tick" => "time.tick",
+    /// From placement to drop-off of an order without items or payment [default: 24h]
+    #[arg(long, value_name = "DURATION", help_heading = ORDERS)]
+    abandon_after: "--abandon-after" => "orders.abandon_after",
+    /// How long a delivered or cancelled order lives after its last fact [default: 30d]
+    #[arg(long, value_name = "DURATION", help_heading = ORDERS)]
+    retention: "--retention" => "orders.retention",
+    /// How long an unfinished order lives after its last fact before it is stalled [default: 365d]
+    ///
+    /// Not shorter than the longest SLA or --abandon-after.
+    #[arg(long, value_name = "DURATION", help_heading = ORDERS)]
+    max_age: "--max-age" => "orders.max_age",
+    /// How long the trace of a retired order refuses further facts for it [default: 365d]
+    #[arg(long, value_name = "DURATION", help_heading = ORDERS)]
+    horizon: "--horizon" => "orders.horizon",
+}
+
+/// What to generate.
+#[derive(Debug, Subcommand)]
+pub enum Generate {
+    /// A directory in the Kaggle format of Olist, sorted by purchase
+    Olist(GenerateOlist),
+}
+
+/// `orderwatch generate olist`.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+#[command(
+    after_help = "Example:\n  orderwatch generate olist --count 100000 --seed 7 --to big && orderwatch replay big"
+)]
+pub struct GenerateOlist {
+    /// Orders to make
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..), help_heading = OUTPUT)]
+    pub count: u64,
+    /// Where chance starts: the same seed makes the same files
+    #[arg(long, value_name = "N", default_value_t = 1, help_heading = OUTPUT)]
+    pub seed: u64,
+    /// Directory to write; made where it is missing
+    #[arg(long, value_name = "DIR", help_heading = OUTPUT)]
+    pub to: PathBuf,
+}
+
+impl Cli {
+    /// Parses the command line of this process; prints help or a usage error and exits where clap says so.
+    pub fn from_command_line() -> Cli {
+        Cli::parse()
+    }
+
+    /// The definition, for tests and completions.
+    pub fn definition() -> clap::Command {
+        Cli::command()
+    }
+}
+
+impl ReplayOptions {
+    /// Refuses what clap cannot: options that contradict each other.
+    pub fn check(&self) -> JobResult<()> {
+        if let (Some(from), Some(until)) = (self.from, self.until)
+            && from > until
+        {
+            let what = format!("--from {} is after --until {}", format_instant(from), format_instant(until));
+            return Err(JobError::configuration(what).at("flag --from").remedy("exchange the two, or leave one out"));
+        }
+        if self.inputs.iter().filter(|input| input.as_os_str() == "-").count() > 1 {
+            let what = "standard input can be read once only";
+            return Err(JobError::configuration(what).at("INPUT").remedy("name `-` once"));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,161 @@
+//! Configuration in layers: the built-in default, then a file, the environment, and flags; later wins.
+//!
+//! Two steps: layers are merged into typed values as written (`config/raw.rs`), which are then checked and resolved into
+//! what the job needs (`config/resolve.rs`). Invariant: a [`JobConfig`] is valid, rules included; every refusal names
+//! key, value, the place where the value was written, and what to do.
+
+pub mod duration;
+mod layer;
+mod raw;
+mod resolve;
+#[cfg(test)]
+mod tests;
+
+use std::fs;
+use std::path::Path;
+
+use dataflows::model::{Money, Rules};
+use dataflows::settings::Settings;
+use figment::Figment;
+use figment::value::Value;
+use serde::Deserialize;
+
+use crate::error::{JobError, JobResult};
+use layer::{Layer, Schema};
+
+/// Every key with its default and its reason.
+pub const DEFAULT: &str = include_str!("../config/default.toml");
+
+/// What a job needs to know, resolved and checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobConfig {
+    /// Identity of the job.
+    pub name: String,
+    /// How orders are computed.
+    pub plan: Plan,
+    /// Threads and processes.
+    pub cluster: Cluster,
+    /// What the graph needs to know.
+    pub settings: Settings,
+    /// SLA rules, defaults included.
+    pub rules: Rules,
+    /// A fact more than this behind its watermark is counted late, in milliseconds.
+    pub late_arrival_ms: u64,
+    /// A timestamp more than this ahead of the wall clock is refused, in milliseconds.
+    pub max_future_skew_ms: u64,
+    /// How far the watermark stays behind the largest timestamp read, in milliseconds.
+    pub out_of_orderness_ms: u64,
+    /// The largest price of an item that is believed.
+    pub max_price: Money,
+}
+
+/// How orders are computed; results are equal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Plan {
+    /// One operator that keeps each order's state.
+    Fused,
+    /// Plain differential collections.
+    Relational,
+}
+
+/// Threads and processes: timely's meanings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cluster {
+    /// Worker threads of each process, at least 1.
+    pub workers: usize,
+    /// Number of processes, at least 1.
+    pub processes: usize,
+    /// Number of this process, below `processes`.
+    pub process: usize,
+    /// `host:port` of each process; empty where there is one alone.
+    pub addresses: Vec<String>,
+}
+
+/// A flag that was given and the key it sets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Flag {
+    /// The key, as `section.key`.
+    pub key: &'static str,
+    /// The flag's name, with its dashes.
+    pub flag: &'static str,
+    /// Its value as given.
+    pub text: String,
+}
+
+/// Merges the layers, checks them, and reads the files they name. `environment` is every variable there is; `read_rules`
+/// reads the file of SLA rules where one is named.
+pub fn load(
+    file: Option<&Path>,
+    environment: impl IntoIterator<Item = (String, String)>,
+    flags: &[Flag],
+    read_rules: impl FnOnce(&Path) -> JobResult<Rules>,
+) -> JobResult<JobConfig> {
+    let schema = Schema::built_in(DEFAULT)?;
+    let mut layers = Vec::new();
+    if let Some(path) = file {
+        let text = fs::read_to_string(path).map_err(|error| {
+            JobError::configuration(format!("cannot read the configuration file: {error}"))
+                .at(path.display().to_string())
+                .remedy("name a TOML file with -c, or leave -c out")
+        })?;
+        layers.push(schema.file(path, &text)?);
+    }
+    layers.push(schema.environment(environment)?);
+    layers.push(schema.flags(flags)?);
+    Merged::new(schema, &layers).resolve(read_rules)
+}
+
+/// The environment of this process, for [`load`]; variables that are not UTF-8 are none of ours.
+pub fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}
+
+/// All layers as one, still knowing which value came from where.
+struct Merged {
+    schema: Schema,
+    figment: Figment,
+}
+
+impl Merged {
+    fn new(schema: Schema, layers: &[Layer]) -> Merged {
+        let figment = layers.iter().fold(Figment::from(&schema.0), Figment::merge);
+        Merged { schema, figment }
+    }
+
+    fn raw(&self) -> JobResult<raw::RawConfig> {
+        self.figment.extract().map_err(|error| {
+            let path: Vec<&str> = error.path.iter().take(2).map(String::as_str).collect();
+            let key = path.join(".");
+            match self.schema.default_of(&key) {
+                Some(default) => {
+                    let name = path.last().copied().unwrap_or_default();
+                    let example = format!("write it like its default, {name} = {}", show(default));
+                    self.refuse(&key, &error.kind.to_string(), example)
+                }
+                None => JobError::job(format!("config/default.toml does not fit this program: {error}")),
+            }
+        })
+    }
+
+    /// An error about the value of `key`: what it is, what is wrong with it, where it was written, what to do.
+    fn refuse(&self, key: &str, wrong: &str, remedy: impl Into<String>) -> JobError {
+        let value = self.figment.find_value(key).map_or_else(|_| "missing".into(), |value| show(&value));
+        let keys: Vec<&str> = key.split('.').collect();
+        let metadata = self.figment.find_metadata(key);
+        let origin = metadata.map(|metadata| metadata.interpolate(self.figment.profile(), &keys));
+        JobError::configuration(format!("{key} is {value}: {wrong}"))
+            .at(origin.unwrap_or_else(|| "built-in default".into()))
+            .remedy(remedy)
+    }
+}
+
+/// A value as TOML writes it.
+fn show(value: &Value) -> String {
+    match value {
+        Value::Array(_, elements) => {
+            format!("[{}]", elements.iter().map(show).collect::<Vec<_>>().join(", "))
+        }
+        value => serde_json::to_string(value).unwrap_or_else(|_| "unreadable".into()),
+    }
+}

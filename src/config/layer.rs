@@ -1,0 +1,201 @@
+//! One layer of the configuration: keys, values, and where each value was written.
+//!
+//! Invariant: a layer holds known keys only. The built-in default names every key, so it is the schema: its value also
+//! says how text from the environment or a flag is read (a number, a truth value, a list, or text).
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use figment::value::{Dict, Map, Value};
+use figment::{Metadata, Profile, Provider};
+use toml::de::{DeTable, DeValue};
+
+use crate::error::{JobError, JobResult};
+
+/// What the variables of this program start with; sections and keys follow, each after two underscores.
+pub(super) const ENVIRONMENT_PREFIX: &str = "ORDERWATCH__";
+
+/// Below this likeness (0 to 1) a known key is no help to someone who misspelt one.
+const LIKENESS_MIN: f64 = 0.6;
+
+/// Values by `section.key`, each with its origin: `FILE:LINE`, an environment variable, a flag.
+pub(super) struct Layer {
+    name: &'static str,
+    entries: BTreeMap<String, Entry>,
+}
+
+struct Entry {
+    value: Value,
+    origin: String,
+}
+
+/// The known keys with their defaults.
+pub(super) struct Schema(pub(super) Layer);
+
+impl Schema {
+    /// The built-in default.
+    pub(super) fn built_in(text: &str) -> JobResult<Schema> {
+        let mut layer = Layer { name: "built-in default", entries: BTreeMap::new() };
+        for (section, value) in tables(text).map_err(|message| JobError::job(message).at("config/default.toml"))? {
+            for (key, value) in value.as_dict().into_iter().flatten() {
+                let entry = Entry { value: value.clone(), origin: "built-in default".into() };
+                layer.entries.insert(format!("{section}.{key}"), entry);
+            }
+        }
+        Ok(Schema(layer))
+    }
+
+    /// The layer of a file whose text is TOML.
+    pub(super) fn file(&self, path: &Path, text: &str) -> JobResult<Layer> {
+        let shown = path.display();
+        let sections = tables(text).map_err(|message| {
+            JobError::configuration(format!("the configuration file is no TOML\n{}", message.trim_end()))
+                .at(shown.to_string())
+                .remedy("mend the line; strings and durations stand in quotes")
+        })?;
+        let mut layer = Layer { name: "file", entries: BTreeMap::new() };
+        for (section, value) in &sections {
+            let origin = |key| match line_of(text, section, key) {
+                Some(line) => format!("{shown}:{line}"),
+                None => shown.to_string(),
+            };
+            let Some(keys) = value.as_dict() else {
+                return Err(self.unknown(section, origin(None)));
+            };
+            if keys.is_empty() && !self.sections().any(|known| known == section) {
+                return Err(self.unknown(section, origin(None)));
+            }
+            for (key, value) in keys {
+                self.insert(&mut layer, format!("{section}.{key}"), origin(Some(key)), |_| value.clone())?;
+            }
+        }
+        Ok(layer)
+    }
+
+    /// The layer of those of `variables` that start with the prefix.
+    pub(super) fn environment(&self, variables: impl IntoIterator<Item = (String, String)>) -> JobResult<Layer> {
+        let mut layer = Layer { name: "environment", entries: BTreeMap::new() };
+        for (variable, text) in variables {
+            if let Some(key) = variable.strip_prefix(ENVIRONMENT_PREFIX) {
+                let key = key.to_ascii_lowercase().replace("__", ".");
+                let origin = format!("environment variable {variable}");
+                self.insert(&mut layer, key, origin, |default| read_as(default, &text))?;
+            }
+        }
+        Ok(layer)
+    }
+
+    /// The layer of the flags given.
+    pub(super) fn flags(&self, flags: &[super::Flag]) -> JobResult<Layer> {
+        let mut layer = Layer { name: "flags", entries: BTreeMap::new() };
+        for super::Flag { key, flag, text } in flags {
+            self.insert(&mut layer, (*key).into(), format!("flag {flag}"), |default| read_as(default, text))?;
+        }
+        Ok(layer)
+    }
+
+    /// The default of a known key.
+    pub(super) fn default_of(&self, key: &str) -> Option<&Value> {
+        self.0.entries.get(key).map(|entry| &entry.value)
+    }
+
+    fn insert(
+        &self,
+        layer: &mut Layer,
+        key: String,
+        origin: String,
+        value: impl FnOnce(&Value) -> Value,
+    ) -> JobResult<()> {
+        let Some(default) = self.default_of(&key) else {
+            return Err(self.unknown(&key, origin));
+        };
+        layer.entries.insert(key, Entry { value: value(default), origin });
+        Ok(())
+    }
+
+    fn sections(&self) -> impl Iterator<Item = &str> {
+        self.0.entries.keys().filter_map(|key| Some(key.split_once('.')?.0))
+    }
+
+    fn unknown(&self, key: &str, origin: String) -> JobError {
+        let error = JobError::configuration(format!("unknown configuration key `{key}`"));
+        let remedy = match self.nearest(key) {
+            Some(nearest) if origin.starts_with("environment") => {
+                format!("did you mean {ENVIRONMENT_PREFIX}{}?", nearest.replace('.', "__").to_ascii_uppercase())
+            }
+            Some(nearest) => match nearest.split_once('.') {
+                Some((section, name)) => format!("did you mean `{name}` in section [{section}]?"),
+                None => format!("did you mean the section [{nearest}]?"),
+            },
+            None => "remove it; config/default.toml names every key".into(),
+        };
+        error.at(origin).remedy(remedy)
+    }
+
+    /// The known key (or, for a bare word, section) most like `wrong`; the last word alone may match as well, because a
+    /// key in the wrong section is a common slip.
+    fn nearest(&self, wrong: &str) -> Option<&str> {
+        let last = |key: &str| key.rsplit('.').next().map(str::to_owned).unwrap_or_default();
+        let likeness = |known: &str| {
+            let whole = strsim::normalized_damerau_levenshtein(known, wrong);
+            whole.max(strsim::normalized_damerau_levenshtein(&last(known), &last(wrong)) * 0.95)
+        };
+        let sections = self.sections().filter(|_| !wrong.contains('.'));
+        let known = self.0.entries.keys().map(String::as_str).chain(sections);
+        let ranked = known.map(|known| (likeness(known), known)).filter(|(likeness, _)| *likeness >= LIKENESS_MIN);
+        ranked.max_by(|left, right| left.0.total_cmp(&right.0)).map(|(_, known)| known)
+    }
+}
+
+impl Provider for &Layer {
+    fn metadata(&self) -> Metadata {
+        let origins: BTreeMap<String, String> =
+            self.entries.iter().map(|(key, entry)| (key.clone(), entry.origin.clone())).collect();
+        let name = self.name;
+        Metadata::named(name).interpolater(move |_: &Profile, keys: &[&str]| {
+            // An element of a list is where its list is.
+            let key = keys.iter().take(2).copied().collect::<Vec<_>>().join(".");
+            origins.get(&key).cloned().unwrap_or_else(|| name.into())
+        })
+    }
+
+    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
+        let mut sections = Dict::new();
+        for (path, entry) in &self.entries {
+            if let Some((section, key)) = path.split_once('.')
+                && let Value::Dict(_, keys) = sections.entry(section.into()).or_insert_with(|| Dict::new().into())
+            {
+                keys.insert(key.into(), entry.value.clone());
+            }
+        }
+        Ok(Profile::Default.collect(sections))
+    }
+}
+
+/// Text from outside a file, read as what the default is; left as text where it is no such thing, for the types to refuse.
+fn read_as(default: &Value, text: &str) -> Value {
+    let trimmed = text.trim();
+    match default {
+        Value::Num(..) => trimmed.parse::<u64>().map_or_else(|_| text.into(), Value::from),
+        Value::Bool(..) => trimmed.parse::<bool>().map_or_else(|_| text.into(), Value::from),
+        Value::Array(..) => {
+            trimmed.split(',').map(str::trim).filter(|word| !word.is_empty()).collect::<Vec<_>>().into()
+        }
+        _ => trimmed.into(),
+    }
+}
+
+fn tables(text: &str) -> Result<Dict, String> {
+    toml::from_str(text).map_err(|error| error.to_string())
+}
+
+/// The line, from 1, on which a section or a key of it is written.
+fn line_of(text: &str, section: &str, key: Option<&String>) -> Option<usize> {
+    let document = DeTable::parse(text).ok()?;
+    let (name, value) = document.get_ref().get_key_value(section)?;
+    let written = match (key, value.get_ref()) {
+        (Some(key), DeValue::Table(keys)) => keys.get_key_value(key.as_str())?.0,
+        _ => name,
+    };
+    Some(1 + text.get(..written.span().start)?.matches('\n').count())
+}

@@ -1,0 +1,64 @@
+//! The configuration as written: typed, every key present, nothing interpreted yet. `config/default.toml` says what
+//! each key means; fields here have the same names.
+//!
+//! Invariant: the fields are exactly the keys of the default (a test compares them), and unknown ones are refused.
+
+use dataflows::settings::Transitions;
+use serde::Deserialize;
+
+use super::Plan;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawConfig {
+    pub(super) job: RawJob,
+    pub(super) cluster: RawCluster,
+    pub(super) time: RawTime,
+    pub(super) orders: RawOrders,
+    pub(super) validation: RawValidation,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawJob {
+    pub(super) name: String,
+    pub(super) workers: u64,
+    pub(super) transitions: Transitions,
+    pub(super) plan: Plan,
+    pub(super) windows: Vec<String>,
+    pub(super) sla_rules: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawCluster {
+    pub(super) processes: u64,
+    pub(super) process: u64,
+    pub(super) hostfile: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawTime {
+    pub(super) grace: String,
+    pub(super) tick: String,
+    pub(super) late_arrival: String,
+    pub(super) max_future_skew: String,
+    pub(super) out_of_orderness: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawOrders {
+    pub(super) abandon_after: String,
+    pub(super) expect_payments: bool,
+    pub(super) retention: String,
+    pub(super) max_age: String,
+    pub(super) horizon: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawValidation {
+    pub(super) max_price: String,
+}

@@ -1,0 +1,159 @@
+//! Progress on standard error: a bar on a terminal, elsewhere a plain line now and then.
+//!
+//! Limits: a terminal is redrawn at most ten times a second and a plain line written at most every ten seconds, so
+//! [`Progress::update`] may be called as often as one likes.
+
+use std::io::{self, Write};
+use std::time::{Duration, Instant};
+
+use dataflows::time::{SECOND_MS, Time};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::{grouped, is_terminal};
+use crate::config::duration::format_duration;
+use crate::instant::format_instant;
+
+/// Between two plain lines.
+const LINE_INTERVAL: Duration = Duration::from_secs(10);
+/// Redraws of a bar a second.
+const REDRAWS_PER_SECOND: u8 = 10;
+
+/// Shows how far a replay is.
+#[derive(Debug)]
+pub struct Progress {
+    shown: Shown,
+    started: Instant,
+}
+
+#[derive(Debug)]
+enum Shown {
+    Nothing,
+    Lines { last: Instant },
+    Bar(ProgressBar),
+}
+
+/// How far a replay is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ProgressNow {
+    /// Records read so far.
+    pub records_read: u64,
+    /// Records there are, where known.
+    pub records_total: Option<u64>,
+    /// The largest event time read.
+    pub event_time: Option<Time>,
+    /// How far the frontier is behind it, in milliseconds of event time.
+    pub frontier_lag_ms: u64,
+}
+
+impl Progress {
+    /// Starts the stopwatch; shows nothing at all unless `enabled`.
+    pub fn start(enabled: bool) -> Progress {
+        let started = Instant::now();
+        let shown = match enabled {
+            false => Shown::Nothing,
+            true if is_terminal(&io::stderr()) => Shown::Bar(bar()),
+            true => Shown::Lines { last: started },
+        };
+        Progress { shown, started }
+    }
+
+    /// Shows how far the replay is now.
+    pub fn update(&mut self, now: &ProgressNow) {
+        let elapsed = self.started.elapsed();
+        match &mut self.shown {
+            Shown::Nothing => {}
+            Shown::Lines { last } => {
+                if last.elapsed() >= LINE_INTERVAL {
+                    *last = Instant::now();
+                    // Whoever closed standard error does not want to know.
+                    let _ = writeln!(io::stderr(), "{}", line(now, elapsed));
+                }
+            }
+            Shown::Bar(bar) => {
+                if let Some(total) = now.records_total
+                    && bar.length().is_none()
+                {
+                    bar.set_length(total);
+                    bar.set_style(style("{wide_bar} {percent}%\n{msg}"));
+                }
+                bar.set_position(now.records_read);
+                bar.set_message(line(now, elapsed));
+            }
+        }
+    }
+
+    /// Takes the bar away.
+    pub fn finish(self) {
+        if let Shown::Bar(bar) = self.shown {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn bar() -> ProgressBar {
+    let target = ProgressDrawTarget::stderr_with_hz(REDRAWS_PER_SECOND);
+    ProgressBar::with_draw_target(None, target).with_style(style("{spinner} {msg}"))
+}
+
+/// A template of ours; were it wrong, indicatif's own would do.
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+fn line(now: &ProgressNow, elapsed: Duration) -> String {
+    let mut line = format!("{} records", grouped(now.records_read));
+    if let Some(total) = now.records_total {
+        line = format!("{} of {} records", grouped(now.records_read), grouped(total));
+    }
+    line += &format!(", {}/s", grouped(per_second(now.records_read, elapsed)));
+    if let Some(event_time) = now.event_time {
+        let second = format_instant(event_time - event_time % SECOND_MS).replace(".000Z", "Z");
+        line += &format!(", at {second}, frontier {} behind", rounded(now.frontier_lag_ms));
+    }
+    line
+}
+
+/// Whole counts a second; none before a millisecond has passed.
+pub(super) fn per_second(count: u64, elapsed: Duration) -> u64 {
+    let rate = u128::from(count) * 1_000 / elapsed.as_millis().max(1);
+    u64::try_from(rate).unwrap_or(u64::MAX)
+}
+
+/// A duration as precise as a glance: whole seconds from one second on, whole minutes from one hour on.
+fn rounded(milliseconds: u64) -> String {
+    let grain = match milliseconds {
+        0..1_000 => 1,
+        1_000..3_600_000 => 1_000,
+        _ => 60_000,
+    };
+    format_duration(milliseconds - milliseconds % grain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_says_rate_position_and_lag() {
+        let mut now = ProgressNow { records_read: 1_200_000, ..ProgressNow::default() };
+        assert_eq!(line(&now, Duration::from_secs(2)), "1,200,000 records, 600,000/s");
+        now.records_total = Some(2_000_000);
+        now.event_time = Some(1_514_808_000_500);
+        now.frontier_lag_ms = 61_500;
+        assert_eq!(
+            line(&now, Duration::from_secs(2)),
+            "1,200,000 of 2,000,000 records, 600,000/s, at 2018-01-01T12:00:00Z, frontier 61s behind"
+        );
+        assert!(!line(&now, Duration::ZERO).contains(char::is_control));
+    }
+
+    #[test]
+    fn works_wherever_standard_error_goes() {
+        for enabled in [false, true] {
+            let mut progress = Progress::start(enabled);
+            progress.update(&ProgressNow::default());
+            progress.update(&ProgressNow { records_total: Some(3), ..ProgressNow::default() });
+            progress.finish();
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! The totals at the end of a replay: tables, the record law, counts of every collection, speed and memory.
+//!
+//! Boxes on a terminal, aligned columns elsewhere. Columns of numbers are aligned right. Control characters in cells
+//! (ids and categories come from records) are shown as `\xNN`.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use anstyle::{AnsiColor, Style as TextStyle};
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use dataflows::time::Time;
+
+use super::progress::per_second;
+use super::{Style, grouped};
+use crate::instant::format_instant;
+
+/// What a replay says at its end.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Tables of totals, in the order shown; one without rows says so.
+    pub tables: Vec<SummaryTable>,
+    /// What became of every record and fact.
+    pub law: RecordLaw,
+    /// The logical time of the results; none where no fact was accepted.
+    pub as_of: Option<Time>,
+    /// How long the replay took.
+    pub elapsed: Duration,
+    /// The most memory held, in bytes, where known.
+    pub peak_memory_bytes: Option<u64>,
+    /// Rows of every collection.
+    pub collections: Vec<(String, u64)>,
+}
+
+/// One table.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SummaryTable {
+    /// What it shows.
+    pub title: String,
+    /// Names of the columns.
+    pub header: Vec<String>,
+    /// Cells, as many a row as there are columns.
+    pub rows: Vec<Vec<String>>,
+}
+
+/// Nothing vanishes: records read = decoded + refused; facts = accepted + duplicates + refused.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RecordLaw {
+    /// Records read.
+    pub read: u64,
+    /// Of these, decoded.
+    pub decoded: u64,
+    /// Of these, refused before or while decoding.
+    pub refused_records: u64,
+    /// Facts the decoded records yielded.
+    pub facts: u64,
+    /// Of these, accepted.
+    pub accepted: u64,
+    /// Of these, copies of accepted ones.
+    pub duplicates: u64,
+    /// Of these, refused.
+    pub refused_facts: u64,
+}
+
+impl RecordLaw {
+    /// True where both sums come out.
+    pub fn holds(&self) -> bool {
+        u128::from(self.read) == total(&[self.decoded, self.refused_records])
+            && u128::from(self.facts) == total(&[self.accepted, self.duplicates, self.refused_facts])
+    }
+}
+
+fn total(counts: &[u64]) -> u128 {
+    counts.iter().copied().map(u128::from).sum()
+}
+
+/// Writes `summary` as `style` allows.
+pub fn print_summary(out: &mut impl Write, summary: &Summary, style: Style) -> io::Result<()> {
+    for table in &summary.tables {
+        print_table(out, table, style)?;
+    }
+    let count = |(name, rows): &(String, u64)| vec![name.clone(), grouped(*rows)];
+    let collections = SummaryTable {
+        title: "Collections".into(),
+        header: vec!["collection".into(), "rows".into()],
+        rows: summary.collections.iter().map(count).collect(),
+    };
+    print_table(out, &collections, style)?;
+    print_law(out, &summary.law, style)?;
+    let as_of =
+        summary.as_of.map_or_else(|| "no fact was accepted".into(), |as_of| format!("as of {}", format_instant(as_of)));
+    let speed = grouped(per_second(summary.law.read, summary.elapsed));
+    write!(out, "{as_of}; {:.2} s, {speed} records/s", summary.elapsed.as_secs_f64())?;
+    match summary.peak_memory_bytes {
+        Some(bytes) => writeln!(out, ", peak memory {} MiB", grouped(bytes.div_ceil(1 << 20))),
+        None => writeln!(out),
+    }
+}
+
+fn print_law(out: &mut impl Write, law: &RecordLaw, style: Style) -> io::Result<()> {
+    let [read, decoded, refused] = [law.read, law.decoded, law.refused_records].map(grouped);
+    writeln!(out, "records: {read} read = {decoded} decoded + {refused} refused")?;
+    let [facts, accepted] = [law.facts, law.accepted].map(grouped);
+    let [duplicates, refused] = [law.duplicates, law.refused_facts].map(grouped);
+    writeln!(out, "facts:   {facts} = {accepted} accepted + {duplicates} duplicates + {refused} refused")?;
+    if !law.holds() {
+        let warning = "these sums do not come out: records or facts have vanished, which is a fault of this program";
+        writeln!(out, "{}", painted(warning, AnsiColor::Red.on_default().bold(), style))?;
+    }
+    Ok(())
+}
+
+fn print_table(out: &mut impl Write, summary: &SummaryTable, style: Style) -> io::Result<()> {
+    writeln!(out, "{}", painted(&visible(&summary.title), TextStyle::new().bold(), style))?;
+    if summary.rows.is_empty() {
+        return writeln!(out, "  none\n");
+    }
+    let mut table = Table::new();
+    table.set_header(summary.header.iter().map(|name| visible(name)));
+    for row in &summary.rows {
+        table.add_row(row.iter().map(|cell| visible(cell)));
+    }
+    for (index, column) in table.column_iter_mut().enumerate() {
+        if summary.rows.iter().filter_map(|row| row.get(index)).all(|cell| is_number(cell)) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    if style.terminal {
+        table.load_preset(presets::UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic);
+    } else {
+        table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    }
+    for line in table.lines() {
+        writeln!(out, "{}", line.trim_end())?;
+    }
+    writeln!(out)
+}
+
+/// A number, an amount, a rate, or nothing.
+fn is_number(cell: &str) -> bool {
+    cell.bytes().all(|byte| byte.is_ascii_digit() || b".,-%".contains(&byte))
+}
+
+fn painted(text: &str, paint: TextStyle, style: Style) -> String {
+    if style.color { format!("{paint}{text}{paint:#}") } else { text.into() }
+}
+
+/// The text with control characters as `\xNN`.
+fn visible(text: &str) -> String {
+    let mut visible = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_control() {
+            let mut bytes = [0; 4];
+            for byte in character.encode_utf8(&mut bytes).bytes() {
+                visible += &format!("\\x{byte:02X}");
+            }
+        } else {
+            visible.push(character);
+        }
+    }
+    visible
+}

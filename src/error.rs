@@ -1,0 +1,103 @@
+//! The error that ends a job: what went wrong, where, and what to do about it.
+//!
+//! Invariant: an error knows whose fault it is, and that alone decides the exit code. Records that cannot be read are no
+//! errors of this kind: they become dead letters and the job goes on.
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+
+/// Whose fault an error is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The job failed: a file that cannot be read, a full disk, a lost process.
+    Job,
+    /// The command or the configuration is wrong; the same command will fail again.
+    Configuration,
+}
+
+/// An error that ends the job. Made by [`JobError::job`] or [`JobError::configuration`], completed by
+/// [`JobError::at`] and [`JobError::remedy`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobError {
+    fault: Fault,
+    what: String,
+    location: Option<String>,
+    remedy: Option<String>,
+}
+
+/// What the functions of a job return.
+pub type JobResult<T> = Result<T, JobError>;
+
+impl JobError {
+    /// The job failed; `what` is one sentence without a full stop.
+    pub fn job(what: impl Into<String>) -> JobError {
+        JobError { fault: Fault::Job, what: what.into(), location: None, remedy: None }
+    }
+
+    /// The command or the configuration is wrong.
+    pub fn configuration(what: impl Into<String>) -> JobError {
+        JobError { fault: Fault::Configuration, ..JobError::job(what) }
+    }
+
+    /// A failed operation on a file or directory: `doing` completes "cannot …".
+    pub fn io(doing: &str, path: &Path, error: &io::Error) -> JobError {
+        JobError::job(format!("cannot {doing}: {error}")).at(path.display().to_string())
+    }
+
+    /// Says where: a file and line, a flag, an environment variable.
+    pub fn at(self, location: impl Into<String>) -> JobError {
+        JobError { location: Some(location.into()), ..self }
+    }
+
+    /// Says what to do about it.
+    pub fn remedy(self, remedy: impl Into<String>) -> JobError {
+        JobError { remedy: Some(remedy.into()), ..self }
+    }
+
+    /// Whose fault it is.
+    pub fn fault(&self) -> Fault {
+        self.fault
+    }
+
+    /// The code with which the program ends: 1 where the job failed, 2 where usage or configuration is wrong.
+    pub fn exit_code(&self) -> u8 {
+        match self.fault {
+            Fault::Job => 1,
+            Fault::Configuration => 2,
+        }
+    }
+}
+
+impl fmt::Display for JobError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.what)?;
+        for (label, text) in [("where", &self.location), ("do", &self.remedy)] {
+            if let Some(text) = text {
+                write!(formatter, "\n  {label}: {text}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for JobError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn says_what_where_and_what_to_do() {
+        let error = JobError::job("no orders in the directory").at("data/sample").remedy("give another directory");
+        assert_eq!(error.to_string(), "no orders in the directory\n  where: data/sample\n  do: give another directory");
+        assert_eq!(error.exit_code(), 1);
+        assert_eq!(JobError::configuration("tick is 0").to_string(), "tick is 0");
+        assert_eq!(JobError::configuration("tick is 0").exit_code(), 2);
+        let denied = io::Error::from(io::ErrorKind::PermissionDenied);
+        assert_eq!(
+            JobError::io("write orders", Path::new("out/orders.csv"), &denied).to_string(),
+            "cannot write orders: permission denied\n  where: out/orders.csv"
+        );
+    }
+}
