@@ -1,0 +1,281 @@
+//! `orderwatch generate olist`: a directory in the format of the Olist data on Kaggle, of any size.
+//!
+//! Seven files, names and headers as there; plain CSV, unquoted, LF. Orders are sorted by purchase; items, payments and
+//! customers follow them in the same order, and an order without items or payments is simply absent there. The span
+//! (2016-09-04 to 2018-08-29) is the same whatever the count, so the rate grows with it.
+//!
+//! Invariant: the bytes depend on count and seed alone. Memory does not depend on the count: orders are made, written
+//! and forgotten one by one; the catalogue and the calendar are bounded tables. Files appear when all are complete.
+
+mod basket;
+mod calendar;
+mod catalogue;
+mod measured;
+mod order;
+
+use std::io::IsTerminal;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::files::{PartialFile, push_cents, push_id, push_number, push_padded, push_time};
+use super::random::Random;
+use super::{GenerateError, Statistics};
+use basket::Basket;
+use calendar::Calendar;
+use catalogue::{CATEGORIES, Catalogue};
+use measured::{DESCRIPTION_LENGTH, HEIGHT_CM, LENGTH_CM, NAME_LENGTH, PHOTOS, WEIGHT_G, WIDTH_CM};
+use order::{Order, Status};
+
+/// Streams of random numbers, each used for one thing.
+mod stream {
+    pub(super) const PRODUCT_ID: u64 = 1;
+    pub(super) const PRODUCT: u64 = 2;
+    pub(super) const PRODUCT_SHAPE: u64 = 3;
+    pub(super) const SELLER_ID: u64 = 4;
+    pub(super) const SELLER: u64 = 5;
+    pub(super) const ORDER_ID: u64 = 6;
+    pub(super) const ORDER: u64 = 7;
+    pub(super) const CUSTOMER_ID: u64 = 8;
+    pub(super) const BUYER_ID: u64 = 9;
+    pub(super) const BUYER: u64 = 10;
+}
+
+/// File names and headers, as on Kaggle.
+pub const FILES: [(&str, &str); 7] = [
+    (
+        "olist_orders_dataset.csv",
+        "order_id,customer_id,order_status,order_purchase_timestamp,order_approved_at,order_delivered_carrier_date,\
+         order_delivered_customer_date,order_estimated_delivery_date",
+    ),
+    (
+        "olist_order_items_dataset.csv",
+        "order_id,order_item_id,product_id,seller_id,shipping_limit_date,price,freight_value",
+    ),
+    ("olist_order_payments_dataset.csv", "order_id,payment_sequential,payment_type,payment_installments,payment_value"),
+    (
+        "olist_customers_dataset.csv",
+        "customer_id,customer_unique_id,customer_zip_code_prefix,customer_city,customer_state",
+    ),
+    (
+        "olist_products_dataset.csv",
+        "product_id,product_category_name,product_name_lenght,product_description_lenght,product_photos_qty,\
+         product_weight_g,product_length_cm,product_height_cm,product_width_cm",
+    ),
+    ("olist_sellers_dataset.csv", "seller_id,seller_zip_code_prefix,seller_city,seller_state"),
+    ("product_category_name_translation.csv", "product_category_name,product_category_name_english"),
+];
+
+/// Most orders the arithmetic carries; at about 520 bytes an order no disk does.
+const COUNT_MAX: u64 = 1_000_000_000_000;
+/// Orders between two looks at the clock.
+const PROGRESS_EVERY: u64 = 1 << 15;
+/// Runs shorter than this show no progress bar.
+const PROGRESS_AFTER: Duration = Duration::from_secs(1);
+
+/// What to generate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OlistOptions {
+    /// Orders.
+    pub count: u64,
+    /// Same seed, same bytes.
+    pub seed: u64,
+}
+
+/// Writes the seven files into `directory`, which is created where it does not exist; files there with their names
+/// are replaced. Progress goes to standard error where that is a terminal.
+pub fn generate_olist(options: &OlistOptions, directory: &Path) -> Result<Statistics, GenerateError> {
+    let OlistOptions { count, seed } = *options;
+    if count > COUNT_MAX {
+        return Err(GenerateError::CountTooLarge { count, limit: COUNT_MAX });
+    }
+    let started = Instant::now();
+    std::fs::create_dir_all(directory).map_err(|source| GenerateError::Write { path: directory.to_owned(), source })?;
+    let [orders, items, payments, customers, products, sellers, translation] =
+        FILES.map(|(name, header)| open(directory, name, header));
+    let mut files = [orders?, items?, payments?, customers?];
+    let (mut products, mut sellers, mut translation) = (products?, sellers?, translation?);
+
+    let catalogue = Catalogue::new(count, seed);
+    write_products(&catalogue, seed, &mut products)?;
+    write_sellers(&catalogue, &mut sellers)?;
+    write_translation(&mut translation)?;
+
+    let mut statistics = Statistics::default();
+    let progress = ProgressBar::hidden().with_style(style());
+    progress.set_length(count);
+    let mut calendar = Calendar::new(count);
+    let mut basket = Basket::default();
+    for index in 0..count {
+        let random = &mut Random::of(seed, stream::ORDER, index);
+        let order = Order::of(seed, index, calendar.purchased_s(index, random), random);
+        basket.fill(&order, &catalogue, random);
+        write_order(&order, &basket, &mut files)?;
+        tally(&mut statistics, &order, &basket);
+        if index % PROGRESS_EVERY == PROGRESS_EVERY - 1 {
+            show(&progress, index + 1, started);
+        }
+    }
+    progress.finish_and_clear();
+
+    let [orders, items, payments, customers] = files;
+    let mut all = [orders, items, payments, customers, products, sellers, translation];
+    for file in &mut all {
+        file.flush()?;
+    }
+    for file in all {
+        statistics.bytes += file.place()?;
+    }
+    statistics.elapsed = started.elapsed();
+    Ok(statistics)
+}
+
+fn open(directory: &Path, name: &str, header: &str) -> Result<PartialFile, GenerateError> {
+    let mut file = PartialFile::create(directory, name)?;
+    file.row().extend_from_slice(header.as_bytes());
+    file.end_row()?;
+    Ok(file)
+}
+
+fn write_order(order: &Order, basket: &Basket, files: &mut [PartialFile; 4]) -> Result<(), GenerateError> {
+    let [orders, items, payments, customers] = files;
+    let row = orders.row();
+    push_id(row, order.id);
+    row.push(b',');
+    push_id(row, order.customer_id);
+    row.push(b',');
+    row.extend_from_slice(order.status.name().as_bytes());
+    row.push(b',');
+    push_time(row, order.purchased_s);
+    for at_s in [order.approved_s, order.carrier_s, order.delivered_s, Some(order.estimated_s)] {
+        row.push(b',');
+        if let Some(at_s) = at_s {
+            push_time(row, at_s);
+        }
+    }
+    orders.end_row()?;
+
+    for (index, item) in basket.items.iter().enumerate() {
+        let row = items.row();
+        push_id(row, order.id);
+        row.push(b',');
+        push_number(row, index as u64 + 1);
+        row.push(b',');
+        push_id(row, item.product_id);
+        row.push(b',');
+        push_id(row, item.seller_id);
+        row.push(b',');
+        push_time(row, item.shipping_limit_s);
+        row.push(b',');
+        push_cents(row, item.price_cents);
+        row.push(b',');
+        push_cents(row, item.freight_cents);
+        items.end_row()?;
+    }
+
+    for (index, payment) in basket.payments.iter().enumerate() {
+        let row = payments.row();
+        push_id(row, order.id);
+        row.push(b',');
+        push_number(row, index as u64 + 1);
+        row.push(b',');
+        row.extend_from_slice(payment.payment_type.name().as_bytes());
+        row.push(b',');
+        push_number(row, payment.installments);
+        row.push(b',');
+        push_cents(row, payment.value_cents);
+        payments.end_row()?;
+    }
+
+    let row = customers.row();
+    push_id(row, order.customer_id);
+    row.push(b',');
+    push_id(row, order.customer_unique_id);
+    push_place(row, &order.place);
+    customers.end_row()
+}
+
+/// Appends `,01310,sao paulo,SP`.
+fn push_place(row: &mut Vec<u8>, place: &catalogue::Place) {
+    row.push(b',');
+    push_padded(row, u64::from(place.prefix), 5);
+    for text in [place.town.name, place.town.state] {
+        row.push(b',');
+        row.extend_from_slice(text.as_bytes());
+    }
+}
+
+fn write_products(catalogue: &Catalogue, seed: u64, file: &mut PartialFile) -> Result<(), GenerateError> {
+    for (index, product) in catalogue.products.iter().enumerate() {
+        let random = &mut Random::of(seed, stream::PRODUCT_SHAPE, index as u64);
+        let row = file.row();
+        push_id(row, product.id);
+        row.push(b',');
+        // A product without a category has no texts or photos either, as in the real table.
+        row.extend_from_slice(product.category.map_or("", |category| category.name).as_bytes());
+        for quantiles in [NAME_LENGTH, DESCRIPTION_LENGTH, PHOTOS] {
+            let value = quantiles.sample(random) as u64;
+            row.push(b',');
+            if product.category.is_some() {
+                push_number(row, value);
+            }
+        }
+        for quantiles in [WEIGHT_G, LENGTH_CM, HEIGHT_CM, WIDTH_CM] {
+            row.push(b',');
+            push_number(row, quantiles.sample(random) as u64);
+        }
+        file.end_row()?;
+    }
+    Ok(())
+}
+
+fn write_sellers(catalogue: &Catalogue, file: &mut PartialFile) -> Result<(), GenerateError> {
+    for seller in &catalogue.sellers {
+        push_id(file.row(), seller.id);
+        push_place(file.row(), &seller.place);
+        file.end_row()?;
+    }
+    Ok(())
+}
+
+fn write_translation(file: &mut PartialFile) -> Result<(), GenerateError> {
+    for category in CATEGORIES.iter().filter(|category| !category.english.is_empty()) {
+        let row = file.row();
+        row.extend_from_slice(category.name.as_bytes());
+        row.push(b',');
+        row.extend_from_slice(category.english.as_bytes());
+        file.end_row()?;
+    }
+    Ok(())
+}
+
+fn tally(statistics: &mut Statistics, order: &Order, basket: &Basket) {
+    statistics.orders += 1;
+    statistics.items += basket.items.len() as u64;
+    statistics.payments += basket.payments.len() as u64;
+    statistics.transitions += order.transitions();
+    if order.status == Status::Delivered {
+        statistics.delivered += 1;
+    } else if order.status.is_cancelled() {
+        statistics.cancelled += 1;
+    } else {
+        statistics.still_active += 1;
+    }
+}
+
+fn style() -> ProgressStyle {
+    ProgressStyle::with_template("{bar:40} {human_pos}/{human_len} orders, {eta} left")
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+/// Moves the bar; it appears once the run has taken a while, and only on a terminal.
+fn show(progress: &ProgressBar, orders: u64, started: Instant) {
+    if progress.is_hidden() {
+        if started.elapsed() < PROGRESS_AFTER || !std::io::stderr().is_terminal() {
+            return;
+        }
+        progress.set_draw_target(ProgressDrawTarget::stderr());
+    }
+    progress.set_position(orders);
+}
