@@ -5,6 +5,8 @@
 
 #[path = "reference/by_hand.rs"]
 mod by_hand;
+#[path = "reference/by_hand_promises.rs"]
+mod by_hand_promises;
 #[path = "reference/event_reader.rs"]
 mod event_reader;
 #[path = "reference/goldens.rs"]
