@@ -3,6 +3,8 @@
 // A test that cannot read its data must fail loudly.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "reference/by_chance.rs"]
+mod by_chance;
 #[path = "reference/by_hand.rs"]
 mod by_hand;
 #[path = "reference/by_hand_promises.rs"]

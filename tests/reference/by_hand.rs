@@ -33,11 +33,6 @@ fn strict() -> Settings {
     Settings { transitions: Transitions::Strict, ..settings() }
 }
 
-/// Orders live and tombstones stay for hours: retention 10, max_age 200, horizon 20.
-fn short() -> Settings {
-    Settings { retention_ms: 10 * HOUR, max_age_ms: 200 * HOUR, horizon_ms: 20 * HOUR, ..settings() }
-}
-
 fn hour(text: &str) -> Time {
     let (hours, beside) = match text.split_once(['+', '-']) {
         Some((hours, ms)) if text.contains('+') => (hours, ms.parse::<i64>().unwrap()),
