@@ -1,0 +1,49 @@
+//! Sources: bytes and positions in, facts with logical times out.
+//!
+//! The first seam: [`Source`], one implementation a kind of input. A source never blocks for long: it reads a stretch
+//! when polled and promises a time before which nothing more comes from it.
+
+pub mod blocks;
+pub mod inputs;
+pub mod intake;
+pub mod jsonl;
+pub mod olist;
+
+use dataflows::time::Time;
+
+use crate::error::JobResult;
+use intake::Intake;
+
+/// A worker's share of an input.
+pub trait Source {
+    /// Reads a stretch into `intake`.
+    fn poll(&mut self, intake: &mut Intake) -> JobResult<Polled>;
+
+    /// Nothing with a logical time before this comes any more; `Time::MAX` at the end.
+    fn promise(&self) -> Time;
+}
+
+/// What a poll came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Polled {
+    /// Something was read.
+    Read,
+    /// There is nothing more.
+    Done,
+}
+
+/// Which blocks of a stream this process decodes: they are dealt out in turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// Who takes part.
+    pub of: u64,
+    /// Who this is among them.
+    pub index: u64,
+}
+
+impl Share {
+    /// True where block `number` is dealt to this one.
+    pub fn takes(&self, number: u64) -> bool {
+        number % self.of == self.index
+    }
+}

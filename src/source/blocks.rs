@@ -1,0 +1,248 @@
+//! Blocks: a byte stream cut into stretches of about 1 MiB at record boundaries, so that one file keeps all workers busy.
+//!
+//! Invariant: every byte is in exactly one block, records are whole, and a block knows the line it starts on. A record
+//! longer than the limit becomes a block of its own that holds its beginning only: memory stays bounded whatever the
+//! input is.
+
+use std::io::{self, Read};
+
+use memchr::{memchr, memchr_iter, memchr2, memrchr};
+
+use crate::validate::MAX_RECORD_BYTES;
+
+/// How records are told apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// A record is a line.
+    Lines,
+    /// A record is a CSV record: quoted line ends are part of it.
+    Csv,
+}
+
+/// A stretch of whole records.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Block {
+    /// Its number, from 0.
+    pub number: u64,
+    /// The line its first record starts on, counted from 1.
+    pub first_line: u64,
+    /// Its bytes, line ends included.
+    pub bytes: Vec<u8>,
+    /// True where it is the beginning of one record that is too large.
+    pub is_too_large: bool,
+}
+
+impl Block {
+    /// A block without records.
+    pub fn empty() -> Block {
+        Block { number: 0, first_line: 1, bytes: Vec::new(), is_too_large: false }
+    }
+}
+
+const BLOCK_BYTES: usize = 1 << 20;
+/// How much of a record that is too large is kept, for its dead letter.
+const KEPT_BYTES: usize = 64 << 10;
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+
+/// A byte stream being cut.
+pub struct Blocks {
+    input: Box<dyn Read + Send>,
+    framing: Framing,
+    /// Read, not yet given.
+    pending: Vec<u8>,
+    line: u64,
+    number: u64,
+    started: bool,
+    ended: bool,
+}
+
+impl Blocks {
+    /// Cuts `input` from its beginning.
+    pub fn new(input: Box<dyn Read + Send>, framing: Framing) -> Blocks {
+        Blocks { input, framing, pending: Vec::new(), line: 1, number: 0, started: false, ended: false }
+    }
+
+    /// The next block; none at the end of the input.
+    pub fn next_block(&mut self) -> io::Result<Option<Block>> {
+        loop {
+            self.fill(BLOCK_BYTES)?;
+            if self.pending.is_empty() {
+                return Ok(None);
+            }
+            let mut end = self.records_end();
+            while end == 0 && !self.ended && self.pending.len() <= MAX_RECORD_BYTES + 1 {
+                self.fill(self.pending.len() + BLOCK_BYTES)?;
+                end = self.records_end();
+            }
+            return match end {
+                0 => self.give_too_large().map(Some),
+                end => Ok(Some(self.give(end))),
+            };
+        }
+    }
+
+    /// Takes the first record, the header of a CSV file: its bytes, line end included.
+    pub fn take_header(&mut self) -> io::Result<Vec<u8>> {
+        self.fill(BLOCK_BYTES)?;
+        let end = match self.framing {
+            Framing::Lines => memchr(b'\n', &self.pending).map_or(self.pending.len(), |end| end + 1),
+            Framing::Csv => first_csv_record_end(&self.pending).unwrap_or(self.pending.len()),
+        };
+        let block = self.give(end);
+        self.number = 0;
+        Ok(block.bytes)
+    }
+
+    /// The line the next block starts on.
+    pub fn line(&self) -> u64 {
+        self.line
+    }
+
+    fn fill(&mut self, wanted: usize) -> io::Result<()> {
+        while self.pending.len() < wanted && !self.ended {
+            let missing = (wanted - self.pending.len()) as u64;
+            self.ended = self.input.by_ref().take(missing).read_to_end(&mut self.pending)? == 0;
+            if !self.started {
+                self.started = true;
+                if self.pending.starts_with(BYTE_ORDER_MARK) {
+                    self.pending.drain(..BYTE_ORDER_MARK.len());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Where the last whole record in `pending` ends; 0 where none is whole.
+    fn records_end(&self) -> usize {
+        let whole = match self.framing {
+            Framing::Lines => memrchr(b'\n', &self.pending).map_or(0, |end| end + 1),
+            Framing::Csv => csv_records_end(&self.pending),
+        };
+        if self.ended && self.pending.len() - whole <= MAX_RECORD_BYTES { self.pending.len() } else { whole }
+    }
+
+    fn give(&mut self, end: usize) -> Block {
+        let rest = self.pending.split_off(end);
+        let bytes = std::mem::replace(&mut self.pending, rest);
+        let block = Block { number: self.number, first_line: self.line, bytes, is_too_large: false };
+        self.number += 1;
+        self.line += memchr_iter(b'\n', &block.bytes).count() as u64;
+        block
+    }
+
+    /// Gives the beginning of a record that has no end in sight and skips the rest of its last line.
+    fn give_too_large(&mut self) -> io::Result<Block> {
+        let mut block = Block { number: self.number, first_line: self.line, bytes: Vec::new(), is_too_large: true };
+        block.bytes.extend_from_slice(&self.pending[..self.pending.len().min(KEPT_BYTES)]);
+        self.number += 1;
+        let searched_from = match self.framing {
+            Framing::Lines => 0,
+            // Line ends within the limit may be quoted: the record is what no CSV reader could end.
+            Framing::Csv => self.pending.len().min(MAX_RECORD_BYTES),
+        };
+        let mut from = searched_from;
+        loop {
+            if let Some(end) = memchr(b'\n', &self.pending[from..]) {
+                let end = from + end + 1;
+                self.line += memchr_iter(b'\n', &self.pending[..end]).count() as u64;
+                self.pending.drain(..end);
+                return Ok(block);
+            }
+            self.line += memchr_iter(b'\n', &self.pending).count() as u64;
+            self.pending.clear();
+            from = 0;
+            self.fill(BLOCK_BYTES)?;
+            if self.pending.is_empty() {
+                return Ok(block);
+            }
+        }
+    }
+}
+
+/// Where the last whole CSV record ends; 0 where none is whole.
+fn csv_records_end(bytes: &[u8]) -> usize {
+    if memchr(b'"', bytes).is_none() {
+        return memrchr(b'\n', bytes).map_or(0, |end| end + 1);
+    }
+    let mut end = 0;
+    while let Some(next) = first_csv_record_end(&bytes[end..]) {
+        end += next;
+    }
+    end
+}
+
+/// Where the first CSV record ends, its line end included; none where it is not whole.
+pub fn first_csv_record_end(bytes: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    loop {
+        at += memchr2(b'"', b'\n', bytes.get(at..)?)?;
+        if bytes[at] == b'\n' {
+            return Some(at + 1);
+        }
+        let opens = at == 0 || bytes[at - 1] == b',';
+        at += 1;
+        if opens {
+            // Within quotes a doubled quote stands for one.
+            loop {
+                at += memchr(b'"', bytes.get(at..)?)? + 1;
+                if bytes.get(at) == Some(&b'"') {
+                    at += 1;
+                } else {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn blocks(text: &[u8], framing: Framing) -> Vec<Block> {
+        let mut blocks = Blocks::new(Box::new(io::Cursor::new(text.to_vec())), framing);
+        std::iter::from_fn(|| blocks.next_block().ok().flatten()).collect()
+    }
+
+    #[test]
+    fn every_byte_is_in_one_block_and_records_are_whole() {
+        let line = format!("{}\n", "x".repeat(700_000));
+        let text = line.repeat(5) + "last";
+        let blocks = blocks(text.as_bytes(), Framing::Lines);
+        assert_eq!(blocks.iter().map(|block| block.first_line).collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6]);
+        assert_eq!(blocks.concat_bytes(), text.as_bytes());
+    }
+
+    #[test]
+    fn quoted_line_ends_are_part_of_a_record() {
+        assert_eq!(first_csv_record_end(b"a,\"b\nc\"\nd"), Some(8));
+        assert_eq!(first_csv_record_end(b"a,b\"c\nd"), Some(6), "a quote within a field is a quote");
+        assert_eq!(first_csv_record_end(b"\"a\"\"\n\"\"\"\nx"), Some(10));
+        assert_eq!(csv_records_end(b"a\n\"b\n"), 2);
+    }
+
+    #[test]
+    fn a_record_without_end_is_cut_and_the_next_one_is_read() {
+        let text = [b"a\n".as_slice(), &vec![b'x'; 5 << 20], b"\nb\n"].concat();
+        let blocks = blocks(&text, Framing::Lines);
+        let shape: Vec<_> =
+            blocks.iter().map(|block| (block.first_line, block.bytes.len(), block.is_too_large)).collect();
+        assert_eq!(shape, [(1, 2, false), (2, KEPT_BYTES, true), (3, 2, false)]);
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_skipped() {
+        assert_eq!(blocks(b"\xEF\xBB\xBFa\n", Framing::Lines).concat_bytes(), b"a\n");
+        assert!(blocks(b"\xEF\xBB\xBF", Framing::Lines).is_empty());
+    }
+
+    trait ConcatBytes {
+        fn concat_bytes(&self) -> Vec<u8>;
+    }
+
+    impl ConcatBytes for Vec<Block> {
+        fn concat_bytes(&self) -> Vec<u8> {
+            self.iter().flat_map(|block| block.bytes.clone()).collect()
+        }
+    }
+}

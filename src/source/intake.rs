@@ -1,0 +1,192 @@
+//! Intake: what becomes of decoded and refused records on their way into the graph.
+//!
+//! Gives every fact its logical time, counts every record, and packs facts for the workers that own their orders.
+//! Invariant: a record that was read is counted, as decoded or as refused; nothing is dropped here but facts outside
+//! `--from`, `--until` and `--limit`, which are as if absent.
+
+use std::sync::Arc;
+
+use dataflows::model::{Fact, Position, Symbol, Text};
+use dataflows::operators::ticks::Ticks;
+use dataflows::orders::parcel::{Arrival, OrderKey, Parcel, Parcels, order_key};
+use dataflows::time::Time;
+use dataflows::views::dead_letters::{RefusedFact, RefusedRecord, Refusal, shown};
+use dataflows::views::measures::{MeasureKey, Measures};
+use dataflows::views::{quality, record_law};
+use hashbrown::HashSet;
+
+use crate::clock::Lateness;
+use crate::validate::{Broken, Limits};
+
+/// Which facts take part.
+#[derive(Clone, Debug)]
+pub struct Selection {
+    /// Facts before it are as if absent.
+    pub from: Time,
+    /// Facts after it are as if absent.
+    pub until: Time,
+    /// The orders that take part; none: all.
+    pub orders: Option<Arc<HashSet<OrderKey>>>,
+}
+
+/// What a worker has read and not yet handed to the graph.
+pub struct Intake {
+    /// What validation needs to know.
+    pub limits: Limits,
+    selection: Selection,
+    lateness: Lateness,
+    /// The source of every file, by its number.
+    sources: Arc<Vec<Symbol>>,
+    parcels: Parcels,
+    ready: Vec<Parcel>,
+    counts: Ticks<MeasureKey, Measures>,
+    law: Measures,
+    refused_records: Vec<(RefusedRecord, Time)>,
+    refused_facts: Vec<(RefusedFact, Time)>,
+    records_read: u64,
+    now: Time,
+}
+
+/// A record that was decoded: what its facts share.
+#[derive(Clone, Copy, Debug)]
+pub struct Decoded {
+    /// Where it stood.
+    pub position: Position,
+    /// The event time of its first fact.
+    pub record_at: Time,
+    /// Its partition's watermark when it was read; 0 where the input is brought into order.
+    pub watermark: Time,
+}
+
+impl Intake {
+    /// Nothing read yet.
+    pub fn new(
+        limits: Limits,
+        selection: Selection,
+        lateness: Lateness,
+        sources: Arc<Vec<Symbol>>,
+        workers: usize,
+        tick_ms: u64,
+    ) -> Intake {
+        Intake {
+            limits,
+            selection,
+            lateness,
+            sources,
+            parcels: Parcels::new(workers),
+            ready: Vec::new(),
+            counts: Ticks::new(tick_ms),
+            law: Measures::default(),
+            refused_records: Vec::new(),
+            refused_facts: Vec::new(),
+            records_read: 0,
+            now: 0,
+        }
+    }
+
+    /// The graph has been promised that nothing before `now` comes any more.
+    pub fn advance(&mut self, now: Time) {
+        self.now = now;
+    }
+
+    /// Counts a record that was decoded.
+    pub fn count_decoded(&mut self, record: Decoded) {
+        self.records_read += 1;
+        self.law.add(&record_law::DECODED, 1);
+        self.count(record.position, Some(record.record_at), record.record_at, quality::VALID);
+    }
+
+    /// Takes in a fact of a decoded record.
+    pub fn fact(&mut self, fact: &Fact, record: Decoded) {
+        if fact.at < self.selection.from || fact.at > self.selection.until {
+            return;
+        }
+        if let Some(orders) = &self.selection.orders
+            && !orders.contains(&order_key(&fact.order))
+        {
+            return;
+        }
+        if self.lateness.is_late(fact.at, record.watermark) {
+            self.count(record.position, Some(record.record_at), fact.at, quality::LATE);
+        }
+        let arrival = Arrival {
+            position: record.position,
+            time: fact.at.max(record.watermark),
+            record_at: record.record_at,
+            too_late: self.lateness.is_too_late(fact.at, record.watermark),
+        };
+        self.ready.extend(self.parcels.push(fact, arrival));
+    }
+
+    /// Takes in a record that decoding refused; `raw` is its bytes without line end.
+    pub fn refuse(&mut self, position: Position, broken: &Broken, raw: &[u8]) {
+        self.records_read += 1;
+        self.law.add(&record_law::REFUSED_RECORD, 1);
+        self.count(position, broken.at, broken.at.unwrap_or(0), quality::INVALID);
+        let record = RefusedRecord {
+            position,
+            reasons: broken.reasons.iter().map(ToString::to_string).collect(),
+            event_id: broken.event_id.clone(),
+            raw: shown(raw),
+        };
+        self.refused_records.push((record, self.now));
+    }
+
+    /// Takes in a decoded record whose order is not in the orders file: it has no time of its own.
+    pub fn refuse_unknown_order(&mut self, position: Position, fact: &Fact, rank: u8) {
+        self.records_read += 1;
+        self.law.add(&record_law::DECODED, 1);
+        self.law.add(&record_law::REFUSED, 1);
+        self.count(position, None, 0, quality::VALID);
+        let refused = RefusedFact {
+            position,
+            rank,
+            content: fact.content().replacen(&format!("\"at\":{},", fact.at), "", 1),
+            reason: Refusal::UnknownOrder,
+            event_id: None::<Text>,
+        };
+        self.refused_facts.push((refused, self.now));
+    }
+
+    /// Whether the order takes part, by `--limit`.
+    pub fn selects(&self, key: impl FnOnce() -> OrderKey) -> bool {
+        self.selection.orders.as_ref().is_none_or(|orders| orders.contains(&key()))
+    }
+
+    fn count(&mut self, position: Position, minute_of: Option<Time>, time: Time, measures: Measures) {
+        let source = self.sources.get(position.file() as usize).copied().unwrap_or_default();
+        let time = time.max(self.now).min(self.selection.until.max(self.now));
+        self.counts.give(time, quality::key(source, minute_of), measures);
+    }
+
+    /// Hands over every parcel, open ones included.
+    pub fn parcels(&mut self) -> Vec<Parcel> {
+        self.ready.extend(self.parcels.close());
+        std::mem::take(&mut self.ready)
+    }
+
+    /// Hands over the counts of records.
+    pub fn counts(&mut self) -> Vec<(MeasureKey, Time, Measures)> {
+        let mut counts = Vec::new();
+        if self.law != Measures::default() {
+            counts.push((record_law::key(), self.now, std::mem::take(&mut self.law)));
+        }
+        self.counts.publish_before(Time::MAX, |tick, key, measures| counts.push((key, tick, measures)));
+        counts
+    }
+
+    /// Hands over refused records.
+    pub fn refused_records(&mut self) -> Vec<(RefusedRecord, Time)> {
+        std::mem::take(&mut self.refused_records)
+    }
+
+    /// Hands over facts that were refused before they reached the graph.
+    pub fn refused_facts(&mut self) -> Vec<(RefusedFact, Time)> {
+        std::mem::take(&mut self.refused_facts)
+    }
+
+    /// How many records were read since this was asked last.
+    pub fn take_records_read(&mut self) -> u64 {
+        std::mem::take(&mut self.records_read)
+    }
+}

@@ -1,0 +1,288 @@
+//! An Olist directory: orders, items and payments, with category names where the directory has them (inputs.md,
+//! section 1).
+//!
+//! Items and payments carry no time: they get their order's. Where the three files list their orders in the same order
+//! (`olist/index.rs` finds out), blocks are cut so that an order's rows stand together and are joined while they are
+//! read; otherwise the orders file is read beforehand for the times of every order (`olist/stamps.rs`). In both cases a
+//! row is decoded once on its way into the graph, by the worker its block is dealt to.
+
+mod index;
+mod rows;
+mod stamps;
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use csv::ByteRecord;
+use dataflows::time::Time;
+
+use super::blocks::{Block, Blocks, Framing};
+use super::intake::Intake;
+use super::{Polled, Share, Source};
+use crate::clock::Watermark;
+use crate::decode::categories::Translation;
+use crate::decode::olist::{ItemColumns, OrderColumns, PaymentColumns};
+use crate::decode::{ProductCategories, categories::CategoriesError};
+use crate::error::{JobError, JobResult};
+use crate::validate::Limits;
+use index::{Cut, Index};
+use rows::RowReader;
+use stamps::{BlockStamps, Stamps};
+
+/// The three files every directory must have.
+pub const FILES: [&str; 3] =
+    ["olist_orders_dataset.csv", "olist_order_items_dataset.csv", "olist_order_payments_dataset.csv"];
+const PRODUCTS: &str = "olist_products_dataset.csv";
+const TRANSLATION: &str = "product_category_name_translation.csv";
+
+/// Which of the three files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Table {
+    Orders,
+    Items,
+    Payments,
+}
+
+impl Table {
+    const ALL: [Table; 3] = [Table::Orders, Table::Items, Table::Payments];
+}
+
+/// What is known of a directory before its rows are read.
+pub struct Olist {
+    paths: [PathBuf; 3],
+    first_file: u32,
+    orders: OrderColumns,
+    items: ItemColumns,
+    payments: PaymentColumns,
+    categories: ProductCategories,
+    plan: Plan,
+}
+
+/// How the directory is read.
+enum Plan {
+    /// The files are co-ordered: an order's rows stand in one block.
+    Joined { files: [File; 3], index: Index },
+    /// They are not: times come from a table.
+    Stamped { stamps: Stamps, blocks: [Mutex<Blocks>; 3] },
+}
+
+impl Olist {
+    /// Opens a directory and finds out how to read it. `first_file` is the number of its orders file; `threads` may be
+    /// used to read ahead.
+    pub fn open(
+        directory: &Path,
+        first_file: u32,
+        limits: &Limits,
+        arrival_order: bool,
+        threads: usize,
+    ) -> JobResult<Olist> {
+        let paths = FILES.map(|name| directory.join(name));
+        let headers = [read_header(&paths[0])?, read_header(&paths[1])?, read_header(&paths[2])?];
+        let wrong = |table: usize| {
+            let path = paths[table].display().to_string();
+            move |error: crate::decode::olist::HeaderError| {
+                JobError::job(error.to_string())
+                    .at(format!("{path}, line 1"))
+                    .remedy("give the file the column names of the Olist data set, in any order")
+            }
+        };
+        let orders = OrderColumns::from_header(&headers[0].record).map_err(wrong(0))?;
+        let items = ItemColumns::from_header(&headers[1].record).map_err(wrong(1))?;
+        let payments = PaymentColumns::from_header(&headers[2].record).map_err(wrong(2))?;
+        let categories = read_categories(directory)?;
+
+        let index = if arrival_order { None } else { Index::find(&paths, &headers)? };
+        let plan = match index {
+            Some(index) => Plan::Joined { files: [open(&paths[0])?, open(&paths[1])?, open(&paths[2])?], index },
+            None => {
+                let stamps = Stamps::read(body(&paths[0])?, &orders, limits, threads, &paths[0])?;
+                let blocks = [body(&paths[0])?, body(&paths[1])?, body(&paths[2])?].map(Mutex::new);
+                Plan::Stamped { stamps, blocks }
+            }
+        };
+        Ok(Olist { paths, first_file, orders, items, payments, categories, plan })
+    }
+
+    /// The orders file cut into blocks, and its columns: what `--limit` reads.
+    pub fn orders_file(directory: &Path) -> JobResult<(Blocks, OrderColumns)> {
+        let path = directory.join(FILES[0]);
+        let header = read_header(&path)?;
+        let columns = OrderColumns::from_header(&header.record)
+            .map_err(|error| JobError::job(error.to_string()).at(format!("{}, line 1", path.display())))?;
+        Ok((body(&path)?, columns))
+    }
+
+    fn next_block(&self, table: Table) -> JobResult<Option<Block>> {
+        let Plan::Stamped { blocks, .. } = &self.plan else { return Ok(None) };
+        let mut blocks = blocks[table as usize].lock().unwrap_or_else(PoisonError::into_inner);
+        blocks.next_block().map_err(|error| JobError::io("read", &self.paths[table as usize], &error))
+    }
+
+    fn read_range(&self, table: Table, from: &Cut, to: &Cut) -> JobResult<Block> {
+        let Plan::Joined { files, .. } = &self.plan else { return Ok(Block::empty()) };
+        let (start, end) = (from.places[table as usize], to.places[table as usize]);
+        let mut bytes = vec![0; (end.offset - start.offset) as usize];
+        files[table as usize].read_exact_at(&mut bytes, start.offset).map_err(|error| {
+            JobError::io("read", &self.paths[table as usize], &error).remedy("the file changed while it was read")
+        })?;
+        Ok(Block { number: 0, first_line: start.line, bytes, is_too_large: false })
+    }
+}
+
+/// A worker's reader of a directory.
+pub struct OlistReader {
+    olist: Arc<Olist>,
+    share: Share,
+    next: u64,
+    tables: Vec<Table>,
+    watermark: Option<Watermark>,
+    rows: RowReader,
+    stamps: BlockStamps,
+    done: bool,
+}
+
+impl OlistReader {
+    /// Reads `share` of the blocks of all three files, brought into order.
+    pub fn new(olist: Arc<Olist>, share: Share) -> OlistReader {
+        OlistReader::of(olist, share, Table::ALL.to_vec(), None)
+    }
+
+    /// The three files as partitions, each read in its own order.
+    pub fn in_arrival_order(olist: &Arc<Olist>, watermark: Watermark) -> [OlistReader; 3] {
+        let all = Share { of: 1, index: 0 };
+        Table::ALL.map(|table| OlistReader::of(Arc::clone(olist), all, vec![table], Some(watermark)))
+    }
+
+    fn of(olist: Arc<Olist>, share: Share, mut tables: Vec<Table>, watermark: Option<Watermark>) -> OlistReader {
+        tables.reverse();
+        let next = share.index;
+        OlistReader {
+            olist,
+            share,
+            next,
+            tables,
+            watermark,
+            rows: RowReader::default(),
+            stamps: BlockStamps::default(),
+            done: false,
+        }
+    }
+
+    /// Reads the next block of a co-ordered directory.
+    fn poll_joined(&mut self, index: &Index, intake: &mut Intake) -> JobResult<Polled> {
+        let Some((from, to)) = index.block(self.next) else {
+            self.done = true;
+            return Ok(Polled::Done);
+        };
+        self.next += self.share.of;
+        self.stamps.clear();
+        for table in Table::ALL {
+            let block = self.olist.read_range(table, from, to)?;
+            self.rows.read(&self.olist, table, &block, &mut None, intake, Some(&mut self.stamps));
+        }
+        Ok(Polled::Read)
+    }
+
+    fn poll_stamped(&mut self, intake: &mut Intake) -> JobResult<Polled> {
+        while let Some(table) = self.tables.last().copied() {
+            match self.olist.next_block(table)? {
+                Some(block) if self.share.takes(block.number) => {
+                    self.rows.read(&self.olist, table, &block, &mut self.watermark, intake, None);
+                    return Ok(Polled::Read);
+                }
+                Some(_) => {}
+                None => {
+                    self.tables.pop();
+                }
+            }
+        }
+        self.done = true;
+        Ok(Polled::Done)
+    }
+}
+
+impl Source for OlistReader {
+    fn poll(&mut self, intake: &mut Intake) -> JobResult<Polled> {
+        let olist = Arc::clone(&self.olist);
+        match &olist.plan {
+            Plan::Joined { index, .. } => self.poll_joined(index, intake),
+            Plan::Stamped { .. } => self.poll_stamped(intake),
+        }
+    }
+
+    fn promise(&self) -> Time {
+        match (&self.olist.plan, &self.watermark) {
+            _ if self.done => Time::MAX,
+            (Plan::Joined { index, .. }, _) => index.earliest_from(self.next),
+            (_, Some(watermark)) => watermark.time(),
+            (_, None) => 0,
+        }
+    }
+}
+
+/// A file's header and where its rows begin.
+struct Header {
+    record: ByteRecord,
+    /// Offset of the first row.
+    offset: u64,
+    /// Line of the first row.
+    line: u64,
+}
+
+fn open(path: &Path) -> JobResult<File> {
+    File::open(path).map_err(|error| {
+        let error = JobError::io("open an Olist file", path, &error);
+        error.remedy(format!("an Olist directory holds at least {}", FILES.join(", ")))
+    })
+}
+
+fn read_header(path: &Path) -> JobResult<Header> {
+    let mut blocks = Blocks::new(Box::new(open(path)?), Framing::Csv);
+    let bytes = blocks.take_header().map_err(|error| JobError::io("read", path, &error))?;
+    let mut record = ByteRecord::new();
+    let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(&*bytes);
+    let found = reader.read_byte_record(&mut record).unwrap_or(false);
+    if !found {
+        let error = JobError::job("the file is empty: it has no header").at(path.display().to_string());
+        return Err(error.remedy("give the file the column names of the Olist data set"));
+    }
+    let mark = open(path).and_then(|file| {
+        let mut start = [0; 3];
+        let read = file.read_at(&mut start, 0).map_err(|error| JobError::io("read", path, &error))?;
+        Ok(if start[..read] == *b"\xEF\xBB\xBF" { 3 } else { 0 })
+    })?;
+    Ok(Header { record, offset: mark + bytes.len() as u64, line: blocks.line() })
+}
+
+/// A file cut into blocks, its header taken off.
+fn body(path: &Path) -> JobResult<Blocks> {
+    let mut blocks = Blocks::new(Box::new(open(path)?), Framing::Csv);
+    blocks.take_header().map_err(|error| JobError::io("read", path, &error))?;
+    Ok(blocks)
+}
+
+fn read_categories(directory: &Path) -> JobResult<ProductCategories> {
+    let wrong = |path: &Path, error: CategoriesError| {
+        let error = JobError::job(error.to_string()).at(path.display().to_string());
+        error.remedy("mend the file, or remove it: every category is then `unknown`")
+    };
+    let opened = |name: &str| {
+        let path = directory.join(name);
+        match File::open(&path) {
+            Ok(file) => Ok(Some((path, io::BufReader::new(file)))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(JobError::io("open an Olist file", &path, &error)),
+        }
+    };
+    let translation = match opened(TRANSLATION)? {
+        Some((path, file)) => Translation::read(file).map_err(|error| wrong(&path, error))?,
+        None => Translation::default(),
+    };
+    match opened(PRODUCTS)? {
+        Some((path, file)) => ProductCategories::read(file, &translation).map_err(|error| wrong(&path, error)),
+        None => Ok(ProductCategories::default()),
+    }
+}

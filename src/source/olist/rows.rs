@@ -1,0 +1,246 @@
+//! Rows of an Olist directory on their way to facts.
+//!
+//! One order row becomes up to five lifecycle facts, an item or payment row one fact with its order's time.
+
+use csv::ByteRecord;
+use dataflows::model::fact::DEFAULT_TENANT;
+use dataflows::model::{Body, EventKind, Fact, OrderId, Origin, Position, Text};
+use dataflows::time::Time;
+
+use super::stamps::{BlockStamps, Stamp};
+use super::{Olist, Plan, Table};
+use crate::clock::Watermark;
+use crate::decode::olist::{ItemRow, OrderRow, PaymentRow};
+use crate::source::blocks::Block;
+use crate::source::intake::{Decoded, Intake};
+use crate::validate::{Broken, Reason};
+
+/// Reads the rows of blocks; keeps its allocations.
+pub struct RowReader {
+    record: ByteRecord,
+    tenant: Text,
+}
+
+impl Default for RowReader {
+    fn default() -> RowReader {
+        RowReader { record: ByteRecord::new(), tenant: Text::new(DEFAULT_TENANT) }
+    }
+}
+
+/// A CSV reader of rows without header, of any number of columns.
+pub fn csv_reader(bytes: &[u8]) -> csv::Reader<&[u8]> {
+    csv::ReaderBuilder::new().has_headers(false).flexible(true).buffer_capacity(1 << 16).from_reader(bytes)
+}
+
+impl RowReader {
+    /// Reads every row of a block into `intake`. `block_stamps` gathers the times of a block of orders and gives them to
+    /// its items and payments; without it times come from the directory's table.
+    pub(super) fn read(
+        &mut self,
+        olist: &Olist,
+        table: Table,
+        block: &Block,
+        watermark: &mut Option<Watermark>,
+        intake: &mut Intake,
+        mut block_stamps: Option<&mut BlockStamps>,
+    ) {
+        let file = olist.first_file + table as u32;
+        if block.is_too_large {
+            let position = Position::new(file, block.first_line);
+            intake.refuse(position, &Broken::only(Reason::TooLarge), &block.bytes);
+            return;
+        }
+        if let Some(stamps) = &mut block_stamps {
+            stamps.rewind();
+        }
+        let mut reader = csv_reader(&block.bytes);
+        loop {
+            let (start, line) = (reader.position().byte() as usize, reader.position().line());
+            // Reading from memory, of any number of columns, cannot fail.
+            if !reader.read_byte_record(&mut self.record).unwrap_or(false) {
+                break;
+            }
+            let end = reader.position().byte() as usize;
+            let place = Place { file, block, start, end, line };
+            let seen = match table {
+                Table::Orders => self.order(olist, &place, watermark, intake, &mut block_stamps),
+                Table::Items => self.item(olist, &place, watermark, intake, &mut block_stamps),
+                Table::Payments => self.payment(olist, &place, watermark, intake, &mut block_stamps),
+            };
+            if let (Some(at), Some(watermark)) = (seen, watermark.as_mut()) {
+                watermark.observe(at);
+            }
+        }
+    }
+
+    /// Takes an order row in; the largest event time it holds.
+    fn order(
+        &self,
+        olist: &Olist,
+        place: &Place<'_>,
+        watermark: &Option<Watermark>,
+        intake: &mut Intake,
+        stamps: &mut Option<&mut BlockStamps>,
+    ) -> Option<Time> {
+        let row = match olist.orders.decode(&self.record, &intake.limits) {
+            Ok(row) => row,
+            Err(broken) => {
+                intake.refuse(place.position(), &broken, place.raw());
+                return None;
+            }
+        };
+        if let Some(stamps) = stamps {
+            stamps.push(&row);
+        }
+        let events = lifecycle(&row);
+        let times = events.iter().flatten().map(|(_, at)| *at);
+        let record_at = times.clone().min().unwrap_or(row.purchased_at);
+        let largest = times.max();
+        let record = decoded(place, record_at, watermark);
+        intake.count_decoded(record);
+        let OrderRow { order_id, customer_id, .. } = row;
+        let order = OrderId { tenant: self.tenant.clone(), order_id };
+        let mut fact = Fact {
+            order,
+            at: 0,
+            event_id: None,
+            body: Body::Lifecycle { kind: EventKind::Placed, origin: Origin::Row, customer_id },
+        };
+        for (event, at) in events.into_iter().flatten() {
+            fact.at = at;
+            if let Body::Lifecycle { kind, .. } = &mut fact.body {
+                *kind = event;
+            }
+            intake.fact(&fact, record);
+        }
+        largest
+    }
+
+    fn item(
+        &self,
+        olist: &Olist,
+        place: &Place<'_>,
+        watermark: &Option<Watermark>,
+        intake: &mut Intake,
+        stamps: &mut Option<&mut BlockStamps>,
+    ) -> Option<Time> {
+        match olist.items.decode(&self.record, &intake.limits) {
+            Ok(ItemRow { order_id, item_no, product_id, seller_id, price, freight }) => {
+                let category = product_id.as_ref().and_then(|product_id| olist.categories.get(product_id)).cloned();
+                let body = Body::Item {
+                    item_no,
+                    product_id,
+                    product_name: None,
+                    category,
+                    category_joined: true,
+                    seller_id,
+                    quantity: 1,
+                    price,
+                    freight,
+                };
+                self.stamped(olist, place, watermark, intake, stamps, order_id, body)
+            }
+            Err(broken) => {
+                intake.refuse(place.position(), &broken, place.raw());
+                None
+            }
+        }
+    }
+
+    fn payment(
+        &self,
+        olist: &Olist,
+        place: &Place<'_>,
+        watermark: &Option<Watermark>,
+        intake: &mut Intake,
+        stamps: &mut Option<&mut BlockStamps>,
+    ) -> Option<Time> {
+        match olist.payments.decode(&self.record, &intake.limits) {
+            Ok(PaymentRow { order_id, seq, payment_type, installments, value }) => {
+                let body = Body::Payment { seq, payment_type, installments, value };
+                self.stamped(olist, place, watermark, intake, stamps, order_id, body)
+            }
+            Err(broken) => {
+                intake.refuse(place.position(), &broken, place.raw());
+                None
+            }
+        }
+    }
+
+    /// Takes in an item or a payment with its order's time; that time.
+    #[allow(clippy::too_many_arguments)] // what a row meets on its way
+    fn stamped(
+        &self,
+        olist: &Olist,
+        place: &Place<'_>,
+        watermark: &Option<Watermark>,
+        intake: &mut Intake,
+        stamps: &mut Option<&mut BlockStamps>,
+        order_id: Text,
+        body: Body,
+    ) -> Option<Time> {
+        let stamp: Option<Stamp> = match (stamps, &olist.plan) {
+            (Some(stamps), _) => stamps.get(&order_id),
+            (None, Plan::Stamped { stamps, .. }) => stamps.get(&order_id),
+            (None, Plan::Joined { .. }) => None,
+        };
+        let is_item = matches!(body, Body::Item { .. });
+        let at = stamp.map_or(0, |stamp| if is_item { stamp.purchased_at } else { stamp.paid_at() });
+        let order = OrderId { tenant: self.tenant.clone(), order_id };
+        let fact = Fact { order, at, event_id: None, body };
+        if stamp.is_none() {
+            intake.refuse_unknown_order(place.position(), &fact, EventKind::ALL.len() as u8 + u8::from(!is_item));
+            return None;
+        }
+        let record = decoded(place, at, watermark);
+        intake.count_decoded(record);
+        intake.fact(&fact, record);
+        Some(at)
+    }
+}
+
+/// Where a row stands in its block.
+struct Place<'b> {
+    file: u32,
+    block: &'b Block,
+    start: usize,
+    end: usize,
+    line: u64,
+}
+
+impl Place<'_> {
+    /// The row's first line. Blank lines before it are no records.
+    fn position(&self) -> Position {
+        let blank = self.bytes().iter().take_while(|byte| matches!(byte, b'\n' | b'\r'));
+        let blank_lines = blank.filter(|byte| **byte == b'\n').count() as u64;
+        Position::new(self.file, self.block.first_line + self.line - 1 + blank_lines)
+    }
+
+    /// The row's bytes without line end.
+    fn raw(&self) -> &[u8] {
+        let start = self.bytes().iter().take_while(|byte| matches!(byte, b'\n' | b'\r')).count();
+        let raw = &self.bytes()[start..];
+        let raw = raw.strip_suffix(b"\n").unwrap_or(raw);
+        raw.strip_suffix(b"\r").unwrap_or(raw)
+    }
+
+    fn bytes(&self) -> &[u8] {
+        self.block.bytes.get(self.start..self.end).unwrap_or_default()
+    }
+}
+
+fn decoded(place: &Place<'_>, record_at: Time, watermark: &Option<Watermark>) -> Decoded {
+    Decoded { position: place.position(), record_at, watermark: watermark.as_ref().map_or(0, Watermark::time) }
+}
+
+/// The lifecycle facts of an order row (inputs.md, section 1).
+fn lifecycle(row: &OrderRow) -> [Option<(EventKind, Time)>; 5] {
+    let latest = [Some(row.purchased_at), row.approved_at, row.carrier_at, row.delivered_at].into_iter().flatten().max();
+    [
+        Some((EventKind::Placed, row.purchased_at)),
+        row.approved_at.map(|at| (EventKind::ProcessingStarted, at)),
+        row.carrier_at.map(|at| (EventKind::Shipped, at)),
+        row.delivered_at.map(|at| (EventKind::Delivered, at)),
+        latest.filter(|_| row.cancelled).map(|at| (EventKind::Cancelled, at)),
+    ]
+}

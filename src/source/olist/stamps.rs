@@ -1,0 +1,134 @@
+//! Stamps: the times that items and payments take from their order.
+//!
+//! An item gets its order's purchase time, a payment its order's approval time, or the purchase time where there is no
+//! approval; of an order in several rows those of the facts that win, which are the earliest.
+
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use csv::ByteRecord;
+use dataflows::model::Text;
+use dataflows::time::Time;
+use hashbrown::HashMap;
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::rows;
+use crate::decode::olist::{OrderColumns, OrderRow};
+use crate::error::{JobError, JobResult};
+use crate::source::blocks::Blocks;
+use crate::validate::Limits;
+
+/// The times of one order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    /// The earliest purchase time of its rows.
+    pub purchased_at: Time,
+    /// The earliest approval time of its rows.
+    pub approved_at: Option<Time>,
+}
+
+impl Stamp {
+    /// The times in a row.
+    pub fn of(row: &OrderRow) -> Stamp {
+        Stamp { purchased_at: row.purchased_at, approved_at: row.approved_at }
+    }
+
+    fn merge(&mut self, other: Stamp) {
+        self.purchased_at = self.purchased_at.min(other.purchased_at);
+        self.approved_at = [self.approved_at, other.approved_at].into_iter().flatten().min();
+    }
+
+    /// When a payment of the order counts.
+    pub fn paid_at(&self) -> Time {
+        self.approved_at.unwrap_or(self.purchased_at)
+    }
+}
+
+/// The times of every order of a directory.
+pub struct Stamps {
+    shards: Vec<HashMap<Text, Stamp>>,
+}
+
+const SHARDS: usize = 64;
+
+fn shard(order_id: &Text) -> usize {
+    let mut scratch = [0; 32];
+    xxh3_64(order_id.as_str_in(&mut scratch).as_bytes()) as usize % SHARDS
+}
+
+impl Stamps {
+    /// Reads the orders file with this many threads. Rows that are refused have no stamp.
+    pub fn read(
+        blocks: Blocks,
+        columns: &OrderColumns,
+        limits: &Limits,
+        threads: usize,
+        path: &Path,
+    ) -> JobResult<Stamps> {
+        let blocks = Mutex::new(blocks);
+        let shards: Vec<Mutex<HashMap<Text, Stamp>>> = (0..SHARDS).map(|_| Mutex::default()).collect();
+        let read = || -> JobResult<()> {
+            let mut record = ByteRecord::new();
+            loop {
+                let block = blocks.lock().unwrap_or_else(PoisonError::into_inner).next_block();
+                let Some(block) = block.map_err(|error| JobError::io("read", path, &error))? else { return Ok(()) };
+                if block.is_too_large {
+                    continue;
+                }
+                let mut reader = rows::csv_reader(&block.bytes);
+                while reader.read_byte_record(&mut record).unwrap_or(false) {
+                    if let Ok(row) = columns.decode(&record, limits) {
+                        let mut shard = shards[shard(&row.order_id)].lock().unwrap_or_else(PoisonError::into_inner);
+                        let stamp = Stamp::of(&row);
+                        shard.entry(row.order_id).or_insert(stamp).merge(stamp);
+                    }
+                }
+            }
+        };
+        std::thread::scope(|scope| {
+            let readers: Vec<_> = (0..threads.max(1)).map(|_| scope.spawn(read)).collect();
+            readers.into_iter().try_for_each(|reader| {
+                reader.join().unwrap_or_else(|_| Err(JobError::job("a reader of the orders file failed")))
+            })
+        })?;
+        let shards = shards.into_iter().map(|shard| shard.into_inner().unwrap_or_else(PoisonError::into_inner));
+        Ok(Stamps { shards: shards.collect() })
+    }
+
+    /// The times of an order; none where it is not in the orders file or refused there.
+    pub fn get(&self, order_id: &Text) -> Option<Stamp> {
+        self.shards[shard(order_id)].get(order_id).copied()
+    }
+}
+
+/// The times of the orders of one block, in the order of its rows.
+#[derive(Default)]
+pub struct BlockStamps {
+    orders: Vec<(Text, Stamp)>,
+    at: usize,
+}
+
+impl BlockStamps {
+    /// Forgets the block.
+    pub fn clear(&mut self) {
+        self.orders.clear();
+        self.at = 0;
+    }
+
+    /// Goes back to the first order, for the next file.
+    pub fn rewind(&mut self) {
+        self.at = 0;
+    }
+
+    /// Adds the block's next order.
+    pub fn push(&mut self, row: &OrderRow) {
+        self.orders.push((row.order_id.clone(), Stamp::of(row)));
+    }
+
+    /// The times of an order that stands at or after the one asked for last.
+    pub fn get(&mut self, order_id: &Text) -> Option<Stamp> {
+        let ahead = self.orders[self.at..].iter().position(|(known, _)| known == order_id)?;
+        self.at += ahead;
+        Some(self.orders[self.at].1)
+    }
+}
