@@ -77,7 +77,17 @@ fn check_lines(path: &str, set: &str) {
         }
     }
     assert!(!golden.is_empty());
-    assert_eq!(letters, golden);
+    assert_alike(&letters, &golden);
+}
+
+/// Shows only what differs.
+fn assert_alike(letters: &DeadLetters, golden: &DeadLetters) {
+    let beyond = |some: &DeadLetters, other: &DeadLetters| {
+        let differing = some.iter().filter(|(position, row)| other.get(*position) != Some(row)).take(10);
+        differing.map(|(position, row)| format!("{position} {row:?}")).collect::<Vec<_>>()
+    };
+    assert_eq!((beyond(letters, golden), beyond(golden, letters)), (vec![], vec![]), "(ours, golden)");
+    eprintln!("{} broken records agree", golden.len());
 }
 
 #[test]
@@ -107,7 +117,12 @@ fn check_rows<C>(
     while reader.read_byte_record(&mut record).unwrap() {
         rows += 1;
         if let Some(broken) = decode(&columns, &record) {
-            keep(letters, file, record.position().unwrap().line(), &broken);
+            // The csv reader's position is where the last record ended: line ends, and blank lines, come first.
+            let position = record.position().unwrap();
+            let rest = &bytes[usize::try_from(position.byte()).unwrap()..];
+            let ends = rest.iter().take_while(|byte| matches!(byte, b'\r' | b'\n'));
+            let line = position.line() + ends.filter(|byte| **byte == b'\n').count() as u64;
+            keep(letters, file, line, &broken);
         }
     }
     rows
@@ -126,7 +141,7 @@ fn check_olist(folder: &Path, set: &str) {
     check_rows(&mut letters, folder, items, header, |columns, row| columns.decode(row, &limits).err());
     let header = |header: &ByteRecord| PaymentColumns::from_header(header).unwrap();
     check_rows(&mut letters, folder, payments, header, |columns, row| columns.decode(row, &limits).err());
-    assert_eq!(letters, golden);
+    assert_alike(&letters, &golden);
 }
 
 #[test]

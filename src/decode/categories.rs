@@ -132,7 +132,7 @@ fn read_pairs(
     Ok((pairs, skipped))
 }
 
-/// The csv reader skips a byte order mark only in part of its modes.
+/// A byte order mark is no part of the first name.
 fn without_byte_order_mark(header: &ByteRecord) -> ByteRecord {
     header
         .iter()

@@ -188,7 +188,7 @@ mod tests {
         }
     }
 
-    /// The value in units of 10^-40, by plain arithmetic.
+    /// The value by plain 128-bit arithmetic.
     fn oracle(negative: bool, whole: u64, fraction: &str, exponent: i32) -> Option<Money> {
         let digits: i128 = format!("{whole}{fraction}").parse().ok()?;
         let power = exponent - fraction.len() as i32 + 4;

@@ -1,6 +1,6 @@
 //! Tests of Olist rows: headers, every reason with a neighbour, and the fast way against the shared rules.
 
-#![allow(clippy::unwrap_used, clippy::unwrap_in_result)]
+#![allow(clippy::unwrap_used)]
 
 use super::*;
 use proptest::prelude::*;
