@@ -26,20 +26,28 @@ const GENERAL: &str = "General";
 
 const EXAMPLES: &str = "\
 Examples:
-  orderwatch replay                                  the sample in data/sample, totals on the console
-  orderwatch replay data/olist --out results -w 2    every collection as a CSV file, on two threads
-  orderwatch generate olist --count 100000 --to big  a synthetic shop in the Kaggle format
+  The sample in data/sample, totals on the console:
+    orderwatch replay
+  Every collection as a CSV file, on two threads:
+    orderwatch replay data/olist --out results -w 2
+  A synthetic shop in the Kaggle format of Olist:
+    orderwatch generate olist --count 100000 --to big
 
-Configuration: built-in default < -c FILE < environment (ORDERWATCH__SECTION__KEY, as in ORDERWATCH__TIME__TICK=1m)
-< flags. Exit codes: 0 done, 1 the job failed, 2 usage or configuration, 130 after Ctrl-C.";
+Configuration, later wins: built-in default, -c FILE, environment
+(ORDERWATCH__SECTION__KEY, as in ORDERWATCH__TIME__TICK=1m), flags.
+
+Exit codes: 0 done, 1 the job failed, 2 usage or configuration, 130 after Ctrl-C.";
 
 const REPLAY_EXAMPLES: &str = "\
 Examples:
-  orderwatch replay                                       the sample in data/sample
-  orderwatch replay data/olist events.jsonl --out results two inputs of different kinds, results as files
-  orderwatch replay data/olist --until 2018-01-01         as things stood at midnight UTC
-  orderwatch replay data/olist --sla-rules rules.toml     with promises of your own
-  zcat events.gz | orderwatch replay - --as order-events  from another program
+  Two inputs of different kinds, results as files:
+    orderwatch replay data/olist events.jsonl --out results
+  As things stood at midnight UTC:
+    orderwatch replay data/olist --until 2018-01-01
+  With promises of your own:
+    orderwatch replay data/olist --sla-rules rules.toml
+  From another program:
+    zcat events.gz | orderwatch replay - --as order-events
 
 Durations are a whole number and a unit: 500ms, 90s, 15m, 36h, 7d.";
 
@@ -134,7 +142,7 @@ pub struct ReplayOptions {
     /// What to replay: Olist directories, or .jsonl[.gz] files of order events or sales; `-` is standard input
     ///
     /// Kinds may be mixed. All inputs are merged by event time.
-    #[arg(value_name = "INPUT", default_value = DEFAULT_INPUT, help_heading = INPUT)]
+    #[arg(value_name = "INPUT", default_value = DEFAULT_INPUT)]
     pub inputs: Vec<PathBuf>,
     /// The kind of every input, where it cannot be told
     #[arg(long = "as", value_enum, value_name = "KIND", help_heading = INPUT)]
@@ -154,7 +162,8 @@ pub struct ReplayOptions {
     pub limit: Option<u64>,
     /// Read each file in its own order, as a live source would, instead of by event time
     ///
-    /// Facts may then be late; --out-of-orderness says how long to wait for them. Final results are the same.
+    /// Facts may then be late; --out-of-orderness says how long to wait for them. Final results are the same, unless a
+    /// fact comes after its order was retired.
     #[arg(long, help_heading = INPUT)]
     pub arrival_order: bool,
     /// Write every collection into DIR, a CSV file each

@@ -17,6 +17,7 @@ use std::path::Path;
 use dataflows::model::{Money, Rules};
 use dataflows::settings::Settings;
 use figment::Figment;
+use figment::error::Kind;
 use figment::value::Value;
 use serde::Deserialize;
 
@@ -131,7 +132,7 @@ impl Merged {
                 Some(default) => {
                     let name = path.last().copied().unwrap_or_default();
                     let example = format!("write it like its default, {name} = {}", show(default));
-                    self.refuse(&key, &error.kind.to_string(), example)
+                    self.refuse(&key, &mismatch(&error.kind), example)
                 }
                 None => JobError::job(format!("config/default.toml does not fit this program: {error}")),
             }
@@ -147,6 +148,18 @@ impl Merged {
         JobError::configuration(format!("{key} is {value}: {wrong}"))
             .at(origin.unwrap_or_else(|| "built-in default".into()))
             .remedy(remedy)
+    }
+}
+
+/// What should have stood there; the value itself is named elsewhere.
+fn mismatch(kind: &Kind) -> String {
+    match kind {
+        Kind::InvalidType(_, expected) | Kind::InvalidValue(_, expected) if expected == "u64" => {
+            "not a whole number from 0 up".into()
+        }
+        Kind::InvalidType(_, expected) | Kind::InvalidValue(_, expected) => format!("not {expected}"),
+        Kind::UnknownVariant(_, known) => format!("not one of {}", known.join(", ")),
+        other => other.to_string(),
     }
 }
 

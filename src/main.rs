@@ -1,6 +1,6 @@
 //! The program: parse the command line, load the configuration, start the log, run the command, say how it ended.
 
-use std::io;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use orderwatch::cli::{Cli, Command, General, Generate, LogFormat, Replay};
@@ -17,11 +17,9 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let paint = anstyle::AnsiColor::Red.on_default().bold();
-            if style.color {
-                eprintln!("{paint}error:{paint:#} {error}");
-            } else {
-                eprintln!("error: {error}");
-            }
+            let label = if style.color { format!("{paint}error:{paint:#}") } else { "error:".into() };
+            // Whoever closed standard error still gets the exit code.
+            let _ = writeln!(io::stderr(), "{label} {error}");
             ExitCode::from(error.exit_code())
         }
     }

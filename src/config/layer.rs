@@ -17,6 +17,8 @@ pub(super) const ENVIRONMENT_PREFIX: &str = "ORDERWATCH__";
 
 /// Below this likeness (0 to 1) a known key is no help to someone who misspelt one.
 const LIKENESS_MIN: f64 = 0.6;
+/// The same for a last word in another section, where a vague likeness would mislead.
+const LAST_WORD_LIKENESS_MIN: f64 = 0.8;
 
 /// Values by `section.key`, each with its origin: `FILE:LINE`, an environment variable, a flag.
 pub(super) struct Layer {
@@ -138,12 +140,24 @@ impl Schema {
         let last = |key: &str| key.rsplit('.').next().map(str::to_owned).unwrap_or_default();
         let likeness = |known: &str| {
             let whole = strsim::normalized_damerau_levenshtein(known, wrong);
-            whole.max(strsim::normalized_damerau_levenshtein(&last(known), &last(wrong)) * 0.95)
+            match strsim::normalized_damerau_levenshtein(&last(known), &last(wrong)) {
+                // Just below a whole match, so that the right section wins where both have the word.
+                word if word >= LAST_WORD_LIKENESS_MIN => whole.max(word * 0.95),
+                _ => whole,
+            }
         };
         let sections = self.sections().filter(|_| !wrong.contains('.'));
         let known = self.0.entries.keys().map(String::as_str).chain(sections);
         let ranked = known.map(|known| (likeness(known), known)).filter(|(likeness, _)| *likeness >= LIKENESS_MIN);
         ranked.max_by(|left, right| left.0.total_cmp(&right.0)).map(|(_, known)| known)
+    }
+}
+
+impl Layer {
+    /// Its keys, as `section.key`.
+    #[cfg(test)]
+    pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
+        self.entries.keys().map(String::as_str)
     }
 }
 

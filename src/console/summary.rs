@@ -159,3 +159,78 @@ fn visible(text: &str) -> String {
     }
     visible
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn summary() -> Summary {
+        let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+        let rows = vec![words(&["*", "1,200", "98.50"]), words(&["acme\u{1b}[2J", "3", ""])];
+        Summary {
+            tables: vec![
+                SummaryTable { title: "Funnel".into(), header: words(&["tenant", "orders", "rate"]), rows },
+                SummaryTable { title: "Drop-off".into(), header: words(&["stage"]), rows: Vec::new() },
+            ],
+            law: RecordLaw {
+                read: 10,
+                decoded: 9,
+                refused_records: 1,
+                facts: 1_200,
+                accepted: 1_190,
+                duplicates: 7,
+                refused_facts: 3,
+            },
+            as_of: Some(1_514_808_000_000),
+            elapsed: Duration::from_millis(500),
+            peak_memory_bytes: Some(50 << 20),
+            collections: vec![("orders".into(), 1_200), ("sla_breaches".into(), 0)],
+        }
+    }
+
+    fn printed(summary: &Summary, style: Style) -> String {
+        let mut out = Vec::new();
+        print_summary(&mut out, summary, style).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn plain_lines_where_there_is_no_terminal() {
+        let expected = "\
+Funnel
+ tenant       orders   rate
+ *             1,200  98.50
+ acme\\x1B[2J       3
+
+Drop-off
+  none
+
+Collections
+ collection     rows
+ orders        1,200
+ sla_breaches      0
+
+records: 10 read = 9 decoded + 1 refused
+facts:   1,200 = 1,190 accepted + 7 duplicates + 3 refused
+as of 2018-01-01T12:00:00.000Z; 0.50 s, 20 records/s, peak memory 50 MiB
+";
+        assert_eq!(printed(&summary(), Style::PLAIN), expected);
+    }
+
+    #[test]
+    fn boxes_on_a_terminal_and_colour_where_wanted() {
+        let boxed = printed(&summary(), Style { terminal: true, color: false });
+        assert!(boxed.contains('│') && !boxed.contains('\u{1b}'), "{boxed}");
+        assert!(printed(&summary(), Style { terminal: true, color: true }).contains("\u{1b}[1mFunnel\u{1b}[0m"));
+    }
+
+    #[test]
+    fn a_broken_law_is_said_aloud() {
+        let mut broken = summary();
+        assert!(broken.law.holds() && !printed(&broken, Style::PLAIN).contains("vanished"));
+        broken.law.accepted -= 1;
+        assert!(!broken.law.holds() && printed(&broken, Style::PLAIN).contains("vanished"));
+        broken = Summary::default();
+        assert!(printed(&broken, Style::PLAIN).ends_with("no fact was accepted; 0.00 s, 0 records/s\n"));
+    }
+}

@@ -1,0 +1,119 @@
+//! The command line from outside: help names every flag, and wrong usage ends with code 2 and a message that says what
+//! to do.
+
+use assert_cmd::Command;
+use orderwatch::cli::Cli;
+use predicates::prelude::*;
+use predicates::str::contains;
+
+fn orderwatch(arguments: &[&str]) -> Command {
+    let mut command = Command::new(assert_cmd::cargo::cargo_bin!("orderwatch"));
+    command.env_clear().args(arguments);
+    command
+}
+
+/// Commands as the words that reach them, with their definitions.
+fn commands() -> Vec<(Vec<String>, clap::Command)> {
+    let mut root = Cli::definition();
+    root.build();
+    let mut found = Vec::new();
+    let mut open = vec![(Vec::new(), root)];
+    while let Some((words, command)) = open.pop() {
+        for next in command.get_subcommands() {
+            let mut words: Vec<String> = words.clone();
+            words.push(next.get_name().to_owned());
+            open.push((words, next.clone()));
+        }
+        found.push((words, command));
+    }
+    found
+}
+
+#[test]
+fn help_mentions_and_explains_every_flag() {
+    let mut flags = 0;
+    for (words, command) in commands() {
+        for help in ["--help", "-h"] {
+            let mut arguments: Vec<&str> = words.iter().map(String::as_str).collect();
+            arguments.push(help);
+            let output = orderwatch(&arguments).assert().success();
+            let text = String::from_utf8_lossy(&output.get_output().stdout).into_owned();
+            for argument in command.get_arguments() {
+                if let Some(name) = argument.get_long() {
+                    assert!(text.contains(&format!("--{name}")), "{words:?} {help}: --{name} is missing in\n{text}");
+                    assert!(argument.get_help().is_some(), "{words:?}: --{name} has no help");
+                    flags += 1;
+                }
+            }
+            assert!(!text.contains('\u{1b}'), "control characters outside a terminal");
+        }
+    }
+    assert!(flags > 60, "only {flags} flags seen");
+}
+
+#[test]
+fn help_teaches_by_example_under_headings() {
+    orderwatch(&["--help"]).assert().success().stdout(contains("Examples:").and(contains("orderwatch replay")));
+    let mut help = orderwatch(&["replay", "--help"]).assert().success();
+    for heading in ["Job:", "Cluster:", "Time:", "Orders:", "Input:", "Output:", "General:", "Examples:"] {
+        help = help.stdout(contains(format!("\n{heading}\n")));
+    }
+}
+
+#[test]
+fn the_version_is_that_of_the_package() {
+    orderwatch(&["--version"]).assert().success().stdout(format!("orderwatch {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn wrong_usage_ends_with_2_and_says_what_to_do() {
+    for (arguments, message) in [
+        (&["replay", "-w", "0"][..], "give 1 to 1024 threads (-w)"),
+        (&["replay", "-w", "many"], "flag --workers"),
+        (&["replay", "-n", "2", "-p", "2"], "give each process its own number (-p) from 0 to 1"),
+        (&["replay", "-p", "1"], "say with -n how many processes there are"),
+        (&["replay", "-n", "0"], "give 1 to 1024 processes (-n)"),
+        (&["replay", "-n", "2", "--hostfile", "no/such"], "name a file with the host:port of each process"),
+        (&["replay", "--tick", "0s"], "give at least 1ms"),
+        (&["replay", "--grace", "5"], "as in 500ms, 90s, 15m, 36h or 7d"),
+        (&["replay", "--windows", "week"], "choose of minute, hour, day, total"),
+        (&["replay", "--max-age", "1d"], "raise it (--max-age) to at least 7d"),
+        (&["replay", "--job", "a b"], "A-Z a-z 0-9"),
+        (&["replay", "--plan", "fusd"], "fused"),
+        (&["replay", "--transitions", "lax"], "possible values: lenient, strict"),
+        (&["replay", "--until", "soon"], "`soon` is no time"),
+        (&["replay", "--from", "2018-01-02", "--until", "2018-01-01"], "exchange the two"),
+        (&["replay", "--limit", "0"], "--limit"),
+        (&["replay", "--as", "csv"], "possible values: olist, order-events, sales"),
+        (&["replay", "-", "-"], "name `-` once"),
+        (&["replay", "-c", "no/such.toml"], "name a TOML file with -c"),
+        (&["replay", "-v", "-q"], "cannot be used with"),
+        (&["replay", "--wokers", "2"], "--workers"),
+        (&["repaly"], "replay"),
+        (&["generate", "olist"], "--to <DIR>"),
+        (&["generate", "olist", "--to", "x", "--count", "0"], "--count"),
+        (&["generate"], "Usage"),
+        (&[], "Usage"),
+    ] {
+        orderwatch(arguments).assert().code(2).stdout("").stderr(contains(message));
+    }
+}
+
+#[test]
+fn the_environment_is_a_layer_below_flags() {
+    let mut command = orderwatch(&["replay"]);
+    let wrong = "environment variable ORDERWATCH__JOB__WORKERS";
+    command.env("ORDERWATCH__JOB__WORKERS", "0").assert().code(2).stderr(contains(wrong));
+    let mut command = orderwatch(&["replay", "-w", "-1"]);
+    command.env("ORDERWATCH__JOB__WORKERS", "2").assert().code(2);
+    let mut command = orderwatch(&["replay", "--workers=x"]);
+    command.env("ORDERWATCH__JOB__WORKERS", "0").assert().code(2).stderr(contains("flag --workers"));
+}
+
+#[test]
+fn errors_are_coloured_only_when_asked() {
+    orderwatch(&["replay", "-w", "0"]).assert().stderr(contains("\u{1b}").not());
+    orderwatch(&["replay", "-w", "0", "--color", "always"]).assert().stderr(contains("\u{1b}"));
+    let mut never = orderwatch(&["replay", "-w", "0", "--color", "never"]);
+    never.assert().stderr(predicates::str::starts_with("error: job.workers is 0"));
+}
