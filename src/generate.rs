@@ -14,7 +14,8 @@ use std::path::PathBuf;
 pub use olist::{OlistOptions, generate_olist};
 pub use statistics::Statistics;
 
-/// Why nothing, or not everything, was generated. Files already in the directory are as they were before.
+/// Why nothing, or not everything, was generated. Files already in the directory are as they were before, unless it
+/// was the renaming of complete files into place that failed midway.
 #[derive(Debug)]
 pub enum GenerateError {
     /// A file or directory could not be created, written or renamed.
