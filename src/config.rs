@@ -15,11 +15,11 @@ use std::fs;
 use std::path::Path;
 
 use dataflows::model::{Money, Rules};
+pub use dataflows::graph::Plan;
 use dataflows::settings::Settings;
 use figment::Figment;
 use figment::error::Kind;
 use figment::value::Value;
-use serde::Deserialize;
 
 use crate::error::{JobError, JobResult};
 use layer::{Layer, Schema};
@@ -48,16 +48,6 @@ pub struct JobConfig {
     pub out_of_orderness_ms: u64,
     /// The largest price of an item that is believed.
     pub max_price: Money,
-}
-
-/// How orders are computed; results are equal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Plan {
-    /// One operator that keeps each order's state.
-    Fused,
-    /// Plain differential collections.
-    Relational,
 }
 
 /// Threads and processes: timely's meanings.

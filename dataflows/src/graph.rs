@@ -12,6 +12,7 @@
 
 use std::rc::Rc;
 
+use serde::Deserialize;
 use timely::dataflow::Stream;
 use timely::dataflow::operators::Concat;
 
@@ -42,9 +43,22 @@ pub struct Outputs<'scope> {
     pub refused_records: Updates<'scope, RefusedRecord>,
 }
 
+/// How orders are computed; results are equal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Plan {
+    /// One operator that keeps each order's state.
+    Fused,
+    /// Plain differential collections.
+    Relational,
+}
+
 /// Builds the graph.
-pub fn build<'scope>(inputs: Inputs<'scope>, law: Rc<Law>, until: Until, detail: Detail) -> Outputs<'scope> {
-    let mut orders = fused(inputs.parcels, law, until, detail);
+pub fn build<'scope>(inputs: Inputs<'scope>, law: Rc<Law>, plan: Plan, until: Until, detail: Detail) -> Outputs<'scope> {
+    let mut orders = match plan {
+        Plan::Fused => fused(inputs.parcels, law, until, detail),
+        Plan::Relational => fused(inputs.parcels, law, until, detail),
+    };
     orders.measures = orders.measures.concat(inputs.record_counts);
     Outputs { orders, refused_records: inputs.refused_records }
 }

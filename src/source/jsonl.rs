@@ -5,7 +5,7 @@
 //! order, and time moves when the input has ended. In arrival order one worker reads the file alone.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,6 +15,7 @@ use flate2::read::MultiGzDecoder;
 use memchr::memchr_iter;
 
 use super::blocks::{Block, Blocks, Framing};
+use super::inputs::Bytes;
 use super::intake::{Decoded, Intake};
 use super::{Polled, Share, Source};
 use crate::clock::Watermark;
@@ -32,19 +33,22 @@ pub struct JsonLines {
 impl JsonLines {
     /// Opens a file, or standard input where the path is `-`.
     pub fn open(path: &Path, file: u32) -> JobResult<JsonLines> {
-        let name = path.display().to_string();
-        let input: Box<dyn Read + Send> = if name == "-" {
-            Box::new(io::stdin())
-        } else {
-            let input = File::open(path).map_err(|error| {
-                JobError::io("open the input", path, &error).remedy("check the path and that you may read it")
-            })?;
-            match path.extension().and_then(|extension| extension.to_str()) {
-                Some("gz") => Box::new(MultiGzDecoder::new(io::BufReader::with_capacity(1 << 18, input))),
-                _ => Box::new(input),
-            }
-        };
-        Ok(JsonLines { name, file, blocks: Mutex::new(Blocks::new(input, Framing::Lines)) })
+        let blocks = Mutex::new(Blocks::new(JsonLines::reader(path)?, Framing::Lines));
+        Ok(JsonLines { name: path.display().to_string(), file, blocks })
+    }
+
+    /// The bytes of a file, or of standard input where the path is `-`, decompressed.
+    pub fn reader(path: &Path) -> JobResult<Bytes> {
+        if path.as_os_str() == "-" {
+            return Ok(Box::new(io::stdin()));
+        }
+        let input = File::open(path).map_err(|error| {
+            JobError::io("open the input", path, &error).remedy("check the path and that you may read it")
+        })?;
+        Ok(match path.extension().and_then(|extension| extension.to_str()) {
+            Some("gz") => Box::new(MultiGzDecoder::new(io::BufReader::with_capacity(1 << 18, input))),
+            _ => Box::new(input),
+        })
     }
 
     fn next_block(&self) -> JobResult<Option<Block>> {
@@ -57,7 +61,7 @@ impl JsonLines {
     }
 
     /// Every whole line of a block that is not blank: its number and its bytes without line end.
-    fn lines(block: &Block) -> impl Iterator<Item = (u64, &[u8])> {
+    pub fn lines(block: &Block) -> impl Iterator<Item = (u64, &[u8])> {
         let ends = memchr_iter(b'\n', &block.bytes).chain(std::iter::once(block.bytes.len()));
         let mut start = 0;
         let lines = ends.enumerate().map(move |(number, end)| {

@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use csv::ByteRecord;
+use dataflows::model::Text;
 use dataflows::time::Time;
 
 use super::blocks::{Block, Blocks, Framing};
@@ -115,6 +116,11 @@ impl Olist {
         Ok((body(&path)?, columns))
     }
 
+    /// True where the files are co-ordered: blocks are then dealt to workers, otherwise workers take them in turn.
+    pub fn is_joined(&self) -> bool {
+        matches!(self.plan, Plan::Joined { .. })
+    }
+
     fn next_block(&self, table: Table) -> JobResult<Option<Block>> {
         let Plan::Stamped { blocks, .. } = &self.plan else { return Ok(None) };
         let mut blocks = blocks[table as usize].lock().unwrap_or_else(PoisonError::into_inner);
@@ -130,6 +136,15 @@ impl Olist {
         })?;
         Ok(Block { number: 0, first_line: start.line, bytes, is_too_large: false })
     }
+}
+
+/// The ids of the orders in a block of an orders file, in order.
+pub fn order_ids(block: &Block, columns: &OrderColumns, limits: &Limits) -> Vec<Text> {
+    let (mut reader, mut record, mut order_ids) = (rows::csv_reader(&block.bytes), ByteRecord::new(), Vec::new());
+    while !block.is_too_large && reader.read_byte_record(&mut record).unwrap_or(false) {
+        order_ids.extend(columns.decode(&record, limits).ok().map(|row| row.order_id));
+    }
+    order_ids
 }
 
 /// A worker's reader of a directory.

@@ -1,0 +1,173 @@
+//! `orderwatch replay`: history through the very same dataflow as live.
+//!
+//! Opens the inputs, runs the workers, and writes what the collections hold at the last frontier. Process 0 alone writes
+//! and prints; the others of a cluster only work.
+
+use std::io::{self, Write};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use dataflows::operators::limit::Until;
+use dataflows::orders::Detail;
+use dataflows::orders::sla::RuleBook;
+use dataflows::orders::view::Law;
+use dataflows::time::Time;
+
+use crate::cli::ReplayOptions;
+use crate::clock::{Lateness, wall_clock_ms};
+use crate::cluster;
+use crate::config::JobConfig;
+use crate::console::{Progress, ProgressNow, RecordLaw, Style, Summary, peak_memory_bytes, print_summary};
+use crate::error::{JobError, JobResult};
+use crate::results::Results;
+use crate::sink::Sink;
+use crate::sink::console::Console;
+use crate::sink::files::Files;
+use crate::source::inputs::Inputs;
+use crate::source::intake::Selection;
+use crate::validate::Limits;
+use crate::worker::{self, Gathered, Job};
+
+/// How often progress is shown.
+const PROGRESS_EVERY: Duration = Duration::from_millis(100);
+
+/// Runs a replay.
+pub fn run(config: &JobConfig, options: &ReplayOptions, style: Style) -> JobResult<()> {
+    let started = Instant::now();
+    let is_writer = config.cluster.process == 0;
+    let mut files = match &options.out {
+        Some(directory) if is_writer => Some(Files::create(directory)?),
+        _ => None,
+    };
+    let job = Arc::new(prepare(config, options)?);
+    let gathered = cluster::execute(&config.cluster, {
+        let job = Arc::clone(&job);
+        let shows_progress = is_writer && !options.no_console;
+        move |worker| {
+            let shows_progress = shows_progress && worker.index() == 0;
+            let mut display = ProgressDisplay::start(shows_progress, &job);
+            let gathered = worker::run(worker, &job, |reached| display.update(reached));
+            display.finish();
+            gathered
+        }
+    })?;
+    if let Some(error) = job.error.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        return Err(error);
+    }
+    if !is_writer {
+        return Ok(());
+    }
+    let results = Results::new(gathered, &job.law.settings.windows, options.until);
+    let mut console = Console::default();
+    results.write_to(&job.inputs, job.detail, &mut console)?;
+    if let Some(files) = &mut files {
+        results.write_to(&job.inputs, job.detail, files)?;
+        files.commit()?;
+    }
+    if options.no_console {
+        return Ok(());
+    }
+    let summary = summary(&results, console, started.elapsed());
+    let mut out = io::stdout().lock();
+    match print_summary(&mut out, &summary, style).and_then(|()| out.flush()) {
+        // Whoever reads us has read enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        Err(error) => Err(JobError::job(format!("cannot write the totals: {error}")).at("standard output")),
+        Ok(()) => Ok(()),
+    }
+}
+
+fn prepare(config: &JobConfig, options: &ReplayOptions) -> JobResult<Job> {
+    let limits = Limits {
+        now_ms: wall_clock_ms(),
+        max_future_skew_ms: config.max_future_skew_ms,
+        max_price: config.max_price,
+    };
+    let local_workers = config.cluster.workers;
+    let (inputs, first_orders) = Inputs::open(options, &limits, config.out_of_orderness_ms, local_workers)?;
+    let law = Law {
+        settings: config.settings.clone(),
+        rules: RuleBook::new(&config.rules),
+        sources: inputs.sources(),
+    };
+    let selection = Selection {
+        from: options.from.unwrap_or(0),
+        until: options.until.unwrap_or(Time::MAX),
+        orders: first_orders.map(Arc::new),
+    };
+    Ok(Job {
+        inputs,
+        selection,
+        limits,
+        lateness: Lateness { late_arrival_ms: config.late_arrival_ms, horizon_ms: config.settings.horizon_ms },
+        law,
+        plan: config.plan,
+        until: options.until.map_or(Until::LargestAccepted, Until::Given),
+        detail: if options.out.is_some() { Detail::Final } else { Detail::Counts },
+        local_workers,
+        records_read: AtomicU64::new(0),
+        error: Mutex::default(),
+        failed: AtomicBool::new(false),
+    })
+}
+
+/// Progress of a process, shown by its first worker.
+struct ProgressDisplay {
+    progress: Option<Progress>,
+    job: Arc<Job>,
+    shown: Instant,
+}
+
+impl ProgressDisplay {
+    fn start(enabled: bool, job: &Arc<Job>) -> ProgressDisplay {
+        let progress = enabled.then(|| Progress::start(true));
+        ProgressDisplay { progress, job: Arc::clone(job), shown: Instant::now() }
+    }
+
+    fn update(&mut self, reached: Option<Time>) {
+        if let Some(progress) = &mut self.progress
+            && self.shown.elapsed() >= PROGRESS_EVERY
+        {
+            self.shown = Instant::now();
+            progress.update(&ProgressNow {
+                records_read: self.job.records_read.load(Ordering::Relaxed),
+                records_total: None,
+                event_time: reached.filter(|reached| *reached > 0),
+                frontier_lag_ms: 0,
+            });
+        }
+    }
+
+    fn finish(self) {
+        if let Some(progress) = self.progress {
+            progress.finish();
+        }
+    }
+}
+
+fn summary(results: &Results, console: Console, elapsed: Duration) -> Summary {
+    let law = results.record_law();
+    let count = |count: i64| u64::try_from(count).unwrap_or(0);
+    Summary {
+        tables: console.tables,
+        law: RecordLaw {
+            read: count(law.decoded + law.refused_records),
+            decoded: count(law.decoded),
+            refused_records: count(law.refused_records),
+            facts: count(law.accepted + law.duplicates + law.refused_facts),
+            accepted: count(law.accepted),
+            duplicates: count(law.duplicates),
+            refused_facts: count(law.refused_facts),
+        },
+        as_of: results.as_of(),
+        elapsed,
+        peak_memory_bytes: peak_memory_bytes(),
+        collections: console.collections,
+    }
+}
+
+/// What a process without results gathered.
+pub fn nothing() -> Gathered {
+    Gathered::default()
+}

@@ -1,0 +1,97 @@
+//! Cells as text (outputs.md): times in RFC 3339 with milliseconds, money with two to four places, rates with two,
+//! durations in seconds, empty for null.
+
+use std::fmt::Write;
+
+use dataflows::time::{DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, Time};
+use dataflows::views::collection::Cell;
+use dataflows::views::sla_breaches::civil_date;
+
+/// Appends a cell's text.
+pub fn write_text(cell: &Cell, text: &mut String) {
+    // Writing to a string does not fail.
+    let _ = match cell {
+        Cell::Null => Ok(()),
+        Cell::Text(value) => {
+            text.push_str(value.as_str_in(&mut [0; 32]));
+            Ok(())
+        }
+        Cell::Word(word) => {
+            text.push_str(word);
+            Ok(())
+        }
+        Cell::Sentence(sentence) => {
+            text.push_str(sentence);
+            Ok(())
+        }
+        Cell::Time(time) => {
+            write_time(*time, text);
+            Ok(())
+        }
+        Cell::Integer(number) => write!(text, "{number}"),
+        Cell::Money(money) => write!(text, "{money}"),
+        Cell::Hundredths(hundredths) => {
+            let sign = if *hundredths < 0 { "-" } else { "" };
+            let magnitude = hundredths.unsigned_abs();
+            write!(text, "{sign}{}.{:02}", magnitude / 100, magnitude % 100)
+        }
+        Cell::Milliseconds(milliseconds) => {
+            let sign = if *milliseconds < 0 { "-" } else { "" };
+            let magnitude = milliseconds.unsigned_abs();
+            match magnitude % SECOND_MS {
+                0 => write!(text, "{sign}{}", magnitude / SECOND_MS),
+                fraction => {
+                    let fraction = format!("{fraction:03}");
+                    write!(text, "{sign}{}.{}", magnitude / SECOND_MS, fraction.trim_end_matches('0'))
+                }
+            }
+        }
+        Cell::Boolean(value) => write!(text, "{value}"),
+    };
+}
+
+fn write_time(time: Time, text: &mut String) {
+    let (year, month, day) = civil_date(time / DAY_MS);
+    let clock_ms = time % DAY_MS;
+    let mut number = |value: u64, width: usize, after: char| {
+        let mut divisor = 10_u64.pow(width as u32 - 1);
+        while divisor > 0 {
+            text.push(char::from(b'0' + (value / divisor % 10) as u8));
+            divisor /= 10;
+        }
+        text.push(after);
+    };
+    number(year, 4, '-');
+    number(month, 2, '-');
+    number(day, 2, 'T');
+    number(clock_ms / HOUR_MS, 2, ':');
+    number(clock_ms / MINUTE_MS % 60, 2, ':');
+    number(clock_ms / SECOND_MS % 60, 2, '.');
+    number(clock_ms % SECOND_MS, 3, 'Z');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dataflows::model::Money;
+
+    #[test]
+    fn cells_read_as_the_outputs_specification_says() {
+        for (cell, shown) in [
+            (Cell::Null, ""),
+            (Cell::Time(1_506_941_793_000), "2017-10-02T10:56:33.000Z"),
+            (Cell::Time(1_709_251_199_999), "2024-02-29T23:59:59.999Z"),
+            (Cell::Money(Money(25_010)), "2.501"),
+            (Cell::Hundredths(6667), "66.67"),
+            (Cell::Milliseconds(1), "0.001"),
+            (Cell::Milliseconds(172_800_000), "172800"),
+            (Cell::Milliseconds(1_500), "1.5"),
+            (Cell::Boolean(true), "true"),
+            (Cell::Integer(-3), "-3"),
+        ] {
+            let mut text = String::new();
+            write_text(&cell, &mut text);
+            assert_eq!(text, shown);
+        }
+    }
+}

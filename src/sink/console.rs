@@ -1,0 +1,88 @@
+//! The console as a sink: it counts the rows of every collection and keeps the totals for the tables at the end.
+
+use dataflows::views::collection::{Cell, Column};
+
+use super::{Sink, cell};
+use crate::console::SummaryTable;
+use crate::error::JobResult;
+
+/// Rows that the tables at the end show, of each collection the most.
+const ROWS_SHOWN_MAX: usize = 12;
+
+/// What the console keeps.
+#[derive(Debug, Default)]
+pub struct Console {
+    /// Rows of every collection, in the order written.
+    pub collections: Vec<(String, u64)>,
+    /// Tables of totals.
+    pub tables: Vec<SummaryTable>,
+}
+
+impl Console {
+    /// Which rows of a collection are totals worth a table, and its title.
+    fn totals(name: &str) -> Option<(&'static str, fn(&[Cell]) -> bool)> {
+        Some(match name {
+            "real_time_funnel" => ("Funnel", is_total),
+            "gmv_metrics" => ("Gross merchandise value", is_total),
+            "payment_metrics" => ("Payments", |row| is_total(row) && is_all(row.get(2))),
+            "sla_summary" => ("SLAs", |row| is_all(row.first())),
+            "orders_by_status" => ("Orders by status", |row| is_all(row.first())),
+            _ => return None,
+        })
+    }
+}
+
+fn is_total(row: &[Cell]) -> bool {
+    row.first() == Some(&Cell::Word("total"))
+}
+
+fn is_all(cell: Option<&Cell>) -> bool {
+    matches!(cell, Some(Cell::Text(text)) if text.as_str_in(&mut [0; 32]) == dataflows::views::ALL_TENANTS)
+}
+
+impl Sink for Console {
+    fn write(
+        &mut self,
+        name: &'static str,
+        columns: &'static [Column],
+        rows: &mut dyn Iterator<Item = Vec<Cell>>,
+    ) -> JobResult<()> {
+        let totals = Console::totals(name);
+        let mut shown: Vec<Vec<String>> = Vec::new();
+        let mut count = 0;
+        for row in rows {
+            count += 1;
+            if let Some((_, is_shown)) = totals
+                && is_shown(&row)
+                && shown.len() < ROWS_SHOWN_MAX
+            {
+                shown.push(row.iter().map(text).collect());
+            }
+        }
+        self.collections.push((name.to_owned(), count));
+        if let Some((title, _)) = totals {
+            // The window is total, its start empty: not worth a column.
+            let kept: Vec<usize> = (0..columns.len())
+                .filter(|place| !matches!(columns[*place].name, "window" | "window_start"))
+                .collect();
+            let keep = |cells: &[String]| kept.iter().map(|place| cells[*place].clone()).collect::<Vec<_>>();
+            let names: Vec<String> = columns.iter().map(|column| column.name.to_owned()).collect();
+            self.tables.push(SummaryTable {
+                title: title.to_owned(),
+                header: keep(&names),
+                rows: shown.iter().map(|row| keep(row)).collect(),
+            });
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self) -> JobResult<()> {
+        Ok(())
+    }
+}
+
+fn text(value: &Cell) -> String {
+    let mut text = String::new();
+    cell::write_text(value, &mut text);
+    text
+}

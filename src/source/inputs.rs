@@ -1,0 +1,270 @@
+//! The inputs of a replay, as named on the command line: what kind each is, its files and their numbers.
+//!
+//! Every file has a number, by which positions and sources are known; every process of a cluster opens the same inputs
+//! in the same order, so the numbers agree.
+
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use dataflows::model::fact::DEFAULT_TENANT;
+use dataflows::model::{OrderId, Position, Symbol, Text};
+use dataflows::orders::parcel::{OrderKey, order_key};
+use hashbrown::HashSet;
+
+use super::blocks::{Blocks, Framing};
+use super::jsonl::{JsonLines, JsonLinesReader};
+use super::olist::{self, Olist, OlistReader};
+use super::{Share, Source};
+use crate::cli::{InputKind, ReplayOptions};
+use crate::clock::Watermark;
+use crate::decode::decode_line;
+use crate::error::{JobError, JobResult};
+use crate::validate::Limits;
+
+/// A file of a source, as dead letters name it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceFile {
+    /// The input as given on the command line.
+    pub source: String,
+    /// The file's name within the input.
+    pub name: String,
+}
+
+/// An input, opened: shared by the workers of a process.
+enum Input {
+    Olist(Arc<Olist>),
+    JsonLines(Arc<JsonLines>),
+}
+
+/// All inputs, opened.
+pub struct Inputs {
+    inputs: Vec<Input>,
+    /// The files by their numbers.
+    pub files: Vec<SourceFile>,
+    arrival_order: bool,
+    out_of_orderness_ms: u64,
+}
+
+/// What is meant by a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Olist,
+    JsonLines,
+}
+
+impl Inputs {
+    /// Opens every input that `options` names.
+    pub fn open(
+        options: &ReplayOptions,
+        limits: &Limits,
+        out_of_orderness_ms: u64,
+        threads: usize,
+    ) -> JobResult<(Inputs, Option<HashSet<OrderKey>>)> {
+        let mut files = Vec::new();
+        let mut numbered = Vec::new();
+        for path in &options.inputs {
+            let kind = kind_of(path, options.kind)?;
+            numbered.push((path, kind, files.len() as u32));
+            let source = path.display().to_string();
+            let names = match kind {
+                Kind::Olist => olist::FILES.map(str::to_owned).to_vec(),
+                Kind::JsonLines => vec![path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()],
+            };
+            files.extend(names.into_iter().map(|name| SourceFile { source: source.clone(), name }));
+        }
+        let spooled = match options.limit {
+            Some(_) => spool_standard_input(&options.inputs)?,
+            None => None,
+        };
+        let path_of = |path: &PathBuf| match &spooled {
+            Some(file) if path.as_os_str() == "-" => file.path().to_path_buf(),
+            _ => path.clone(),
+        };
+        let mut first_orders = options.limit.map(|limit| FirstOrders { limit, keys: HashSet::new() });
+        let mut inputs = Vec::new();
+        for (path, kind, first_file) in numbered {
+            let path = path_of(path);
+            if let Some(first_orders) = &mut first_orders {
+                first_orders.read(&path, kind, limits)?;
+            }
+            inputs.push(match kind {
+                Kind::Olist => {
+                    let olist = Olist::open(&path, first_file, limits, options.arrival_order, threads)?;
+                    Input::Olist(Arc::new(olist))
+                }
+                Kind::JsonLines => Input::JsonLines(Arc::new(JsonLines::open(&path, first_file)?)),
+            });
+        }
+        let arrival_order = options.arrival_order;
+        let inputs = Inputs { inputs, files, arrival_order, out_of_orderness_ms };
+        Ok((inputs, first_orders.map(|first_orders| first_orders.keys)))
+    }
+
+    /// The source of every file, by its number.
+    pub fn sources(&self) -> Vec<Symbol> {
+        self.files.iter().map(|file| Symbol::new(&Text::new(&file.source))).collect()
+    }
+
+    /// `FILE:LINE` of a position, and its source.
+    pub fn place(&self, position: Position) -> (Text, Text) {
+        match self.files.get(position.file() as usize) {
+            Some(file) => (Text::new(&file.source), Text::new(&format!("{}:{}", file.name, position.line()))),
+            None => (Text::default(), Text::new(&position.line().to_string())),
+        }
+    }
+
+    /// The readers of worker `worker` of all `workers`, of which `local` share a process.
+    pub fn readers(&self, worker: usize, workers: usize, local: usize) -> Vec<Box<dyn Source>> {
+        let (process, processes) = (worker / local, workers / local);
+        let by_worker = Share { of: workers as u64, index: worker as u64 };
+        let by_process = Share { of: processes as u64, index: process as u64 };
+        let watermark = Watermark::new(self.out_of_orderness_ms);
+        let mut readers: Vec<Box<dyn Source>> = Vec::new();
+        let mut partition = 0;
+        // In arrival order partition p belongs to worker p mod workers.
+        let mut is_mine = || {
+            partition += 1;
+            (partition - 1) % workers == worker
+        };
+        for input in &self.inputs {
+            match (input, self.arrival_order) {
+                (Input::Olist(olist), false) => {
+                    let share = if olist.is_joined() { by_worker } else { by_process };
+                    readers.push(Box::new(OlistReader::new(Arc::clone(olist), share)));
+                }
+                (Input::Olist(olist), true) => {
+                    for reader in OlistReader::in_arrival_order(olist, watermark) {
+                        if is_mine() {
+                            readers.push(Box::new(reader));
+                        }
+                    }
+                }
+                (Input::JsonLines(stream), false) => {
+                    readers.push(Box::new(JsonLinesReader::new(Arc::clone(stream), by_process, None)));
+                }
+                (Input::JsonLines(stream), true) => {
+                    if is_mine() {
+                        let all = Share { of: 1, index: 0 };
+                        readers.push(Box::new(JsonLinesReader::new(Arc::clone(stream), all, Some(watermark))));
+                    }
+                }
+            }
+        }
+        readers
+    }
+}
+
+fn kind_of(path: &Path, given: Option<InputKind>) -> JobResult<Kind> {
+    let shown = path.display().to_string();
+    if path.as_os_str() == "-" {
+        return match given {
+            Some(InputKind::Olist) => Err(JobError::configuration("standard input cannot be an Olist directory")
+                .at("flag --as")
+                .remedy("leave --as out, or name a directory")),
+            _ => Ok(Kind::JsonLines),
+        };
+    }
+    let metadata = std::fs::metadata(path).map_err(|error| {
+        let remedy = match error.kind() {
+            io::ErrorKind::NotFound if shown == crate::cli::DEFAULT_INPUT => {
+                "name an input, or run in the directory that holds data/sample"
+            }
+            io::ErrorKind::NotFound => "check the path; `orderwatch replay --help` shows what an input may be",
+            _ => "check that you may read it",
+        };
+        JobError::io("open the input", path, &error).remedy(remedy)
+    })?;
+    match (metadata.is_dir(), given) {
+        (true, None | Some(InputKind::Olist)) => {
+            if let Some(missing) = olist::FILES.iter().find(|name| !path.join(name).exists()) {
+                let error = JobError::job(format!("the directory is no Olist directory: it has no {missing}")).at(shown);
+                return Err(error.remedy(format!("name a directory that holds {}", olist::FILES.join(", "))));
+            }
+            Ok(Kind::Olist)
+        }
+        (true, Some(_)) => Err(JobError::configuration("the input is a directory, --as says that it is a file")
+            .at(shown)
+            .remedy("name the .jsonl file, or leave --as out")),
+        (false, Some(InputKind::Olist)) => Err(JobError::configuration("the input is a file, --as says olist")
+            .at(shown)
+            .remedy("name the directory that holds the Olist files")),
+        (false, Some(_)) => Ok(Kind::JsonLines),
+        (false, None) => {
+            let plain = shown.strip_suffix(".gz").unwrap_or(&shown);
+            if [".jsonl", ".json", ".ndjson"].iter().any(|ending| plain.ends_with(ending)) {
+                return Ok(Kind::JsonLines);
+            }
+            Err(JobError::configuration("cannot tell what kind of input this is")
+                .at(shown)
+                .remedy("say so with --as order-events or --as sales, or name an Olist directory or a .jsonl[.gz] file"))
+        }
+    }
+}
+
+/// Standard input can be read once only: `--limit` reads it twice, so it is kept in a file.
+fn spool_standard_input(inputs: &[PathBuf]) -> JobResult<Option<tempfile::NamedTempFile>> {
+    if !inputs.iter().any(|path| path.as_os_str() == "-") {
+        return Ok(None);
+    }
+    let failed = |error: io::Error| {
+        JobError::job(format!("cannot keep standard input for --limit: {error}"))
+            .at(std::env::temp_dir().display().to_string())
+            .remedy("free some space there, set TMPDIR, or cut the input with `head`")
+    };
+    let mut file = tempfile::NamedTempFile::new().map_err(failed)?;
+    io::copy(&mut io::stdin().lock(), &mut file).map_err(failed)?;
+    file.flush().map_err(failed)?;
+    Ok(Some(file))
+}
+
+/// The first orders of the inputs, in the order in which they stand there: what `--limit` lets through.
+struct FirstOrders {
+    limit: u64,
+    keys: HashSet<OrderKey>,
+}
+
+impl FirstOrders {
+    fn is_full(&self) -> bool {
+        self.keys.len() as u64 >= self.limit
+    }
+
+    fn add(&mut self, key: OrderKey) {
+        if !self.is_full() {
+            self.keys.insert(key);
+        }
+    }
+
+    fn read(&mut self, path: &Path, kind: Kind, limits: &Limits) -> JobResult<()> {
+        let (mut blocks, columns) = match kind {
+            Kind::Olist => {
+                let (blocks, columns) = Olist::orders_file(path)?;
+                (blocks, Some(columns))
+            }
+            Kind::JsonLines => (Blocks::new(JsonLines::reader(path)?, Framing::Lines), None),
+        };
+        while !self.is_full() {
+            let block = blocks.next_block().map_err(|error| JobError::io("read", path, &error))?;
+            let Some(block) = block else { break };
+            match &columns {
+                Some(columns) => {
+                    let tenant = Text::new(DEFAULT_TENANT);
+                    for order_id in olist::order_ids(&block, columns, limits) {
+                        self.add(order_key(&OrderId { tenant: tenant.clone(), order_id }));
+                    }
+                }
+                None => {
+                    for (_, line) in JsonLines::lines(&block) {
+                        if let Ok(facts) = decode_line(line, limits) {
+                            facts.iter().take(1).for_each(|fact| self.add(order_key(&fact.order)));
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Boxed, as blocks take it.
+pub type Bytes = Box<dyn Read + Send>;

@@ -1,0 +1,237 @@
+//! The worker loop: the order of the stages, and the only file of the job that names timely beside the cluster's sockets.
+//!
+//! Read a stretch, give it to the graph, promise the graph that nothing earlier comes, let the graph work. A worker
+//! reads ahead of the graph by a bounded number of stretches, so a quick reader does not fill the memory. Worker 0
+//! gathers what the sinks want.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use dataflows::graph::{self, Plan};
+use dataflows::operators::accumulate::accumulate;
+use dataflows::operators::limit::Until;
+use dataflows::orders::parcel::Parcel;
+use dataflows::orders::view::Law;
+use dataflows::orders::{Detail, Updates};
+use dataflows::time::{Diff, Time};
+use dataflows::views::dead_letters::{RefusedFact, RefusedRecord};
+use dataflows::views::measures::{MeasureKey, Measures};
+use dataflows::views::order_events::OrderEventRow;
+use dataflows::views::orders::OrderRow;
+use dataflows::views::sla_breaches::SlaBreachRow;
+use dataflows::views::stalled_orders::StalledOrderRow;
+use dataflows::views::violations::ViolationRow;
+use timely::ExchangeData;
+use timely::dataflow::InputHandle;
+use timely::dataflow::ProbeHandle;
+use timely::dataflow::channels::pact::Exchange;
+use timely::dataflow::operators::{Concat, Input, Operator, Probe};
+use timely::worker::Worker;
+
+use crate::clock::Lateness;
+use crate::error::{JobError, JobResult};
+use crate::source::inputs::Inputs;
+use crate::source::intake::{Intake, Selection};
+use crate::source::{Polled, Source};
+use crate::validate::Limits;
+
+/// What every worker of a process shares.
+pub struct Job {
+    /// The inputs, opened.
+    pub inputs: Inputs,
+    /// Which facts take part.
+    pub selection: Selection,
+    /// What validation needs to know.
+    pub limits: Limits,
+    /// What is late.
+    pub lateness: Lateness,
+    /// Settings, rules and sources of the graph.
+    pub law: Law,
+    /// How orders are computed.
+    pub plan: Plan,
+    /// Where results end.
+    pub until: Until,
+    /// How row collections are wanted.
+    pub detail: Detail,
+    /// Worker threads of this process.
+    pub local_workers: usize,
+    /// Records read by this process.
+    pub records_read: AtomicU64,
+    /// The first error; a worker that sees one stops.
+    pub error: Mutex<Option<JobError>>,
+    /// True once there is an error.
+    pub failed: AtomicBool,
+}
+
+/// What worker 0 gathered for the sinks: the collections as of the last frontier.
+#[derive(Debug, Default)]
+#[allow(missing_docs)] // named as the collections
+pub struct Gathered {
+    pub orders: Vec<(OrderRow, Time, Diff)>,
+    pub order_events: Vec<(OrderEventRow, Time, Diff)>,
+    pub violations: Vec<(ViolationRow, Time, Diff)>,
+    pub sla_breaches: Vec<(SlaBreachRow, Time, Diff)>,
+    pub stalled_orders: Vec<(StalledOrderRow, Time, Diff)>,
+    pub measures: Vec<(MeasureKey, Time, Measures)>,
+    pub refused_facts: Vec<(RefusedFact, Time, Diff)>,
+    pub refused_records: Vec<(RefusedRecord, Time, Diff)>,
+}
+
+/// Stretches a worker may be ahead of the graph.
+const READ_AHEAD: usize = 4;
+
+impl Job {
+    /// Notes an error; every worker of the process stops.
+    pub fn fail(&self, error: JobError) {
+        self.error.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+        self.failed.store(true, Ordering::Release);
+    }
+
+    fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Acquire)
+    }
+}
+
+/// The handles through which a worker feeds its graph.
+struct Feed {
+    parcels: InputHandle<Time, timely::container::CapacityContainerBuilder<Vec<Parcel>>>,
+    counts: InputHandle<Time, timely::container::CapacityContainerBuilder<Vec<(MeasureKey, Time, Measures)>>>,
+    refused_records: InputHandle<Time, timely::container::CapacityContainerBuilder<Vec<(RefusedRecord, Time, Diff)>>>,
+    refused_facts: InputHandle<Time, timely::container::CapacityContainerBuilder<Vec<(RefusedFact, Time, Diff)>>>,
+}
+
+impl Feed {
+    fn give(&mut self, intake: &mut Intake) {
+        intake.parcels().into_iter().for_each(|parcel| self.parcels.send(parcel));
+        intake.counts().into_iter().for_each(|count| self.counts.send(count));
+        for (record, time) in intake.refused_records() {
+            self.refused_records.send((record, time, 1));
+        }
+        for (fact, time) in intake.refused_facts() {
+            self.refused_facts.send((fact, time, 1));
+        }
+    }
+
+    fn advance_to(&mut self, time: Time) {
+        self.parcels.advance_to(time);
+        self.counts.advance_to(time);
+        self.refused_records.advance_to(time);
+        self.refused_facts.advance_to(time);
+    }
+}
+
+/// Runs one worker to its end; what it gathered (worker 0; nothing elsewhere). `progress` is called now and then with
+/// the time up to which the graph has come.
+pub fn run(worker: &mut Worker, job: &Arc<Job>, mut progress: impl FnMut(Option<Time>)) -> Gathered {
+    let (index, peers) = (worker.index(), worker.peers());
+    let probe = ProbeHandle::new();
+    let gathered = Rc::new(RefCell::new(Gathered::default()));
+    let mut feed = build(worker, job, &probe, &gathered);
+    let settings = &job.law.settings;
+    let sources = Arc::new(job.law.sources.clone());
+    let mut intake =
+        Intake::new(job.limits, job.selection.clone(), job.lateness, sources, peers, settings.tick_ms);
+    let mut readers = job.inputs.readers(index, peers, job.local_workers);
+    let mut ahead: VecDeque<Time> = VecDeque::new();
+
+    while !readers.is_empty() && !job.has_failed() {
+        match read_stretch(&mut readers, &mut intake) {
+            Ok(promise) => {
+                job.records_read.fetch_add(intake.take_records_read(), Ordering::Relaxed);
+                feed.give(&mut intake);
+                feed.advance_to(promise);
+                intake.advance(promise);
+                ahead.push_back(promise);
+            }
+            Err(error) => job.fail(error),
+        }
+        worker.step();
+        progress(reached(&probe));
+        // All promises before the first of these are kept: the graph is at most so many stretches behind.
+        while ahead.len() > READ_AHEAD {
+            let Some(behind) = ahead.pop_front() else { break };
+            while probe.less_than(&behind) && ahead.back() > Some(&behind) && !job.has_failed() {
+                worker.step_or_park(Some(std::time::Duration::from_millis(50)));
+                progress(reached(&probe));
+            }
+        }
+    }
+    drop(feed);
+    while !probe.done() && !job.has_failed() {
+        worker.step_or_park(Some(std::time::Duration::from_millis(100)));
+        progress(reached(&probe));
+    }
+    if job.has_failed() {
+        // Operators hold capabilities: without their input's end they would wait for ever.
+        for dataflow in worker.installed_dataflows() {
+            worker.drop_dataflow(dataflow);
+        }
+    }
+    gathered.take()
+}
+
+/// Reads a stretch of the source that is furthest behind; the time before which nothing more comes.
+fn read_stretch(readers: &mut Vec<Box<dyn Source>>, intake: &mut Intake) -> JobResult<Time> {
+    if let Some((place, reader)) = readers.iter_mut().enumerate().min_by_key(|(_, reader)| reader.promise())
+        && reader.poll(intake)? == Polled::Done
+    {
+        readers.remove(place);
+    }
+    Ok(readers.iter().map(|reader| reader.promise()).min().unwrap_or(Time::MAX))
+}
+
+fn reached(probe: &ProbeHandle<Time>) -> Option<Time> {
+    probe.with_frontier(|frontier| frontier.first().copied())
+}
+
+/// Builds the graph and connects it to the worker's feed and to what worker 0 gathers.
+fn build(worker: &mut Worker, job: &Arc<Job>, probe: &ProbeHandle<Time>, gathered: &Rc<RefCell<Gathered>>) -> Feed {
+    worker.dataflow::<Time, _, _>(|scope| {
+        let (parcels, parcels_in) = scope.new_input();
+        let (counts, counts_in) = scope.new_input();
+        let (refused_records, refused_records_in) = scope.new_input();
+        let (refused_facts, refused_facts_in) = scope.new_input();
+        let inputs =
+            graph::Inputs { parcels: parcels_in, record_counts: counts_in, refused_records: refused_records_in };
+        let outputs = graph::build(inputs, Rc::new(job.law.clone()), job.plan, job.until, job.detail);
+        let orders = outputs.orders;
+        let refused = orders.refused.concat(refused_facts_in);
+        gather("orders", orders.orders, probe, gathered, |all| &mut all.orders);
+        gather("order_events", orders.order_events, probe, gathered, |all| &mut all.order_events);
+        gather("violations", orders.violations, probe, gathered, |all| &mut all.violations);
+        gather("sla_breaches", orders.sla_breaches, probe, gathered, |all| &mut all.sla_breaches);
+        gather("stalled_orders", orders.stalled_orders, probe, gathered, |all| &mut all.stalled_orders);
+        gather("refused facts", refused, probe, gathered, |all| &mut all.refused_facts);
+        gather("refused records", outputs.refused_records, probe, gathered, |all| &mut all.refused_records);
+        let sums = accumulate("Measures: Accumulate", orders.measures);
+        gather("measures", sums, probe, gathered, |all| &mut all.measures);
+        Feed { parcels, counts, refused_records, refused_facts }
+    })
+}
+
+/// Gathers a collection at worker 0.
+fn gather<'scope, D, R>(
+    name: &str,
+    updates: Updates<'scope, D, R>,
+    probe: &ProbeHandle<Time>,
+    gathered: &Rc<RefCell<Gathered>>,
+    of: impl Fn(&mut Gathered) -> &mut Vec<(D, Time, R)> + 'static,
+) where
+    D: ExchangeData,
+    R: ExchangeData,
+{
+    let gathered = Rc::clone(gathered);
+    let sent = updates.unary::<timely::container::CapacityContainerBuilder<Vec<()>>, _, _, _>(
+        Exchange::new(|_| 0),
+        &format!("Gather: {name}"),
+        move |_, _| {
+            move |input, _| {
+                input.for_each(|_, batch| of(&mut gathered.borrow_mut()).append(batch));
+            }
+        },
+    );
+    sent.probe_with(probe);
+}
