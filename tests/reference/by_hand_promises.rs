@@ -90,6 +90,7 @@ fn a_breach_shows_the_status_of_its_deadline() {
     // "the fold of the facts with at ≤ its deadline, as it would be shown".
     assert_eq!(breached("R@0 P@100", "110"), ["shipping UNPLACED 03-01T00"]);
     assert_eq!(breached("P@0 F@24 C@25", "30"), ["processing ORDER 02-28T00 02-28T01 cancelled"]);
+    assert_eq!(breached("P@0 R@168", "168")[0], "delivery PROCESSING 03-05T00");
 }
 
 #[test]
@@ -118,6 +119,22 @@ fn an_open_rule_reaches_slas_that_are_open() {
     assert_eq!(ruled("P@0", &set, "10-1"), Vec::<String>::new());
     let at_deadline = rules(&[rule(Sla::Processing, 90, Some(24), true)]);
     assert_eq!(ruled("P@0", &at_deadline, "40"), ["processing ORDER 02-28T00"]);
+}
+
+#[test]
+fn rules_of_one_time_are_taken_together() {
+    // "several with one v are taken together": alone, the first would put the deadline before v and close the SLA.
+    let mut tenant = rule(Sla::Processing, 50, Some(10), true);
+    tenant.tenant = Some(Text::new("t"));
+    let set = rules(&[rule(Sla::Processing, 2, Some(10), true), tenant]);
+    assert_eq!(ruled("P@0", &set, "60"), ["processing ORDER 02-29T02"]);
+    // One at a later time finds it closed.
+    let mut later = rule(Sla::Processing, 50, Some(11), true);
+    later.tenant = Some(Text::new("t"));
+    assert_eq!(
+        ruled("P@0", &rules(&[rule(Sla::Processing, 2, Some(10), true), later]), "60"),
+        ["processing ORDER 02-27T02"]
+    );
 }
 
 #[test]
