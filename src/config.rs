@@ -14,8 +14,8 @@ mod tests;
 use std::fs;
 use std::path::Path;
 
-use dataflows::model::{Money, Rules};
 pub use dataflows::graph::Plan;
+use dataflows::model::{Money, Rules};
 use dataflows::settings::Settings;
 use figment::Figment;
 use figment::error::Kind;

@@ -3,6 +3,7 @@
 
 pub mod cli;
 pub mod clock;
+pub mod cluster;
 pub mod config;
 pub mod console;
 pub mod decode;
@@ -10,6 +11,7 @@ pub mod error;
 pub mod generate;
 pub mod instant;
 pub mod replay;
+pub mod results;
 pub mod rules;
 pub mod sink;
 pub mod source;

@@ -3,10 +3,15 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use orderwatch::cli::{Cli, Command, General, Generate, LogFormat, Replay};
+use std::path::Path;
+
+use dataflows::model::Rules;
+use orderwatch::cli::{Cli, Command, General, Generate, GenerateOlist, LogFormat, Replay};
 use orderwatch::config;
 use orderwatch::console::Style;
-use orderwatch::error::JobResult;
+use orderwatch::error::{JobError, JobResult};
+use orderwatch::generate::{OlistOptions, generate_olist};
+use orderwatch::{replay, rules};
 use tracing::level_filters::LevelFilter;
 
 fn main() -> ExitCode {
@@ -28,16 +33,38 @@ fn main() -> ExitCode {
 fn run(cli: &Cli) -> JobResult<()> {
     match &cli.command {
         Command::Replay(arguments) => run_replay(&cli.general, arguments),
-        Command::Generate(Generate::Olist(arguments)) => placeholder::generate_olist(arguments),
+        Command::Generate(Generate::Olist(arguments)) => generate(arguments),
     }
 }
 
 fn run_replay(general: &General, Replay { options, job }: &Replay) -> JobResult<()> {
     options.check()?;
     let flags = job.layer();
-    let config = config::load(general.config.as_deref(), config::environment(), &flags, placeholder::read_rules)?;
+    let config = config::load(general.config.as_deref(), config::environment(), &flags, read_rules)?;
     tracing::info!(job = config.name, workers = config.cluster.workers, "configuration loaded");
-    placeholder::replay(&config, options, Style::of(&io::stdout(), general.color))
+    replay::run(&config, options, Style::of(&io::stdout(), general.color))
+}
+
+fn generate(arguments: &GenerateOlist) -> JobResult<()> {
+    let options = OlistOptions { count: arguments.count, seed: arguments.seed };
+    let statistics = generate_olist(&options, &arguments.to).map_err(|error| {
+        let error = JobError::job(error.to_string());
+        error.remedy("name a directory that you may write to, with enough space, with --to")
+    })?;
+    // Whoever reads us may have read enough.
+    let _ = writeln!(io::stdout(), "{statistics}");
+    Ok(())
+}
+
+fn read_rules(path: &Path) -> JobResult<Rules> {
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        let error = JobError::configuration(format!("cannot read the SLA rules: {error}"));
+        error.at(path.display().to_string()).remedy("name a TOML file with --sla-rules, or leave it out")
+    })?;
+    rules::parse(&text).map_err(|error| {
+        let location = format!("{}, line {}", path.display(), error.line);
+        JobError::configuration(error.message).at(location).remedy("mend the rule; docs: orderwatch replay --help")
+    })
 }
 
 /// The log on standard error: warnings and errors, more or less by -v and -q.
@@ -53,28 +80,5 @@ fn start_log(general: &General, style: Style) {
     match general.log_format {
         LogFormat::Text => log.with_target(false).init(),
         LogFormat::Json => log.json().init(),
-    }
-}
-
-/// Only on this branch: stands for `orderwatch::replay`, `orderwatch::generate` and `orderwatch::rules`.
-mod placeholder {
-    use std::path::Path;
-
-    use dataflows::model::Rules;
-    use orderwatch::cli::{GenerateOlist, ReplayOptions};
-    use orderwatch::config::JobConfig;
-    use orderwatch::console::Style;
-    use orderwatch::error::{JobError, JobResult};
-
-    pub fn replay(_config: &JobConfig, _options: &ReplayOptions, _style: Style) -> JobResult<()> {
-        Err(JobError::job("replay is not in this tree"))
-    }
-
-    pub fn generate_olist(_arguments: &GenerateOlist) -> JobResult<()> {
-        Err(JobError::job("generate is not in this tree"))
-    }
-
-    pub fn read_rules(_path: &Path) -> JobResult<Rules> {
-        Ok(Rules::default())
     }
 }

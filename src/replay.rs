@@ -27,7 +27,7 @@ use crate::sink::files::Files;
 use crate::source::inputs::Inputs;
 use crate::source::intake::Selection;
 use crate::validate::Limits;
-use crate::worker::{self, Gathered, Job};
+use crate::worker::{self, Job};
 
 /// How often progress is shown.
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
@@ -41,7 +41,7 @@ pub fn run(config: &JobConfig, options: &ReplayOptions, style: Style) -> JobResu
         _ => None,
     };
     let job = Arc::new(prepare(config, options)?);
-    let gathered = cluster::execute(&config.cluster, {
+    let gathered = cluster::execute(&config.cluster, fingerprint(config, options), {
         let job = Arc::clone(&job);
         let shows_progress = is_writer && !options.no_console;
         move |worker| {
@@ -79,18 +79,11 @@ pub fn run(config: &JobConfig, options: &ReplayOptions, style: Style) -> JobResu
 }
 
 fn prepare(config: &JobConfig, options: &ReplayOptions) -> JobResult<Job> {
-    let limits = Limits {
-        now_ms: wall_clock_ms(),
-        max_future_skew_ms: config.max_future_skew_ms,
-        max_price: config.max_price,
-    };
+    let limits =
+        Limits { now_ms: wall_clock_ms(), max_future_skew_ms: config.max_future_skew_ms, max_price: config.max_price };
     let local_workers = config.cluster.workers;
     let (inputs, first_orders) = Inputs::open(options, &limits, config.out_of_orderness_ms, local_workers)?;
-    let law = Law {
-        settings: config.settings.clone(),
-        rules: RuleBook::new(&config.rules),
-        sources: inputs.sources(),
-    };
+    let law = Law { settings: config.settings.clone(), rules: RuleBook::new(&config.rules), sources: inputs.sources() };
     let selection = Selection {
         from: options.from.unwrap_or(0),
         until: options.until.unwrap_or(Time::MAX),
@@ -167,7 +160,10 @@ fn summary(results: &Results, console: Console, elapsed: Duration) -> Summary {
     }
 }
 
-/// What a process without results gathered.
-pub fn nothing() -> Gathered {
-    Gathered::default()
+/// Stands for the command: equal for all processes of a cluster.
+fn fingerprint(config: &JobConfig, options: &ReplayOptions) -> u64 {
+    let JobConfig { name, plan, settings, rules, .. } = config;
+    let options = ReplayOptions { no_console: false, ..options.clone() };
+    let command = format!("{} {name} {plan:?} {settings:?} {rules:?} {options:?}", env!("CARGO_PKG_VERSION"));
+    xxhash_rust::xxh3::xxh3_64(command.as_bytes())
 }

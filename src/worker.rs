@@ -132,8 +132,7 @@ pub fn run(worker: &mut Worker, job: &Arc<Job>, mut progress: impl FnMut(Option<
     let mut feed = build(worker, job, &probe, &gathered);
     let settings = &job.law.settings;
     let sources = Arc::new(job.law.sources.clone());
-    let mut intake =
-        Intake::new(job.limits, job.selection.clone(), job.lateness, sources, peers, settings.tick_ms);
+    let mut intake = Intake::new(job.limits, job.selection.clone(), job.lateness, sources, peers, settings.tick_ms);
     let mut readers = job.inputs.readers(index, peers, job.local_workers);
     let mut ahead: VecDeque<Time> = VecDeque::new();
 

@@ -54,7 +54,13 @@ pub enum Plan {
 }
 
 /// Builds the graph.
-pub fn build<'scope>(inputs: Inputs<'scope>, law: Rc<Law>, plan: Plan, until: Until, detail: Detail) -> Outputs<'scope> {
+pub fn build<'scope>(
+    inputs: Inputs<'scope>,
+    law: Rc<Law>,
+    plan: Plan,
+    until: Until,
+    detail: Detail,
+) -> Outputs<'scope> {
     let mut orders = match plan {
         Plan::Fused => fused(inputs.parcels, law, until, detail),
         Plan::Relational => fused(inputs.parcels, law, until, detail),

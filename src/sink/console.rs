@@ -62,9 +62,8 @@ impl Sink for Console {
         self.collections.push((name.to_owned(), count));
         if let Some((title, _)) = totals {
             // The window is total, its start empty: not worth a column.
-            let kept: Vec<usize> = (0..columns.len())
-                .filter(|place| !matches!(columns[*place].name, "window" | "window_start"))
-                .collect();
+            let kept: Vec<usize> =
+                (0..columns.len()).filter(|place| !matches!(columns[*place].name, "window" | "window_start")).collect();
             let keep = |cells: &[String]| kept.iter().map(|place| cells[*place].clone()).collect::<Vec<_>>();
             let names: Vec<String> = columns.iter().map(|column| column.name.to_owned()).collect();
             self.tables.push(SummaryTable {

@@ -21,8 +21,10 @@ pub struct Files {
 impl Files {
     /// Makes the directory where it is missing and tries whether it can be written to.
     pub fn create(directory: &Path) -> JobResult<Files> {
-        std::fs::create_dir_all(directory).map_err(|error| refused("create the output directory", directory, &error))?;
-        tempfile::tempfile_in(directory).map_err(|error| refused("write to the output directory", directory, &error))?;
+        std::fs::create_dir_all(directory)
+            .map_err(|error| refused("create the output directory", directory, &error))?;
+        tempfile::tempfile_in(directory)
+            .map_err(|error| refused("write to the output directory", directory, &error))?;
         Ok(Files { directory: directory.to_path_buf(), written: Vec::new() })
     }
 

@@ -178,7 +178,8 @@ fn kind_of(path: &Path, given: Option<InputKind>) -> JobResult<Kind> {
     match (metadata.is_dir(), given) {
         (true, None | Some(InputKind::Olist)) => {
             if let Some(missing) = olist::FILES.iter().find(|name| !path.join(name).exists()) {
-                let error = JobError::job(format!("the directory is no Olist directory: it has no {missing}")).at(shown);
+                let error =
+                    JobError::job(format!("the directory is no Olist directory: it has no {missing}")).at(shown);
                 return Err(error.remedy(format!("name a directory that holds {}", olist::FILES.join(", "))));
             }
             Ok(Kind::Olist)
@@ -195,9 +196,9 @@ fn kind_of(path: &Path, given: Option<InputKind>) -> JobResult<Kind> {
             if [".jsonl", ".json", ".ndjson"].iter().any(|ending| plain.ends_with(ending)) {
                 return Ok(Kind::JsonLines);
             }
-            Err(JobError::configuration("cannot tell what kind of input this is")
-                .at(shown)
-                .remedy("say so with --as order-events or --as sales, or name an Olist directory or a .jsonl[.gz] file"))
+            Err(JobError::configuration("cannot tell what kind of input this is").at(shown).remedy(
+                "say so with --as order-events or --as sales, or name an Olist directory or a .jsonl[.gz] file",
+            ))
         }
     }
 }

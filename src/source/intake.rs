@@ -10,7 +10,7 @@ use dataflows::model::{Fact, Position, Symbol, Text};
 use dataflows::operators::ticks::Ticks;
 use dataflows::orders::parcel::{Arrival, OrderKey, Parcel, Parcels, order_key};
 use dataflows::time::Time;
-use dataflows::views::dead_letters::{RefusedFact, RefusedRecord, Refusal, shown};
+use dataflows::views::dead_letters::{Refusal, RefusedFact, RefusedRecord, shown};
 use dataflows::views::measures::{MeasureKey, Measures};
 use dataflows::views::{quality, record_law};
 use hashbrown::HashSet;

@@ -45,12 +45,8 @@ pub struct Index {
 /// Blocks are cut after this many bytes of the orders file.
 const BLOCK_BYTES: u64 = 256 << 10;
 const BUFFER_BYTES: usize = 4 << 20;
-const TIMES: [&str; 4] = [
-    "order_purchase_timestamp",
-    "order_approved_at",
-    "order_delivered_carrier_date",
-    "order_delivered_customer_date",
-];
+const TIMES: [&str; 4] =
+    ["order_purchase_timestamp", "order_approved_at", "order_delivered_carrier_date", "order_delivered_customer_date"];
 
 impl Index {
     /// Looks a directory over; none where it is not co-ordered.

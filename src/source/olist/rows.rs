@@ -235,7 +235,8 @@ fn decoded(place: &Place<'_>, record_at: Time, watermark: &Option<Watermark>) ->
 
 /// The lifecycle facts of an order row (inputs.md, section 1).
 fn lifecycle(row: &OrderRow) -> [Option<(EventKind, Time)>; 5] {
-    let latest = [Some(row.purchased_at), row.approved_at, row.carrier_at, row.delivered_at].into_iter().flatten().max();
+    let latest =
+        [Some(row.purchased_at), row.approved_at, row.carrier_at, row.delivered_at].into_iter().flatten().max();
     [
         Some((EventKind::Placed, row.purchased_at)),
         row.approved_at.map(|at| (EventKind::ProcessingStarted, at)),
