@@ -127,9 +127,9 @@ impl Feed {
 /// the time up to which the graph has come.
 pub fn run(worker: &mut Worker, job: &Arc<Job>, mut progress: impl FnMut(Option<Time>)) -> Gathered {
     let (index, peers) = (worker.index(), worker.peers());
-    let probe = ProbeHandle::new();
+    let (probe, judged) = (ProbeHandle::new(), ProbeHandle::new());
     let gathered = Rc::new(RefCell::new(Gathered::default()));
-    let mut feed = build(worker, job, &probe, &gathered);
+    let mut feed = build(worker, job, [&probe, &judged], &gathered);
     let settings = &job.law.settings;
     let sources = Arc::new(job.law.sources.clone());
     let mut intake = Intake::new(job.limits, job.selection.clone(), job.lateness, sources, peers, settings.tick_ms);
@@ -143,25 +143,28 @@ pub fn run(worker: &mut Worker, job: &Arc<Job>, mut progress: impl FnMut(Option<
                 feed.give(&mut intake);
                 feed.advance_to(promise);
                 intake.advance(promise);
-                ahead.push_back(promise);
+                if ahead.back() < Some(&promise) {
+                    ahead.push_back(promise);
+                }
             }
             Err(error) => job.fail(error),
         }
         worker.step();
-        progress(reached(&probe));
-        // All promises before the first of these are kept: the graph is at most so many stretches behind.
+        progress(reached(&judged));
+        // The graph is at most so many stretches behind. It waits for the slowest worker of all: a promise that this
+        // worker repeats says nothing new, so it waits only for what it has promised since.
         while ahead.len() > READ_AHEAD {
             let Some(behind) = ahead.pop_front() else { break };
-            while probe.less_than(&behind) && ahead.back() > Some(&behind) && !job.has_failed() {
+            while judged.less_than(&behind) && !job.has_failed() {
                 worker.step_or_park(Some(std::time::Duration::from_millis(50)));
-                progress(reached(&probe));
+                progress(reached(&judged));
             }
         }
     }
     drop(feed);
     while !probe.done() && !job.has_failed() {
         worker.step_or_park(Some(std::time::Duration::from_millis(100)));
-        progress(reached(&probe));
+        progress(reached(&judged));
     }
     if job.has_failed() {
         // Operators hold capabilities: without their input's end they would wait for ever.
@@ -187,7 +190,12 @@ fn reached(probe: &ProbeHandle<Time>) -> Option<Time> {
 }
 
 /// Builds the graph and connects it to the worker's feed and to what worker 0 gathers.
-fn build(worker: &mut Worker, job: &Arc<Job>, probe: &ProbeHandle<Time>, gathered: &Rc<RefCell<Gathered>>) -> Feed {
+fn build(
+    worker: &mut Worker,
+    job: &Arc<Job>,
+    [probe, judged]: [&ProbeHandle<Time>; 2],
+    gathered: &Rc<RefCell<Gathered>>,
+) -> Feed {
     worker.dataflow::<Time, _, _>(|scope| {
         let (parcels, parcels_in) = scope.new_input();
         let (counts, counts_in) = scope.new_input();
@@ -197,6 +205,7 @@ fn build(worker: &mut Worker, job: &Arc<Job>, probe: &ProbeHandle<Time>, gathere
             graph::Inputs { parcels: parcels_in, record_counts: counts_in, refused_records: refused_records_in };
         let outputs = graph::build(inputs, Rc::new(job.law.clone()), job.plan, job.until, job.detail);
         let orders = outputs.orders;
+        orders.accepted.probe_with(judged);
         let refused = orders.refused.concat(refused_facts_in);
         gather("orders", orders.orders, probe, gathered, |all| &mut all.orders);
         gather("order_events", orders.order_events, probe, gathered, |all| &mut all.order_events);

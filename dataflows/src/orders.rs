@@ -46,4 +46,6 @@ pub struct OrderOutputs<'scope> {
     /// At ticks, as all of the aggregates.
     pub measures: Updates<'scope, MeasureKey, Measures>,
     pub refused: Updates<'scope, RefusedFact>,
+    /// Times of facts that were accepted; its frontier is how far the facts have been judged.
+    pub accepted: Stream<'scope, Time, Vec<Time>>,
 }

@@ -96,9 +96,9 @@ pub fn fused<'scope>(
             }
         }
     });
-    announce(accepted).connect_loop(heard_handle);
+    announce(accepted.clone()).connect_loop(heard_handle);
 
-    OrderOutputs { orders, order_events, violations, sla_breaches, stalled_orders, measures, refused }
+    OrderOutputs { orders, order_events, violations, sla_breaches, stalled_orders, measures, refused, accepted }
 }
 
 /// The operator's outputs, in the order of its capabilities.
