@@ -1,0 +1,70 @@
+//! The packed facts of one order: its state.
+//!
+//! Invariant: a fact keeps its offset for as long as its order lives. The first customer is written once; a later fact of
+//! the same customer refers to it.
+
+use super::{BodyView, CUSTOMER_FIRST, FactView, HEAD_LOSER, PackedText, Reader};
+
+/// The facts of one order, winners and losers, packed one after another.
+#[derive(Clone, Debug, Default)]
+pub struct PackedFacts(Vec<u8>);
+
+impl PackedFacts {
+    /// Facts packed elsewhere by [`super::write`], one after another.
+    pub fn from_bytes(bytes: Vec<u8>) -> PackedFacts {
+        PackedFacts(bytes)
+    }
+
+    /// Every fact with its offset, in the order of acceptance.
+    pub fn iter(&self) -> impl Iterator<Item = (usize, FactView<'_>)> {
+        let mut reader = Reader::new(&self.0);
+        std::iter::from_fn(move || {
+            let offset = self.0.len() - reader.rest().len();
+            (!reader.rest().is_empty()).then(|| (offset, reader.fact()))
+        })
+    }
+
+    /// The fact at `offset`, as [`PackedFacts::iter`] named it.
+    pub fn at(&self, offset: u32) -> FactView<'_> {
+        let mut reader = Reader::new(&self.0[offset as usize..]);
+        reader.first_customer = self.first_customer();
+        reader.fact()
+    }
+
+    /// The customer that later facts of the order need not repeat.
+    fn first_customer(&self) -> Option<PackedText<'_>> {
+        self.iter().find_map(|(_, fact)| match fact.body {
+            BodyView::Lifecycle { customer_id, .. } => customer_id,
+            _ => None,
+        })
+    }
+
+    /// Keeps a fact whose bytes are `packed`; `loser` where another of the same identity won.
+    pub fn push(&mut self, packed: &[u8], loser: bool) {
+        let offset = self.0.len();
+        let shared = match (Reader::new(packed).fact().body, self.first_customer()) {
+            (BodyView::Lifecycle { customer_id: Some(customer_id), .. }, Some(first)) if customer_id == first => {
+                1 + customer_id.0.len()
+            }
+            _ => 0,
+        };
+        self.0.reserve_exact(packed.len() - shared + usize::from(shared > 0));
+        self.0.extend_from_slice(&packed[..packed.len() - shared]);
+        if shared > 0 {
+            self.0.push(CUSTOMER_FIRST);
+        }
+        if loser {
+            self.mark_loser(offset);
+        }
+    }
+
+    /// Marks the fact at `offset` as one that lost its identity to another.
+    pub fn mark_loser(&mut self, offset: usize) {
+        self.0[offset] |= HEAD_LOSER;
+    }
+
+    /// Bytes held on the heap.
+    pub fn capacity_bytes(&self) -> usize {
+        self.0.capacity()
+    }
+}
