@@ -3,6 +3,8 @@
 //! Rules are read off the text of the files, so they hold for code that no feature compiles, too. Each rule gathers every
 //! violation before it fails. Limits: an import is what a line names; a macro that builds a path would escape.
 
+#![allow(clippy::unwrap_used)] // here a panic is the report
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -328,7 +330,11 @@ fn every_error_is_in_the_operations_guide() {
                 let argument = argument.strip_prefix("format!(").unwrap_or(argument).trim_start();
                 let Some(text) = argument.strip_prefix('"').and_then(|text| text.split('"').next()) else { continue };
                 // What stands before the first value, or between the first two.
-                let fixed = text.split(['{', '}', '\\']).step_by(2).map(str::trim).max_by_key(|part| part.len());
+                let fixed = text
+                    .split(['{', '}', '\\'])
+                    .step_by(2)
+                    .map(|part| part.trim_matches([' ', '`']))
+                    .max_by_key(|part| part.len());
                 let fixed = fixed.unwrap_or_default().trim_end_matches(':');
                 if fixed.len() > 3 && !guide.contains(fixed) {
                     violations.push(format!("{}: \"{text}\": the guide lacks `{fixed}`", file.shown()));
