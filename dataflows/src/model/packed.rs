@@ -4,7 +4,7 @@
 //! state is the packed facts of that order one after another, in the order of their acceptance; an Olist order of eight
 //! facts takes about 170 bytes. In a buffer of one order a customer that equals the first one is not repeated.
 //!
-//! Invariant: the bytes come from [`write`] or [`PackedFacts::push`] of the same build; they are never read from input.
+//! Invariant: the bytes come from [`write()`] or [`PackedFacts::push`] of the same build; they are never read from input.
 //! Layout: head (kind 3 bits, body 2 bits, event id present, origin or joined category, loser), `at` (6 bytes), file and
 //! line (variable), event id, then the body.
 
@@ -309,7 +309,7 @@ impl<'a> Reader<'a> {
         PackedText(self.take(length))
     }
 
-    /// A fact written by [`write`].
+    /// A fact written by [`write()`].
     pub fn fact(&mut self) -> FactView<'a> {
         let head = self.byte();
         let mut at = [0; 8];

@@ -10,7 +10,7 @@ use super::{BodyView, CUSTOMER_FIRST, FactView, HEAD_LOSER, PackedText, Reader};
 pub struct PackedFacts(Vec<u8>);
 
 impl PackedFacts {
-    /// Facts packed elsewhere by [`super::write`], one after another.
+    /// Facts packed elsewhere by [`super::write()`], one after another.
     pub fn from_bytes(bytes: Vec<u8>) -> PackedFacts {
         PackedFacts(bytes)
     }
