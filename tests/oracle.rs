@@ -24,3 +24,5 @@ mod retractions;
 mod story;
 #[path = "oracle/tables.rs"]
 mod tables;
+#[path = "oracle/updates.rs"]
+mod updates;

@@ -29,7 +29,7 @@ fn instants(case: &Case, gathered: &Gathered, end: Time, dice: &mut Dice, count:
 }
 
 /// The changes add up at every time up to the end.
-fn adds_up(case: &Case, way: Way, count: usize) -> Result<(), String> {
+pub fn adds_up(case: &Case, way: Way, count: usize) -> Result<(), String> {
     let gathered = run(case, way);
     let end = case.until.or_else(|| inside(case).map(|arrival| arrival.fact.at).max()).unwrap_or(0);
     let mut dice = Dice(way.deal);

@@ -8,7 +8,7 @@ use super::law::histories::{Case, history};
 use super::tables::{as_of, compare};
 
 /// The graph's results are those of the law.
-fn agrees(case: &Case, way: Way) -> Result<(), String> {
+pub fn agrees(case: &Case, way: Way) -> Result<(), String> {
     let expected = expected(case);
     let outcome = as_of(&run(case, way), Time::MAX, &case.settings.windows, case.until)?;
     compare(&expected, &outcome, |_| true).map_err(|complaint| format!("{way:?}{complaint}"))?;
