@@ -133,7 +133,13 @@ impl Keeper {
     pub fn finish(&mut self) {
         let end = self.known_until;
         self.fire_until(end);
-        let Keeper { ticks, emitted, .. } = self;
+        let Keeper { registry, law, ticks, emitted, before, after, .. } = self;
+        // Late facts took these orders beyond the end: what was due only there is taken back.
+        for order in registry.iter().filter(|order| order.accepted_at > end) {
+            before.evaluate(order.tenant, &order.facts, law, order.accepted_at);
+            after.evaluate(order.tenant, &order.facts, law, end);
+            emitted.give_change(order, [before, after], order.accepted_at, law, self.detail, ticks);
+        }
         ticks.publish_rest(end, |tick, key, measures| emitted.measures.push((key, tick, measures)));
         for order in self.registry.iter() {
             match self.detail {
@@ -188,8 +194,7 @@ impl Keeper {
                 self.known_until = self.known_until.max(delivery.fact.at);
                 self.fire_order_until(number, delivery.time.saturating_sub(1));
                 let Some(order) = self.registry.get(number) else { continue };
-                let shown = delivery.time.saturating_sub(1).min(self.known_until);
-                self.before.evaluate(order.tenant, &order.facts, &law, shown);
+                self.before.evaluate(order.tenant, &order.facts, &law, delivery.time.saturating_sub(1));
                 changed = Some(number);
             }
             self.keep(number, delivery, judgement);
@@ -199,7 +204,7 @@ impl Keeper {
         {
             let law = Rc::clone(&self.law);
             let Some(order) = self.registry.get(number) else { return };
-            self.after.evaluate(order.tenant, &order.facts, &law, time.min(self.known_until));
+            self.after.evaluate(order.tenant, &order.facts, &law, time);
             self.emit_change(number, time);
         }
     }
@@ -250,14 +255,7 @@ impl Keeper {
     fn emit_change(&mut self, number: u32, time: Time) {
         let Keeper { registry, law, ticks, emitted, timers, before, after, .. } = self;
         let Some(order) = registry.get_mut(number) else { return };
-        let side = |view| Side { view, facts: &order.facts };
-        let change =
-            Change { tenant: order.tenant, before: side(before), after: side(after), time, settings: &law.settings };
-        change.differences(|key, measures| ticks.give(time, key, measures));
-        if self.detail == Detail::Changes {
-            emitted.give_rows(order, before, time, -1);
-            emitted.give_rows(order, after, time, 1);
-        }
+        emitted.give_change(order, [before, after], time, law, self.detail, ticks);
         let retires_at = order.bound(after, &law.settings).saturating_add(1);
         order.due = after.next_change_at.map_or(retires_at, |next| next.min(retires_at));
         if order.due < order.scheduled {
@@ -284,9 +282,9 @@ impl Keeper {
         }
     }
 
-    /// Fires what is due of one order at or before `time`, ahead of its timers.
+    /// Fires what is due of one order at or before `time`, ahead of its timers and even of the known end: a late fact
+    /// amends what stood until it came.
     fn fire_order_until(&mut self, number: u32, time: Time) {
-        let time = time.min(self.known_until);
         while let Some(due) = self.registry.get(number).map(|order| order.due).filter(|due| *due <= time) {
             self.fire(number, due);
         }
@@ -318,6 +316,26 @@ impl Keeper {
 }
 
 impl Emitted {
+    /// Gives the difference between two views of an order at `time`.
+    fn give_change(
+        &mut self,
+        order: &Order,
+        [before, after]: [&View; 2],
+        time: Time,
+        law: &Law,
+        detail: Detail,
+        ticks: &mut Ticks<MeasureKey, Measures>,
+    ) {
+        let side = |view| Side { view, facts: &order.facts };
+        let change =
+            Change { tenant: order.tenant, before: side(before), after: side(after), time, settings: &law.settings };
+        change.differences(|key, measures| ticks.give(time, key, measures));
+        if detail == Detail::Changes {
+            self.give_rows(order, before, time, -1);
+            self.give_rows(order, after, time, 1);
+        }
+    }
+
     /// Gives an order's rows as they stand for good, as `detail` wants them.
     fn give_accumulated(&mut self, order: &Order, view: &View, time: Time, detail: Detail) {
         match detail {
