@@ -9,7 +9,7 @@ use super::every_time::adds_up;
 use super::final_state::agrees;
 use super::harness::{CHANGES, FINAL, Way, check, expected, run};
 use super::law::histories::Case;
-use super::story::{hour, promises, rule, settings, short_lives, told};
+use super::story::{HOUR, hour, promises, rule, settings, short_lives, told};
 use super::tables::{as_of, compare};
 
 /// Runs a case in every way: at its end, at every instant up to it, and up to a later end that is given.
@@ -233,6 +233,18 @@ fn a_fact_too_late_is_refused_and_changes_nothing() {
     shows(&story("b.P@15 R@2>15 b.R@16", &short_lives()), "orders", &[0], &["b"]);
     // A life may begin late, be frozen before it begins, and be amended late.
     holds(&story("b.P@11 P@0>11 R@0>12 b.R@12 b.S@25 D@24>35 c.P@35 c.R@36", &short_lives()));
+}
+
+#[test]
+fn a_late_fact_amends_what_had_fallen_due_before_it() {
+    // A conflict that loses takes its partition to hour 40 while nothing accepted is later than 30. The drop-off for
+    // want of items at hour 36 is counted before its window closes at 37; the item at 40 comes too late for that.
+    let settings = Settings { abandon_after_ms: 36 * HOUR, ..short_lives() };
+    let late = story("P@0 R@20 b.P@25#e b.P@40#e I1@30>40 c.P@50", &settings);
+    shows(&late, "drop_off_analysis", &[0, 1, 3], &["02-27T00 t no_items"]);
+    // The end lies between: nothing fell due, and the item counts, though it came after the end.
+    let ended = story("P@0 R@20 b.P@25#e b.P@40#e I1@30>40", &Settings { max_age_ms: 30 * HOUR, ..settings });
+    shows(&ended, "drop_off_analysis", &[0, 1, 3], &[]);
 }
 
 #[test]
