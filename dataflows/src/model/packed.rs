@@ -5,12 +5,15 @@
 //! facts takes about 170 bytes. In a buffer of one order a customer that equals the first one is not repeated.
 //!
 //! Invariant: the bytes come from [`write()`] or [`PackedFacts::push`] of the same build; they are never read from input.
-//! Layout: head (kind 3 bits, body 2 bits, event id present, origin or joined category, loser), `at` (6 bytes), file and
-//! line (variable), event id, then the body.
+//! Layout: length; head (kind 3 bits, body 2 bits, event id present, origin or joined category, loser); `at` (6 bytes);
+//! the body's numbers; file and line; event id; the body's texts. So what is counted stands in front ([`Outline`]) and
+//! texts are skipped unless asked for.
 
 mod facts;
+mod reader;
 
 pub use facts::PackedFacts;
+pub use reader::Reader;
 
 use super::fact::{Body, EventKind, Fact, OrderId, Origin, PaymentType, Position, lifecycle_identity};
 use super::{Money, Text};
@@ -71,6 +74,45 @@ pub enum BodyView<'a> {
     Lifecycle { kind: EventKind, origin: Origin, customer_id: Option<PackedText<'a>> },
     Item(ItemView<'a>),
     Payment { seq: u16, payment_type: PaymentType, installments: u16, value: Money },
+}
+
+/// The counted part of a packed fact: what an evaluation needs, texts left out.
+#[derive(Clone, Copy, Debug)]
+pub struct Outline {
+    /// When it happened.
+    pub at: Time,
+    head: u8,
+    /// What it says in numbers.
+    pub body: OutlineBody,
+}
+
+/// The numbers of a fact; fields as in [`Body`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // as in `Body`
+pub enum OutlineBody {
+    Lifecycle(EventKind),
+    Item { item_no: u16, quantity: u32, price: Money, freight: Money },
+    Payment { seq: u16, payment_type: PaymentType, installments: u16, value: Money },
+}
+
+impl Outline {
+    /// True where another fact of the same identity won.
+    pub fn is_loser(&self) -> bool {
+        self.head & HEAD_LOSER != 0
+    }
+
+    /// False where the two cannot have the same identity; true where a closer look must tell.
+    pub fn may_share_identity(&self, other: &Outline) -> bool {
+        const KNOWN_BY_KIND: u8 = HEAD_EVENT_ID | HEAD_VARIANT;
+        match (self.body, other.body) {
+            (OutlineBody::Item { item_no: this, .. }, OutlineBody::Item { item_no: that, .. })
+            | (OutlineBody::Payment { seq: this, .. }, OutlineBody::Payment { seq: that, .. }) => this == that,
+            (OutlineBody::Lifecycle(this), OutlineBody::Lifecycle(that)) => {
+                this == that || (self.head | other.head) & KNOWN_BY_KIND != 0
+            }
+            _ => false,
+        }
+    }
 }
 
 /// A packed item; fields as in [`Body::Item`].
@@ -186,6 +228,9 @@ impl<'a> FactView<'a> {
 
 /// Writes `fact` (without its order) at the end of `bytes`.
 pub fn write(fact: &Fact, position: Position, bytes: &mut Vec<u8>) {
+    let start = bytes.len();
+    // Most facts are shorter than 128 bytes: a length of one byte is put in afterwards, a longer one moves the rest.
+    bytes.push(0);
     let id = if fact.event_id.is_some() { HEAD_EVENT_ID } else { 0 };
     let head = match &fact.body {
         Body::Lifecycle { kind, origin, .. } => *kind as u8 | if *origin == Origin::Event { HEAD_VARIANT } else { 0 },
@@ -194,6 +239,21 @@ pub fn write(fact: &Fact, position: Position, bytes: &mut Vec<u8>) {
     };
     bytes.push(head | id);
     bytes.extend_from_slice(&fact.at.to_le_bytes()[..6]);
+    match &fact.body {
+        Body::Lifecycle { .. } => {}
+        Body::Item { item_no, quantity, price, freight, .. } => {
+            write_number(u64::from(*item_no), bytes);
+            write_number(u64::from(*quantity), bytes);
+            write_number(price.0 as u64, bytes);
+            write_number(freight.0 as u64, bytes);
+        }
+        Body::Payment { seq, payment_type, installments, value } => {
+            write_number(u64::from(*seq), bytes);
+            bytes.push(*payment_type as u8);
+            write_number(u64::from(*installments), bytes);
+            write_number(value.0 as u64, bytes);
+        }
+    }
     write_number(u64::from(position.file()), bytes);
     write_number(position.line(), bytes);
     if let Some(event_id) = &fact.event_id {
@@ -207,24 +267,28 @@ pub fn write(fact: &Fact, position: Position, bytes: &mut Vec<u8>) {
             }
             None => bytes.push(CUSTOMER_NONE),
         },
-        Body::Item { item_no, product_id, product_name, category, seller_id, quantity, price, freight, .. } => {
-            write_number(u64::from(*item_no), bytes);
+        Body::Item { product_id, product_name, category, seller_id, .. } => {
             let texts = [product_id, product_name, category, seller_id];
             bytes.push(texts.iter().enumerate().map(|(bit, text)| u8::from(text.is_some()) << bit).sum());
             for text in texts.into_iter().flatten() {
                 write_text(text, bytes);
             }
-            write_number(u64::from(*quantity), bytes);
-            write_number(price.0 as u64, bytes);
-            write_number(freight.0 as u64, bytes);
         }
-        Body::Payment { seq, payment_type, installments, value } => {
-            write_number(u64::from(*seq), bytes);
-            bytes.push(*payment_type as u8);
-            write_number(u64::from(*installments), bytes);
-            write_number(value.0 as u64, bytes);
-        }
+        Body::Payment { .. } => {}
     }
+    set_length(bytes, start);
+}
+
+/// Puts the length of the fact that starts at `start`, with a placeholder of one byte, in front of it.
+fn set_length(bytes: &mut Vec<u8>, start: usize) {
+    let length = bytes.len() - start - 1;
+    if length < 0x80 {
+        bytes[start] = length as u8;
+        return;
+    }
+    let mut number = Vec::new();
+    write_number(length as u64, &mut number);
+    bytes.splice(start..=start, number);
 }
 
 /// Writes a number in groups of seven bits.
@@ -252,117 +316,6 @@ pub fn write_text(text: &Text, bytes: &mut Vec<u8>) {
         bytes.extend_from_slice(&(text.len() as u32).to_le_bytes());
     }
     bytes.extend_from_slice(text);
-}
-
-/// Reads what the functions above wrote, front to back.
-#[derive(Clone, Copy)]
-pub struct Reader<'a> {
-    bytes: &'a [u8],
-    first_customer: Option<PackedText<'a>>,
-}
-
-impl<'a> Reader<'a> {
-    /// Reads `bytes` from the front.
-    pub fn new(bytes: &'a [u8]) -> Reader<'a> {
-        Reader { bytes, first_customer: None }
-    }
-
-    /// What has not been read.
-    pub fn rest(&self) -> &'a [u8] {
-        self.bytes
-    }
-
-    /// The next `count` bytes.
-    pub fn take(&mut self, count: usize) -> &'a [u8] {
-        let (taken, rest) = self.bytes.split_at(count);
-        self.bytes = rest;
-        taken
-    }
-
-    fn byte(&mut self) -> u8 {
-        self.take(1)[0]
-    }
-
-    /// A number written by [`write_number`].
-    pub fn number(&mut self) -> u64 {
-        let mut number = 0;
-        for shift in (0..64).step_by(7) {
-            let byte = self.byte();
-            number |= u64::from(byte & 0x7F) << shift;
-            if byte < 0x80 {
-                break;
-            }
-        }
-        number
-    }
-
-    /// A text written by [`write_text`].
-    pub fn text(&mut self) -> PackedText<'a> {
-        let length = match self.bytes[0] {
-            TEXT_HEX => 17,
-            TEXT_LONG => {
-                let length: [u8; 4] = self.bytes[1..5].try_into().unwrap_or_default();
-                5 + u32::from_le_bytes(length) as usize
-            }
-            length => 1 + usize::from(length),
-        };
-        PackedText(self.take(length))
-    }
-
-    /// A fact written by [`write()`].
-    pub fn fact(&mut self) -> FactView<'a> {
-        let head = self.byte();
-        let mut at = [0; 8];
-        at[..6].copy_from_slice(self.take(6));
-        let file = self.number() as u32;
-        let position = Position::new(file, self.number());
-        let event_id = (head & HEAD_EVENT_ID != 0).then(|| self.text());
-        let body = match head & (HEAD_ITEM | HEAD_PAYMENT) {
-            HEAD_ITEM => BodyView::Item(self.item(head & HEAD_VARIANT != 0)),
-            HEAD_PAYMENT => BodyView::Payment {
-                seq: self.number() as u16,
-                payment_type: PaymentType::ALL[usize::from(self.byte()) % PaymentType::ALL.len()],
-                installments: self.number() as u16,
-                value: Money(i128::from(self.number())),
-            },
-            _ => BodyView::Lifecycle {
-                kind: EventKind::ALL[usize::from(head & HEAD_KIND)],
-                origin: if head & HEAD_VARIANT != 0 { Origin::Event } else { Origin::Row },
-                customer_id: self.customer(),
-            },
-        };
-        FactView { at: Time::from_le_bytes(at), position, event_id, loser: head & HEAD_LOSER != 0, body }
-    }
-
-    fn customer(&mut self) -> Option<PackedText<'a>> {
-        match self.byte() {
-            CUSTOMER_NONE => None,
-            CUSTOMER_FIRST => self.first_customer,
-            _ => {
-                let customer = self.text();
-                self.first_customer.get_or_insert(customer);
-                Some(customer)
-            }
-        }
-    }
-
-    fn item(&mut self, category_joined: bool) -> ItemView<'a> {
-        let item_no = self.number() as u16;
-        let present = self.byte();
-        let mut text = |bit: u8| (present & (1 << bit) != 0).then(|| self.text());
-        let (product_id, product_name, category, seller_id) = (text(0), text(1), text(2), text(3));
-        ItemView {
-            item_no,
-            product_id,
-            product_name,
-            category,
-            category_joined,
-            seller_id,
-            quantity: self.number() as u32,
-            price: Money(i128::from(self.number())),
-            freight: Money(i128::from(self.number())),
-        }
-    }
 }
 
 #[cfg(test)]

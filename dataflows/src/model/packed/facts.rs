@@ -3,7 +3,8 @@
 //! Invariant: a fact keeps its offset for as long as its order lives. The first customer is written once; a later fact of
 //! the same customer refers to it.
 
-use super::{BodyView, CUSTOMER_FIRST, FactView, HEAD_LOSER, PackedText, Reader};
+use super::{BodyView, CUSTOMER_FIRST, FactView, HEAD_LOSER, Outline, PackedText, Reader, set_length, write};
+use crate::model::{OrderId, Text};
 
 /// The facts of one order, winners and losers, packed one after another.
 #[derive(Clone, Debug, Default)]
@@ -15,12 +16,36 @@ impl PackedFacts {
         PackedFacts(bytes)
     }
 
+    /// Facts packed one by one.
+    pub fn of<'a>(facts: impl Iterator<Item = &'a [u8]>) -> PackedFacts {
+        let mut packed = PackedFacts::default();
+        facts.for_each(|fact| packed.push(fact, false));
+        packed
+    }
+
+    /// The bytes of the fact at `offset` as [`super::write()`] wrote them: what it shares with its order put in again.
+    pub fn standalone(&self, offset: u32) -> Vec<u8> {
+        let nobody = OrderId { tenant: Text::default(), order_id: Text::default() };
+        let (fact, mut bytes) = (self.at(offset), Vec::new());
+        write(&fact.fact(&nobody), fact.position, &mut bytes);
+        bytes
+    }
+
     /// Every fact with its offset, in the order of acceptance.
     pub fn iter(&self) -> impl Iterator<Item = (usize, FactView<'_>)> {
         let mut reader = Reader::new(&self.0);
         std::iter::from_fn(move || {
             let offset = self.0.len() - reader.rest().len();
             (!reader.rest().is_empty()).then(|| (offset, reader.fact()))
+        })
+    }
+
+    /// The counted part of every fact with its offset, in the order of acceptance.
+    pub fn outlines(&self) -> impl Iterator<Item = (usize, Outline)> + '_ {
+        let mut reader = Reader::new(&self.0);
+        std::iter::from_fn(move || {
+            let offset = self.0.len() - reader.rest().len();
+            (!reader.rest().is_empty()).then(|| (offset, reader.outline()))
         })
     }
 
@@ -49,9 +74,15 @@ impl PackedFacts {
             _ => 0,
         };
         self.0.reserve_exact(packed.len() - shared + usize::from(shared > 0));
-        self.0.extend_from_slice(&packed[..packed.len() - shared]);
         if shared > 0 {
+            let mut reader = Reader::new(packed);
+            let fields = reader.number() as usize;
+            self.0.push(0);
+            self.0.extend_from_slice(&reader.rest()[..fields - shared]);
             self.0.push(CUSTOMER_FIRST);
+            set_length(&mut self.0, offset);
+        } else {
+            self.0.extend_from_slice(packed);
         }
         if loser {
             self.mark_loser(offset);
@@ -60,7 +91,10 @@ impl PackedFacts {
 
     /// Marks the fact at `offset` as one that lost its identity to another.
     pub fn mark_loser(&mut self, offset: usize) {
-        self.0[offset] |= HEAD_LOSER;
+        let mut reader = Reader::new(&self.0[offset..]);
+        reader.number();
+        let head = self.0.len() - reader.rest().len();
+        self.0[head] |= HEAD_LOSER;
     }
 
     /// Bytes held on the heap.
