@@ -371,6 +371,21 @@ impl PackedFacts {
         PackedFacts(bytes)
     }
 
+    /// Facts packed one by one.
+    pub fn of<'a>(facts: impl Iterator<Item = &'a [u8]>) -> PackedFacts {
+        let mut packed = PackedFacts::default();
+        facts.for_each(|fact| packed.push(fact, false));
+        packed
+    }
+
+    /// The bytes of the fact at `offset` as [`write`] wrote them: what it shares with its order put in again.
+    pub fn standalone(&self, offset: u32) -> Vec<u8> {
+        let nobody = OrderId { tenant: Text::default(), order_id: Text::default() };
+        let (fact, mut bytes) = (self.at(offset), Vec::new());
+        write(&fact.fact(&nobody), fact.position, &mut bytes);
+        bytes
+    }
+
     /// Every fact with its offset, in the order of acceptance.
     pub fn iter(&self) -> impl Iterator<Item = (usize, FactView<'_>)> {
         let mut reader = Reader::new(&self.0);

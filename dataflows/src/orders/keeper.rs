@@ -10,40 +10,38 @@ use std::rc::Rc;
 use super::Detail;
 use super::admit::{self, Judgement, Order, Place, Registry};
 use super::contribution::{Change, Side};
+use super::driver::{Emitted, Machine};
 use super::parcel::{Delivery, Parcel};
 use super::view::{Law, View};
-use crate::model::Sla;
+use crate::model::packed::PackedFacts;
+use crate::model::{OrderId, Sla};
 use crate::operators::calendar::Calendar;
 use crate::operators::limit::Until;
 use crate::operators::stash::Stash;
 use crate::operators::ticks::Ticks;
 use crate::time::{Diff, HOUR_MS, Time};
-use crate::views::dead_letters::{Refusal, RefusedFact};
+use crate::views::dead_letters::Refusal;
 use crate::views::measures::{MeasureKey, Measures};
-use crate::views::order_events::{self, OrderEventRow};
-use crate::views::orders::{self, OrderRow};
-use crate::views::sla_breaches::{self, SlaBreachRow};
-use crate::views::stalled_orders::{self, StalledOrderRow};
-use crate::views::violations::{self, ViolationRow};
+use crate::views::order_events;
+use crate::views::orders;
+use crate::views::sla_breaches;
+use crate::views::stalled_orders;
+use crate::views::violations;
 use crate::views::{quality, record_law, row_counts};
 
-/// Updates that wait to be sent.
-#[derive(Debug, Default)]
-#[allow(missing_docs)] // named as the collections
-pub struct Emitted {
-    pub orders: Vec<(OrderRow, Time, Diff)>,
-    pub order_events: Vec<(OrderEventRow, Time, Diff)>,
-    pub violations: Vec<(ViolationRow, Time, Diff)>,
-    pub sla_breaches: Vec<(SlaBreachRow, Time, Diff)>,
-    pub stalled_orders: Vec<(StalledOrderRow, Time, Diff)>,
-    pub measures: Vec<(MeasureKey, Time, Measures)>,
-    pub refused: Vec<(RefusedFact, Time, Diff)>,
+/// What a keeper is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To show orders: rows and contributions (the fused plan).
+    Show(Detail),
+    /// To admit facts only: accepted ones come out as a collection (the relational plan goes on from there).
+    Admit,
 }
 
 /// A worker's orders.
 pub struct Keeper {
     law: Rc<Law>,
-    detail: Detail,
+    purpose: Purpose,
     registry: Registry,
     stash: Stash,
     timers: Calendar<u32>,
@@ -58,12 +56,12 @@ pub struct Keeper {
 
 impl Keeper {
     /// No orders yet.
-    pub fn new(law: Rc<Law>, until: Until, detail: Detail) -> Keeper {
+    pub fn new(law: Rc<Law>, until: Until, purpose: Purpose) -> Keeper {
         let known_until = until.known_at_start();
         Keeper {
             ticks: Ticks::new(law.settings.tick_ms),
             law,
-            detail,
+            purpose,
             registry: Registry::default(),
             stash: Stash::new(HOUR_MS),
             timers: Calendar::new(HOUR_MS),
@@ -73,88 +71,6 @@ impl Keeper {
             before: View::default(),
             after: View::default(),
         }
-    }
-
-    /// Takes facts in; they wait for their time.
-    pub fn receive(&mut self, parcel: &Parcel) {
-        for (key, time, record) in parcel.records() {
-            self.stash.push(time, key as u64, record);
-        }
-    }
-
-    /// Another worker has accepted a fact of this event time.
-    pub fn hear(&mut self, time: Time) {
-        self.known_until = self.known_until.max(time);
-        self.announced = self.announced.max(time);
-    }
-
-    /// The largest event time accepted here, where no one has heard of it.
-    pub fn news(&mut self) -> Option<Time> {
-        (self.known_until > self.announced).then(|| {
-            self.announced = self.known_until;
-            self.announced
-        })
-    }
-
-    /// Does all that is due before `frontier`.
-    pub fn advance(&mut self, frontier: Time) {
-        while let Some(bucket) = self.stash.take_before(frontier) {
-            let mut entries = bucket.entries();
-            while let Some(first) = entries.first() {
-                let same = entries.partition_point(|entry| (entry.time, entry.group) <= (first.time, first.group));
-                self.fire_until((first.time - u64::from(first.time > 0)).min(self.known_until));
-                let (group, rest) = entries.split_at(same);
-                if let [only] = group {
-                    self.admit(&[Delivery::read(bucket.record(only))]);
-                } else {
-                    let mut deliveries: Vec<Delivery<'_>> =
-                        group.iter().map(|entry| Delivery::read(bucket.record(entry))).collect();
-                    admit::sort(&mut deliveries);
-                    for of_order in deliveries.chunk_by(|left, right| left.key == right.key) {
-                        self.admit(of_order);
-                    }
-                }
-                entries = rest;
-            }
-        }
-        self.fire_until(frontier.saturating_sub(1).min(self.known_until));
-        let done_before = self.done_before(frontier);
-        let Keeper { ticks, emitted, .. } = self;
-        ticks.publish_before(done_before, |tick, key, measures| emitted.measures.push((key, tick, measures)));
-    }
-
-    /// The time up to which nothing more will be emitted, all before `frontier` having been received.
-    pub fn done_before(&mut self, frontier: Time) -> Time {
-        let timer = self.timers.next_time().unwrap_or(Time::MAX);
-        frontier.min(self.known_until).min(timer)
-    }
-
-    /// The end is known: fires what is due by then, publishes the last tick and the rows of the orders that live.
-    pub fn finish(&mut self) {
-        let end = self.known_until;
-        self.fire_until(end);
-        let Keeper { registry, law, ticks, emitted, before, after, .. } = self;
-        // Late facts took these orders beyond the end: what was due only there is taken back.
-        for order in registry.iter().filter(|order| order.accepted_at > end) {
-            before.evaluate(order.tenant, &order.facts, law, order.accepted_at);
-            after.evaluate(order.tenant, &order.facts, law, end);
-            emitted.give_change(order, [before, after], order.accepted_at, law, self.detail, ticks);
-        }
-        ticks.publish_rest(end, |tick, key, measures| emitted.measures.push((key, tick, measures)));
-        for order in self.registry.iter() {
-            match self.detail {
-                Detail::Changes => break,
-                Detail::Final | Detail::Counts => {
-                    self.after.evaluate(order.tenant, &order.facts, &self.law, end);
-                    self.emitted.give_accumulated(order, &self.after, end, self.detail);
-                }
-            }
-        }
-    }
-
-    /// What has been emitted and not yet sent.
-    pub fn emitted(&mut self) -> &mut Emitted {
-        &mut self.emitted
     }
 
     /// Admits deliveries of one order and one logical time.
@@ -225,6 +141,10 @@ impl Keeper {
             }
             Judgement::Displaces(offset) => {
                 let displaced = admit::refused(&order.facts.at(offset), Refusal::ConflictingDuplicate);
+                if self.purpose == Purpose::Admit {
+                    let loser = order.facts.standalone(offset);
+                    self.emitted.facts.push(((order.id(), loser), delivery.time, -1));
+                }
                 order.facts.mark_loser(offset as usize);
                 order.facts.push(delivery.packed, false);
                 self.emitted.refused.push((displaced, delivery.time, 1));
@@ -238,6 +158,9 @@ impl Keeper {
         };
         if accepted && let Some(order) = self.registry.get_mut(number) {
             order.accepted_at = order.accepted_at.max(delivery.time);
+            if self.purpose == Purpose::Admit {
+                self.emitted.facts.push(((order.id(), delivery.packed.to_vec()), delivery.time, 1));
+            }
             self.known_until = self.known_until.max(delivery.fact.at);
         }
         self.count(delivery.time, counted);
@@ -255,9 +178,12 @@ impl Keeper {
     fn emit_change(&mut self, number: u32, time: Time) {
         let Keeper { registry, law, ticks, emitted, timers, before, after, .. } = self;
         let Some(order) = registry.get_mut(number) else { return };
-        emitted.give_change(order, [before, after], time, law, self.detail, ticks);
         let retires_at = order.bound(after, &law.settings).saturating_add(1);
-        order.due = after.next_change_at.map_or(retires_at, |next| next.min(retires_at));
+        order.due = retires_at;
+        if let Purpose::Show(detail) = self.purpose {
+            emitted.give_change(order, [before, after], time, law, detail, ticks);
+            order.due = after.next_change_at.map_or(retires_at, |next| next.min(retires_at));
+        }
         if order.due < order.scheduled {
             order.scheduled = order.due;
             timers.push(order.due, number);
@@ -309,9 +235,86 @@ impl Keeper {
         let Some(order) = registry.get(number) else { return };
         after.evaluate(order.tenant, &order.facts, law, time);
         let bound = order.bound(after, &law.settings);
-        if let Some(order) = registry.retire(number, bound, after.status(), &law.settings) {
-            emitted.give_accumulated(&order, after, time.min(self.known_until), self.detail);
+        let retired = registry.retire(number, bound, after.status(), &law.settings);
+        if let (Some(order), Purpose::Show(detail)) = (retired, self.purpose) {
+            emitted.give_accumulated(&order, after, time.min(self.known_until), detail);
         }
+    }
+}
+
+impl Machine<Parcel> for Keeper {
+    fn receive(&mut self, parcel: Parcel) {
+        for (key, time, record) in parcel.records() {
+            self.stash.push(time, key as u64, record);
+        }
+    }
+
+    fn hear(&mut self, time: Time) {
+        self.known_until = self.known_until.max(time);
+        self.announced = self.announced.max(time);
+    }
+
+    fn news(&mut self) -> Option<Time> {
+        (self.known_until > self.announced).then(|| {
+            self.announced = self.known_until;
+            self.announced
+        })
+    }
+
+    fn advance(&mut self, frontier: Time) {
+        while let Some(bucket) = self.stash.take_before(frontier) {
+            let mut entries = bucket.entries();
+            while let Some(first) = entries.first() {
+                let same = entries.partition_point(|entry| (entry.time, entry.group) <= (first.time, first.group));
+                self.fire_until((first.time - u64::from(first.time > 0)).min(self.known_until));
+                let (group, rest) = entries.split_at(same);
+                if let [only] = group {
+                    self.admit(&[Delivery::read(bucket.record(only))]);
+                } else {
+                    let mut deliveries: Vec<Delivery<'_>> =
+                        group.iter().map(|entry| Delivery::read(bucket.record(entry))).collect();
+                    admit::sort(&mut deliveries);
+                    for of_order in deliveries.chunk_by(|left, right| left.key == right.key) {
+                        self.admit(of_order);
+                    }
+                }
+                entries = rest;
+            }
+        }
+        self.fire_until(frontier.saturating_sub(1).min(self.known_until));
+        let done_before = self.done_before(frontier);
+        let Keeper { ticks, emitted, .. } = self;
+        ticks.publish_before(done_before, |tick, key, measures| emitted.measures.push((key, tick, measures)));
+    }
+
+    fn done_before(&mut self, frontier: Time) -> Time {
+        let timer = self.timers.next_time().unwrap_or(Time::MAX);
+        frontier.min(self.known_until).min(timer)
+    }
+
+    fn finish(&mut self) {
+        let end = self.known_until;
+        self.fire_until(end);
+        let Keeper { registry, law, ticks, emitted, before, after, .. } = self;
+        if let Purpose::Show(detail) = self.purpose {
+            // Late facts took these orders beyond the end: what was due only there is taken back.
+            for order in registry.iter().filter(|order| order.accepted_at > end) {
+                before.evaluate(order.tenant, &order.facts, law, order.accepted_at);
+                after.evaluate(order.tenant, &order.facts, law, end);
+                emitted.give_change(order, [before, after], order.accepted_at, law, detail, ticks);
+            }
+        }
+        ticks.publish_rest(end, |tick, key, measures| emitted.measures.push((key, tick, measures)));
+        if let Purpose::Show(detail @ (Detail::Final | Detail::Counts)) = self.purpose {
+            for order in self.registry.iter() {
+                self.after.evaluate(order.tenant, &order.facts, &self.law, end);
+                self.emitted.give_accumulated(order, &self.after, end, detail);
+            }
+        }
+    }
+
+    fn emitted(&mut self) -> &mut Emitted {
+        &mut self.emitted
     }
 }
 
@@ -331,8 +334,8 @@ impl Emitted {
             Change { tenant: order.tenant, before: side(before), after: side(after), time, settings: &law.settings };
         change.differences(|key, measures| ticks.give(time, key, measures));
         if detail == Detail::Changes {
-            self.give_rows(order, before, time, -1);
-            self.give_rows(order, after, time, 1);
+            self.give_rows(&order.id(), &order.facts, before, time, -1);
+            self.give_rows(&order.id(), &order.facts, after, time, 1);
         }
     }
 
@@ -340,19 +343,18 @@ impl Emitted {
     fn give_accumulated(&mut self, order: &Order, view: &View, time: Time, detail: Detail) {
         match detail {
             Detail::Changes => {}
-            Detail::Final => self.give_rows(order, view, time, 1),
+            Detail::Final => self.give_rows(&order.id(), &order.facts, view, time, 1),
             Detail::Counts => self.measures.push((row_counts::key(), time, row_counts::of_order(view))),
         }
     }
 
     /// Gives every row of an order's view `diff` times.
-    fn give_rows(&mut self, order: &Order, view: &View, time: Time, diff: Diff) {
-        let (id, facts) = (order.id(), &order.facts);
-        self.orders.extend(orders::row(&id, view, facts).map(|row| (row, time, diff)));
-        self.order_events.extend(order_events::rows(&id, view, facts).map(|row| (row, time, diff)));
-        self.violations.extend(violations::rows(&id, view, facts).map(|row| (row, time, diff)));
-        let breaches = Sla::ALL.into_iter().filter_map(|sla| sla_breaches::row(&id, view, facts, sla));
+    pub fn give_rows(&mut self, id: &OrderId, facts: &PackedFacts, view: &View, time: Time, diff: Diff) {
+        self.orders.extend(orders::row(id, view, facts).map(|row| (row, time, diff)));
+        self.order_events.extend(order_events::rows(id, view, facts).map(|row| (row, time, diff)));
+        self.violations.extend(violations::rows(id, view, facts).map(|row| (row, time, diff)));
+        let breaches = Sla::ALL.into_iter().filter_map(|sla| sla_breaches::row(id, view, facts, sla));
         self.sla_breaches.extend(breaches.map(|row| (row, time, diff)));
-        self.stalled_orders.extend(stalled_orders::row(&id, view).map(|row| (row, time, diff)));
+        self.stalled_orders.extend(stalled_orders::row(id, view).map(|row| (row, time, diff)));
     }
 }
