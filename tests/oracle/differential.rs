@@ -7,7 +7,7 @@ use dataflows::orders::Detail;
 use dataflows::time::Diff;
 use dataflows::views::measures::{MeasureKey, Measures};
 
-use super::final_state::agrees;
+use super::final_state::{agrees, open_ended};
 use super::harness::{CHANGES, FINAL, Way, check, inside, run, seeds};
 use super::law::histories::{Case, history};
 use super::updates::Updates;
@@ -66,7 +66,9 @@ fn differential_the_final_state() {
 fn differential_the_relational_plan_obeys_the_law() {
     for (seed, case) in lasting(300) {
         let workers = [1, 1, 2, 4][(seed / 2 % 4) as usize];
-        check(seed, &case, |case| agrees(case, Way { plan: Plan::Relational, workers, deal: seed, ..FINAL }));
+        let relational = Way { plan: Plan::Relational, workers, deal: seed, ..FINAL };
+        check(seed, &case, |case| agrees(case, relational));
+        check(seed, &open_ended(seed), |case| agrees(case, relational));
     }
 }
 
