@@ -124,7 +124,9 @@ fn accumulate<R: Row + Ord>(rows: &mut Vec<(R, Time, Diff)>) {
 }
 
 fn write_sorted<R: Row>(sink: &mut dyn Sink, mut rows: Vec<R>) -> JobResult<()> {
-    rows.sort_by(R::key_order);
+    if sink.needs_order() {
+        rows.sort_by(R::key_order);
+    }
     write_rows(sink, rows.iter(), None)
 }
 

@@ -73,6 +73,10 @@ impl Sink for Files {
         Ok(())
     }
 
+    fn needs_order(&self) -> bool {
+        true
+    }
+
     fn commit(&mut self) -> JobResult<()> {
         for (name, file) in self.written.drain(..) {
             let path = self.directory.join(format!("{name}.csv"));

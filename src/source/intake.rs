@@ -7,13 +7,12 @@
 use std::sync::Arc;
 
 use dataflows::model::{Fact, Position, Symbol, Text};
-use dataflows::operators::ticks::Ticks;
-use dataflows::orders::parcel::{Arrival, OrderKey, Parcel, Parcels, order_key};
-use dataflows::time::Time;
+use dataflows::orders::parcel::{Arrival, OrderKey, Parcel, Parcels};
+use dataflows::time::{Time, tick_at_or_after};
 use dataflows::views::dead_letters::{Refusal, RefusedFact, RefusedRecord, shown};
 use dataflows::views::measures::{MeasureKey, Measures};
 use dataflows::views::{quality, record_law};
-use hashbrown::HashSet;
+use hashbrown::{HashMap, HashSet};
 
 use crate::clock::Lateness;
 use crate::validate::{Broken, Limits};
@@ -39,7 +38,8 @@ pub struct Intake {
     sources: Arc<Vec<Symbol>>,
     parcels: Parcels,
     ready: Vec<Parcel>,
-    counts: Ticks<MeasureKey, Measures>,
+    counts: HashMap<(MeasureKey, Time), Measures>,
+    tick_ms: u64,
     law: Measures,
     refused_records: Vec<(RefusedRecord, Time)>,
     refused_facts: Vec<(RefusedFact, Time)>,
@@ -50,6 +50,8 @@ pub struct Intake {
 /// A record that was decoded: what its facts share.
 #[derive(Clone, Copy, Debug)]
 pub struct Decoded {
+    /// The key of its order.
+    pub key: OrderKey,
     /// Where it stood.
     pub position: Position,
     /// The event time of its first fact.
@@ -75,7 +77,8 @@ impl Intake {
             sources,
             parcels: Parcels::new(workers),
             ready: Vec::new(),
-            counts: Ticks::new(tick_ms),
+            counts: HashMap::new(),
+            tick_ms,
             law: Measures::default(),
             refused_records: Vec::new(),
             refused_facts: Vec::new(),
@@ -102,7 +105,7 @@ impl Intake {
             return;
         }
         if let Some(orders) = &self.selection.orders
-            && !orders.contains(&order_key(&fact.order))
+            && !orders.contains(&record.key)
         {
             return;
         }
@@ -115,7 +118,7 @@ impl Intake {
             record_at: record.record_at,
             too_late: self.lateness.is_too_late(fact.at, record.watermark),
         };
-        self.ready.extend(self.parcels.push(fact, arrival));
+        self.ready.extend(self.parcels.push_of(record.key, fact, arrival));
     }
 
     /// Takes in a record that decoding refused; `raw` is its bytes without line end.
@@ -148,15 +151,11 @@ impl Intake {
         self.refused_facts.push((refused, self.now));
     }
 
-    /// Whether the order takes part, by `--limit`.
-    pub fn selects(&self, key: impl FnOnce() -> OrderKey) -> bool {
-        self.selection.orders.as_ref().is_none_or(|orders| orders.contains(&key()))
-    }
-
     fn count(&mut self, position: Position, minute_of: Option<Time>, time: Time, measures: Measures) {
         let source = self.sources.get(position.file() as usize).copied().unwrap_or_default();
         let time = time.max(self.now).min(self.selection.until.max(self.now));
-        self.counts.give(time, quality::key(source, minute_of), measures);
+        let tick = tick_at_or_after(time, self.tick_ms);
+        self.counts.entry((quality::key(source, minute_of), tick)).or_default().add(&measures, 1);
     }
 
     /// Hands over every parcel, open ones included.
@@ -171,7 +170,7 @@ impl Intake {
         if self.law != Measures::default() {
             counts.push((record_law::key(), self.now, std::mem::take(&mut self.law)));
         }
-        self.counts.publish_before(Time::MAX, |tick, key, measures| counts.push((key, tick, measures)));
+        counts.extend(self.counts.drain().map(|((key, tick), measures)| (key, tick, measures)));
         counts
     }
 

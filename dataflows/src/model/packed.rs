@@ -5,8 +5,9 @@
 //! facts takes about 170 bytes. In a buffer of one order a customer that equals the first one is not repeated.
 //!
 //! Invariant: the bytes come from [`write`] or [`PackedFacts::push`] of the same build; they are never read from input.
-//! Layout: head (kind 3 bits, body 2 bits, event id present, origin or joined category, loser), `at` (6 bytes), file and
-//! line (variable), event id, then the body.
+//! Layout: length; head (kind 3 bits, body 2 bits, event id present, origin or joined category, loser); `at` (6 bytes);
+//! the body's numbers; file and line; event id; the body's texts. So what is counted stands in front ([`Outline`]) and
+//! texts are skipped unless asked for.
 
 use super::fact::{Body, EventKind, Fact, OrderId, Origin, PaymentType, Position, lifecycle_identity};
 use super::{Money, Text};
@@ -67,6 +68,45 @@ pub enum BodyView<'a> {
     Lifecycle { kind: EventKind, origin: Origin, customer_id: Option<PackedText<'a>> },
     Item(ItemView<'a>),
     Payment { seq: u16, payment_type: PaymentType, installments: u16, value: Money },
+}
+
+/// The counted part of a packed fact: what an evaluation needs, texts left out.
+#[derive(Clone, Copy, Debug)]
+pub struct Outline {
+    /// When it happened.
+    pub at: Time,
+    head: u8,
+    /// What it says in numbers.
+    pub body: OutlineBody,
+}
+
+/// The numbers of a fact; fields as in [`Body`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // as in `Body`
+pub enum OutlineBody {
+    Lifecycle(EventKind),
+    Item { item_no: u16, quantity: u32, price: Money, freight: Money },
+    Payment { seq: u16, payment_type: PaymentType, installments: u16, value: Money },
+}
+
+impl Outline {
+    /// True where another fact of the same identity won.
+    pub fn is_loser(&self) -> bool {
+        self.head & HEAD_LOSER != 0
+    }
+
+    /// False where the two cannot have the same identity; true where a closer look must tell.
+    pub fn may_share_identity(&self, other: &Outline) -> bool {
+        const KNOWN_BY_KIND: u8 = HEAD_EVENT_ID | HEAD_VARIANT;
+        match (self.body, other.body) {
+            (OutlineBody::Item { item_no: this, .. }, OutlineBody::Item { item_no: that, .. })
+            | (OutlineBody::Payment { seq: this, .. }, OutlineBody::Payment { seq: that, .. }) => this == that,
+            (OutlineBody::Lifecycle(this), OutlineBody::Lifecycle(that)) => {
+                this == that || (self.head | other.head) & KNOWN_BY_KIND != 0
+            }
+            _ => false,
+        }
+    }
 }
 
 /// A packed item; fields as in [`Body::Item`].
@@ -182,6 +222,9 @@ impl<'a> FactView<'a> {
 
 /// Writes `fact` (without its order) at the end of `bytes`.
 pub fn write(fact: &Fact, position: Position, bytes: &mut Vec<u8>) {
+    let start = bytes.len();
+    // Most facts are shorter than 128 bytes: a length of one byte is put in afterwards, a longer one moves the rest.
+    bytes.push(0);
     let id = if fact.event_id.is_some() { HEAD_EVENT_ID } else { 0 };
     let head = match &fact.body {
         Body::Lifecycle { kind, origin, .. } => *kind as u8 | if *origin == Origin::Event { HEAD_VARIANT } else { 0 },
@@ -190,6 +233,21 @@ pub fn write(fact: &Fact, position: Position, bytes: &mut Vec<u8>) {
     };
     bytes.push(head | id);
     bytes.extend_from_slice(&fact.at.to_le_bytes()[..6]);
+    match &fact.body {
+        Body::Lifecycle { .. } => {}
+        Body::Item { item_no, quantity, price, freight, .. } => {
+            write_number(u64::from(*item_no), bytes);
+            write_number(u64::from(*quantity), bytes);
+            write_number(price.0 as u64, bytes);
+            write_number(freight.0 as u64, bytes);
+        }
+        Body::Payment { seq, payment_type, installments, value } => {
+            write_number(u64::from(*seq), bytes);
+            bytes.push(*payment_type as u8);
+            write_number(u64::from(*installments), bytes);
+            write_number(value.0 as u64, bytes);
+        }
+    }
     write_number(u64::from(position.file()), bytes);
     write_number(position.line(), bytes);
     if let Some(event_id) = &fact.event_id {
@@ -203,24 +261,28 @@ pub fn write(fact: &Fact, position: Position, bytes: &mut Vec<u8>) {
             }
             None => bytes.push(CUSTOMER_NONE),
         },
-        Body::Item { item_no, product_id, product_name, category, seller_id, quantity, price, freight, .. } => {
-            write_number(u64::from(*item_no), bytes);
+        Body::Item { product_id, product_name, category, seller_id, .. } => {
             let texts = [product_id, product_name, category, seller_id];
             bytes.push(texts.iter().enumerate().map(|(bit, text)| u8::from(text.is_some()) << bit).sum());
             for text in texts.into_iter().flatten() {
                 write_text(text, bytes);
             }
-            write_number(u64::from(*quantity), bytes);
-            write_number(price.0 as u64, bytes);
-            write_number(freight.0 as u64, bytes);
         }
-        Body::Payment { seq, payment_type, installments, value } => {
-            write_number(u64::from(*seq), bytes);
-            bytes.push(*payment_type as u8);
-            write_number(u64::from(*installments), bytes);
-            write_number(value.0 as u64, bytes);
-        }
+        Body::Payment { .. } => {}
     }
+    set_length(bytes, start);
+}
+
+/// Puts the length of the fact that starts at `start`, with a placeholder of one byte, in front of it.
+fn set_length(bytes: &mut Vec<u8>, start: usize) {
+    let length = bytes.len() - start - 1;
+    if length < 0x80 {
+        bytes[start] = length as u8;
+        return;
+    }
+    let mut number = Vec::new();
+    write_number(length as u64, &mut number);
+    bytes.splice(start..=start, number);
 }
 
 /// Writes a number in groups of seven bits.
@@ -307,27 +369,75 @@ impl<'a> Reader<'a> {
 
     /// A fact written by [`write`].
     pub fn fact(&mut self) -> FactView<'a> {
+        let length = self.number() as usize;
+        let bytes = self.take(length);
+        let mut fields = Reader { bytes, first_customer: self.first_customer };
+        let fact = fields.fact_fields();
+        self.first_customer = fields.first_customer;
+        fact
+    }
+
+    /// The counted part of a fact written by [`write`]; the rest is skipped.
+    pub fn outline(&mut self) -> Outline {
+        let length = self.number() as usize;
+        let mut fields = Reader { bytes: self.take(length), first_customer: None };
+        fields.outline_fields()
+    }
+
+    #[inline]
+    fn outline_fields(&mut self) -> Outline {
         let head = self.byte();
         let mut at = [0; 8];
         at[..6].copy_from_slice(self.take(6));
-        let file = self.number() as u32;
-        let position = Position::new(file, self.number());
-        let event_id = (head & HEAD_EVENT_ID != 0).then(|| self.text());
         let body = match head & (HEAD_ITEM | HEAD_PAYMENT) {
-            HEAD_ITEM => BodyView::Item(self.item(head & HEAD_VARIANT != 0)),
-            HEAD_PAYMENT => BodyView::Payment {
+            HEAD_ITEM => OutlineBody::Item {
+                item_no: self.number() as u16,
+                quantity: self.number() as u32,
+                price: Money(i128::from(self.number())),
+                freight: Money(i128::from(self.number())),
+            },
+            HEAD_PAYMENT => OutlineBody::Payment {
                 seq: self.number() as u16,
                 payment_type: PaymentType::ALL[usize::from(self.byte()) % PaymentType::ALL.len()],
                 installments: self.number() as u16,
                 value: Money(i128::from(self.number())),
             },
-            _ => BodyView::Lifecycle {
-                kind: EventKind::ALL[usize::from(head & HEAD_KIND)],
+            _ => OutlineBody::Lifecycle(EventKind::ALL[usize::from(head & HEAD_KIND)]),
+        };
+        Outline { at: Time::from_le_bytes(at), head, body }
+    }
+
+    fn fact_fields(&mut self) -> FactView<'a> {
+        let Outline { at, head, body } = self.outline_fields();
+        let file = self.number() as u32;
+        let position = Position::new(file, self.number());
+        let event_id = (head & HEAD_EVENT_ID != 0).then(|| self.text());
+        let body = match body {
+            OutlineBody::Lifecycle(kind) => BodyView::Lifecycle {
+                kind,
                 origin: if head & HEAD_VARIANT != 0 { Origin::Event } else { Origin::Row },
                 customer_id: self.customer(),
             },
+            OutlineBody::Item { item_no, quantity, price, freight } => {
+                let present = self.byte();
+                let mut text = |bit: u8| (present & (1 << bit) != 0).then(|| self.text());
+                BodyView::Item(ItemView {
+                    item_no,
+                    product_id: text(0),
+                    product_name: text(1),
+                    category: text(2),
+                    category_joined: head & HEAD_VARIANT != 0,
+                    seller_id: text(3),
+                    quantity,
+                    price,
+                    freight,
+                })
+            }
+            OutlineBody::Payment { seq, payment_type, installments, value } => {
+                BodyView::Payment { seq, payment_type, installments, value }
+            }
         };
-        FactView { at: Time::from_le_bytes(at), position, event_id, loser: head & HEAD_LOSER != 0, body }
+        FactView { at, position, event_id, loser: head & HEAD_LOSER != 0, body }
     }
 
     fn customer(&mut self) -> Option<PackedText<'a>> {
@@ -339,24 +449,6 @@ impl<'a> Reader<'a> {
                 self.first_customer.get_or_insert(customer);
                 Some(customer)
             }
-        }
-    }
-
-    fn item(&mut self, category_joined: bool) -> ItemView<'a> {
-        let item_no = self.number() as u16;
-        let present = self.byte();
-        let mut text = |bit: u8| (present & (1 << bit) != 0).then(|| self.text());
-        let (product_id, product_name, category, seller_id) = (text(0), text(1), text(2), text(3));
-        ItemView {
-            item_no,
-            product_id,
-            product_name,
-            category,
-            category_joined,
-            seller_id,
-            quantity: self.number() as u32,
-            price: Money(i128::from(self.number())),
-            freight: Money(i128::from(self.number())),
         }
     }
 }
@@ -395,6 +487,15 @@ impl PackedFacts {
         })
     }
 
+    /// The counted part of every fact with its offset, in the order of acceptance.
+    pub fn outlines(&self) -> impl Iterator<Item = (usize, Outline)> + '_ {
+        let mut reader = Reader::new(&self.0);
+        std::iter::from_fn(move || {
+            let offset = self.0.len() - reader.rest().len();
+            (!reader.rest().is_empty()).then(|| (offset, reader.outline()))
+        })
+    }
+
     /// The fact at `offset`, as [`PackedFacts::iter`] named it.
     pub fn at(&self, offset: u32) -> FactView<'_> {
         let mut reader = Reader::new(&self.0[offset as usize..]);
@@ -420,9 +521,15 @@ impl PackedFacts {
             _ => 0,
         };
         self.0.reserve_exact(packed.len() - shared + usize::from(shared > 0));
-        self.0.extend_from_slice(&packed[..packed.len() - shared]);
         if shared > 0 {
+            let mut reader = Reader::new(packed);
+            let fields = reader.number() as usize;
+            self.0.push(0);
+            self.0.extend_from_slice(&reader.rest()[..fields - shared]);
             self.0.push(CUSTOMER_FIRST);
+            set_length(&mut self.0, offset);
+        } else {
+            self.0.extend_from_slice(packed);
         }
         if loser {
             self.mark_loser(offset);
@@ -431,7 +538,10 @@ impl PackedFacts {
 
     /// Marks the fact at `offset` as one that lost its identity to another.
     pub fn mark_loser(&mut self, offset: usize) {
-        self.0[offset] |= HEAD_LOSER;
+        let mut reader = Reader::new(&self.0[offset..]);
+        reader.number();
+        let head = self.0.len() - reader.rest().len();
+        self.0[head] |= HEAD_LOSER;
     }
 
     /// Bytes held on the heap.

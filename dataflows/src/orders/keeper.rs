@@ -38,6 +38,15 @@ pub enum Purpose {
     Admit,
 }
 
+/// How an order's state before a change is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Before {
+    /// By the share it contributed: enough where facts were only added.
+    Share,
+    /// By its view, evaluated.
+    View,
+}
+
 /// A worker's orders.
 pub struct Keeper {
     law: Rc<Law>,
@@ -77,52 +86,60 @@ impl Keeper {
     fn admit(&mut self, deliveries: &[Delivery<'_>]) {
         let mut changed = None;
         for delivery in deliveries {
-            let law = Rc::clone(&self.law);
-            let number = match self.registry.place(delivery.key, delivery.time, &law, &mut self.after) {
-                Place::Retired => {
-                    self.refuse(delivery, Refusal::OrderRetired);
-                    if delivery.too_late {
-                        self.refuse(delivery, Refusal::TooLate);
-                    }
-                    self.count(delivery.time, record_law::REFUSED);
-                    continue;
-                }
-                _ if delivery.too_late => {
-                    self.refuse(delivery, Refusal::TooLate);
-                    self.count(delivery.time, record_law::REFUSED);
-                    continue;
-                }
-                Place::Alive(number) => number,
-                Place::Outlived(number) => {
-                    self.known_until = self.known_until.max(delivery.fact.at);
-                    self.fire_order_until(number, delivery.time - 1);
-                    if self.registry.get(number).is_some_and(|order| order.key == delivery.key) {
-                        self.retire(number, delivery.time);
-                    }
-                    self.registry.start(delivery)
-                }
-                Place::Absent => self.registry.start(delivery),
-            };
+            let Some(number) = self.place(delivery) else { continue };
             let Some(order) = self.registry.get(number) else { continue };
-            let judgement = admit::judge(&order.facts, &delivery.fact);
+            let judgement = admit::judge(&order.facts, delivery.packed);
             let accepted = matches!(judgement, Judgement::Accepted | Judgement::Displaces(_));
             if accepted && changed.is_none() {
-                self.known_until = self.known_until.max(delivery.fact.at);
-                self.fire_order_until(number, delivery.time.saturating_sub(1));
-                let Some(order) = self.registry.get(number) else { continue };
-                self.before.evaluate(order.tenant, &order.facts, &law, delivery.time.saturating_sub(1));
-                changed = Some(number);
+                changed = Some((number, self.prepare_change(number, deliveries)));
             }
             self.keep(number, delivery, judgement);
         }
-        if let Some(number) = changed
-            && let Some(time) = deliveries.first().map(|delivery| delivery.time)
-        {
-            let law = Rc::clone(&self.law);
+        if let (Some((number, before)), Some(delivery)) = (changed, deliveries.first()) {
             let Some(order) = self.registry.get(number) else { return };
-            self.after.evaluate(order.tenant, &order.facts, &law, time);
-            self.emit_change(number, time);
+            self.after.evaluate(order.tenant, &order.facts, &self.law, delivery.time);
+            self.emit_change(number, delivery.time, before);
         }
+    }
+
+    /// The order that a delivery belongs to, started where it is new; none where the delivery is refused.
+    fn place(&mut self, delivery: &Delivery<'_>) -> Option<u32> {
+        let place = self.registry.place(delivery.key, delivery.time, &self.law, &mut self.after);
+        if place == Place::Retired || delivery.too_late {
+            if place == Place::Retired {
+                self.refuse(delivery, Refusal::OrderRetired);
+            }
+            if delivery.too_late {
+                self.refuse(delivery, Refusal::TooLate);
+            }
+            self.count(delivery.time, record_law::REFUSED);
+            return None;
+        }
+        match place {
+            Place::Alive(number) => return Some(number),
+            Place::Outlived(number) => {
+                self.known_until = self.known_until.max(delivery.at());
+                // The last of these retires the order.
+                self.fire_order_until(number, delivery.time);
+            }
+            Place::Absent | Place::Retired => {}
+        }
+        Some(self.registry.start(delivery))
+    }
+
+    /// Brings an order up to the time just before its deliveries; how its state before them is known.
+    fn prepare_change(&mut self, number: u32, deliveries: &[Delivery<'_>]) -> Before {
+        let time = deliveries.first().map_or(0, |delivery| delivery.time).saturating_sub(1);
+        self.known_until = self.known_until.max(deliveries.iter().map(Delivery::at).min().unwrap_or(0));
+        self.fire_order_until(number, time);
+        let Some(order) = self.registry.get(number) else { return Before::Share };
+        let displaces =
+            |delivery: &Delivery<'_>| matches!(admit::judge(&order.facts, delivery.packed), Judgement::Displaces(_));
+        if self.purpose == Purpose::Show(Detail::Changes) || deliveries.iter().any(displaces) {
+            self.before.evaluate(order.tenant, &order.facts, &self.law, time);
+            return Before::View;
+        }
+        Before::Share
     }
 
     /// Keeps a judged fact and counts it.
@@ -130,7 +147,7 @@ impl Keeper {
         let Some(order) = self.registry.get_mut(number) else { return };
         let (accepted, counted) = match judgement {
             Judgement::Duplicate => {
-                let minute = quality::key(self.law.source(delivery.fact.position), Some(delivery.record_at));
+                let minute = quality::key(self.law.source(delivery.fact().position), Some(delivery.record_at));
                 self.ticks.give(delivery.time, minute, quality::DUPLICATE);
                 (false, record_law::DUPLICATE)
             }
@@ -161,33 +178,57 @@ impl Keeper {
             if self.purpose == Purpose::Admit {
                 self.emitted.facts.push(((order.id(), delivery.packed.to_vec()), delivery.time, 1));
             }
-            self.known_until = self.known_until.max(delivery.fact.at);
+            self.known_until = self.known_until.max(delivery.at());
         }
         self.count(delivery.time, counted);
     }
 
     fn refuse(&mut self, delivery: &Delivery<'_>, reason: Refusal) {
-        self.emitted.refused.push((admit::refused(&delivery.fact, reason), delivery.time, 1));
+        self.emitted.refused.push((admit::refused(&delivery.fact(), reason), delivery.time, 1));
     }
 
     fn count(&mut self, time: Time, counted: Measures) {
         self.ticks.give(time, record_law::key(), counted);
     }
 
-    /// Emits the difference between the two views at `time`, and sees to the order's next timer.
-    fn emit_change(&mut self, number: u32, time: Time) {
+    /// Emits the difference that `after` makes at `time`, and sees to the order's next timer.
+    fn emit_change(&mut self, number: u32, time: Time, before_as: Before) {
         let Keeper { registry, law, ticks, emitted, timers, before, after, .. } = self;
         let Some(order) = registry.get_mut(number) else { return };
         let retires_at = order.bound(after, &law.settings).saturating_add(1);
         order.due = retires_at;
         if let Purpose::Show(detail) = self.purpose {
-            emitted.give_change(order, [before, after], time, law, detail, ticks);
+            let after_side = Side::of(after);
+            let before_side = match before_as {
+                Before::View => Side::of(before),
+                Before::Share => {
+                    // No fact went away, so the lines of before are the first ones of after.
+                    let (items, payments) = order.share.lines();
+                    let items = after.items.get(..items).unwrap_or_default();
+                    let payments = after.payments.get(..payments).unwrap_or_default();
+                    Side { share: order.share, items, payments }
+                }
+            };
+            let (tenant, facts, settings) = (order.tenant, &order.facts, &law.settings);
+            let change = Change { tenant, facts, before: before_side, after: after_side, time, settings };
+            change.differences(|key, measures| ticks.give(time, key, measures));
+            order.share = after_side.share;
+            if detail == Detail::Changes {
+                emitted.give_rows(&order.id(), &order.facts, before, time, -1);
+                emitted.give_rows(&order.id(), &order.facts, after, time, 1);
+            }
             order.due = after.next_change_at.map_or(retires_at, |next| next.min(retires_at));
         }
         if order.due < order.scheduled {
             order.scheduled = order.due;
             timers.push(order.due, number);
         }
+    }
+
+    /// Publishes the ticks before `time`. A timer that fires late adds to its tick in another update.
+    fn publish_before(&mut self, time: Time) {
+        let Keeper { ticks, emitted, .. } = self;
+        ticks.publish_before(time, |tick, key, measures| emitted.measures.push((key, tick, measures)));
     }
 
     /// Fires every timer that is due at or before `time`.
@@ -222,22 +263,36 @@ impl Keeper {
         let Some(order) = registry.get(number) else { return };
         after.evaluate(order.tenant, &order.facts, law, time);
         if time > order.bound(after, &law.settings) {
-            self.retire(number, time);
-        } else {
-            before.evaluate(order.tenant, &order.facts, law, time.saturating_sub(1));
-            self.emit_change(number, time);
+            return self.retire(number, time);
         }
+        if self.purpose == Purpose::Show(Detail::Changes) {
+            before.evaluate(order.tenant, &order.facts, law, time.saturating_sub(1));
+        }
+        let before = if self.purpose == Purpose::Show(Detail::Changes) { Before::View } else { Before::Share };
+        self.emit_change(number, time, before);
     }
 
-    /// Retires an order whose bound has passed; its rows stay as they are.
+    /// Retires an order whose bound has passed and whose view is `after`; its rows stay as they are.
     fn retire(&mut self, number: u32, time: Time) {
         let Keeper { registry, law, after, emitted, .. } = self;
         let Some(order) = registry.get(number) else { return };
-        after.evaluate(order.tenant, &order.facts, law, time);
         let bound = order.bound(after, &law.settings);
         let retired = registry.retire(number, bound, after.status(), &law.settings);
         if let (Some(order), Purpose::Show(detail)) = (retired, self.purpose) {
             emitted.give_accumulated(&order, after, time.min(self.known_until), detail);
+        }
+    }
+
+    /// Late facts took some orders beyond the end of results: takes back what was due only there.
+    fn take_back(&mut self, end: Time) {
+        let beyond = |(number, order): (u32, &Order)| (order.accepted_at > end).then_some(number);
+        let numbers: Vec<u32> = self.registry.numbered().filter_map(beyond).collect();
+        for number in numbers {
+            let Some(order) = self.registry.get(number) else { continue };
+            let time = order.accepted_at;
+            self.before.evaluate(order.tenant, &order.facts, &self.law, time);
+            self.after.evaluate(order.tenant, &order.facts, &self.law, end);
+            self.emit_change(number, time, Before::View);
         }
     }
 }
@@ -266,7 +321,8 @@ impl Machine<Parcel> for Keeper {
             let mut entries = bucket.entries();
             while let Some(first) = entries.first() {
                 let same = entries.partition_point(|entry| (entry.time, entry.group) <= (first.time, first.group));
-                self.fire_until((first.time - u64::from(first.time > 0)).min(self.known_until));
+                self.fire_until(first.time.saturating_sub(1).min(self.known_until));
+                self.publish_before(first.time);
                 let (group, rest) = entries.split_at(same);
                 if let [only] = group {
                     self.admit(&[Delivery::read(bucket.record(only))]);
@@ -283,8 +339,7 @@ impl Machine<Parcel> for Keeper {
         }
         self.fire_until(frontier.saturating_sub(1).min(self.known_until));
         let done_before = self.done_before(frontier);
-        let Keeper { ticks, emitted, .. } = self;
-        ticks.publish_before(done_before, |tick, key, measures| emitted.measures.push((key, tick, measures)));
+        self.publish_before(done_before);
     }
 
     fn done_before(&mut self, frontier: Time) -> Time {
@@ -295,15 +350,8 @@ impl Machine<Parcel> for Keeper {
     fn finish(&mut self) {
         let end = self.known_until;
         self.fire_until(end);
-        let Keeper { registry, law, ticks, emitted, before, after, .. } = self;
-        if let Purpose::Show(detail) = self.purpose {
-            // Late facts took these orders beyond the end: what was due only there is taken back.
-            for order in registry.iter().filter(|order| order.accepted_at > end) {
-                before.evaluate(order.tenant, &order.facts, law, order.accepted_at);
-                after.evaluate(order.tenant, &order.facts, law, end);
-                emitted.give_change(order, [before, after], order.accepted_at, law, detail, ticks);
-            }
-        }
+        self.take_back(end);
+        let Keeper { ticks, emitted, .. } = self;
         ticks.publish_rest(end, |tick, key, measures| emitted.measures.push((key, tick, measures)));
         if let Purpose::Show(detail @ (Detail::Final | Detail::Counts)) = self.purpose {
             for order in self.registry.iter() {
@@ -319,26 +367,6 @@ impl Machine<Parcel> for Keeper {
 }
 
 impl Emitted {
-    /// Gives the difference between two views of an order at `time`.
-    fn give_change(
-        &mut self,
-        order: &Order,
-        [before, after]: [&View; 2],
-        time: Time,
-        law: &Law,
-        detail: Detail,
-        ticks: &mut Ticks<MeasureKey, Measures>,
-    ) {
-        let side = |view| Side { view, facts: &order.facts };
-        let change =
-            Change { tenant: order.tenant, before: side(before), after: side(after), time, settings: &law.settings };
-        change.differences(|key, measures| ticks.give(time, key, measures));
-        if detail == Detail::Changes {
-            self.give_rows(&order.id(), &order.facts, before, time, -1);
-            self.give_rows(&order.id(), &order.facts, after, time, 1);
-        }
-    }
-
     /// Gives an order's rows as they stand for good, as `detail` wants them.
     fn give_accumulated(&mut self, order: &Order, view: &View, time: Time, detail: Detail) {
         match detail {

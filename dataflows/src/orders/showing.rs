@@ -36,7 +36,6 @@ pub struct Show {
     ticks: Ticks<MeasureKey, Measures>,
     emitted: Emitted,
     known_until: Time,
-    nothing: View,
     view: View,
 }
 
@@ -50,7 +49,6 @@ impl Show {
             waiting: BTreeMap::new(),
             emitted: Emitted::default(),
             known_until: until.known_at_start(),
-            nothing: View::default(),
             view: View::default(),
         }
     }
@@ -65,25 +63,21 @@ impl Show {
     }
 
     fn show(&mut self, order: &OrderId, standing: &Standing, time: Time, diff: Diff) {
-        let Show { law, ticks, emitted, nothing, view, .. } = self;
+        let Show { law, ticks, emitted, view, .. } = self;
         let tenant = Symbol::new(&order.tenant);
         let facts = PackedFacts::of(standing.facts.iter().map(Vec::as_slice));
         view.evaluate(tenant, &facts, law, standing.woken_at);
         let change = Change {
             tenant,
-            before: Side { view: nothing, facts: &facts },
-            after: Side { view, facts: &facts },
+            facts: &facts,
+            before: Side::nothing(),
+            after: Side::of(view),
             time,
             settings: &law.settings,
         };
-        let times_diff = |measures: Measures| {
-            let mut product = Measures::default();
-            product.add(&measures, diff as i64);
-            product
-        };
-        change.differences(|key, measures| ticks.give(time, key, times_diff(measures)));
+        change.differences(|key, measures| ticks.give(time, key, measures.times(diff as i64)));
         match self.detail {
-            Detail::Counts => ticks.give(time, row_counts::key(), times_diff(row_counts::of_order(view))),
+            Detail::Counts => ticks.give(time, row_counts::key(), row_counts::of_order(view).times(diff as i64)),
             Detail::Changes | Detail::Final => emitted.give_rows(order, &facts, view, time, diff),
         }
     }
