@@ -36,7 +36,7 @@ fn furthest_accepted(case: &Case) -> Time {
 }
 
 /// The history without the fact that closes it: T is set by what was accepted last in event time, whatever came after.
-fn open_ended(seed: u64) -> Case {
+pub fn open_ended(seed: u64) -> Case {
     let mut case = history(seed);
     case.arrivals.retain(|arrival| arrival.fact.order.order_id.to_string() != "last");
     case

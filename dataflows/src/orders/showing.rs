@@ -1,7 +1,6 @@
 //! Showing: from orders that stand in a collection to rows at exact times and contributions at ticks.
 //!
-//! The last step of the relational plan. Whatever is stamped later than the end of results, once that is known, never
-//! shows.
+//! The last step of the relational plan. What falls due later than the end of results, once that is known, never shows.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -112,6 +111,14 @@ impl Machine<((OrderId, Standing), Time, Diff)> for Show {
     fn finish(&mut self) {
         let end = self.known_until;
         self.show_until(end);
+        // What falls due after the end never shows; late facts that are accepted only after it count as of the end.
+        let mut rest: BTreeMap<(OrderId, Standing), Diff> = BTreeMap::new();
+        for (order, standing, diff) in std::mem::take(&mut self.waiting).into_values().flatten() {
+            *rest.entry((order, Standing { woken_at: end, ..standing })).or_default() += diff;
+        }
+        for ((order, standing), diff) in rest.into_iter().filter(|(_, diff)| *diff != 0) {
+            self.show(&order, &standing, end, diff);
+        }
         let Show { ticks, emitted, .. } = self;
         ticks.publish_rest(end, |tick, key, measures| emitted.measures.push((key, tick, measures)));
     }
