@@ -10,10 +10,10 @@
 //! texts are skipped unless asked for.
 
 mod facts;
-mod reader;
+mod writing;
 
 pub use facts::PackedFacts;
-pub use reader::Reader;
+pub use writing::{write, write_number, write_text};
 
 use super::fact::{Body, EventKind, Fact, OrderId, Origin, PaymentType, Position, lifecycle_identity};
 use super::{Money, Text};
@@ -226,97 +226,143 @@ impl<'a> FactView<'a> {
     }
 }
 
-/// Writes `fact` (without its order) at the end of `bytes`.
-pub fn write(fact: &Fact, position: Position, bytes: &mut Vec<u8>) {
-    let start = bytes.len();
-    // Most facts are shorter than 128 bytes: a length of one byte is put in afterwards, a longer one moves the rest.
-    bytes.push(0);
-    let id = if fact.event_id.is_some() { HEAD_EVENT_ID } else { 0 };
-    let head = match &fact.body {
-        Body::Lifecycle { kind, origin, .. } => *kind as u8 | if *origin == Origin::Event { HEAD_VARIANT } else { 0 },
-        Body::Item { category_joined, .. } => HEAD_ITEM | if *category_joined { HEAD_VARIANT } else { 0 },
-        Body::Payment { .. } => HEAD_PAYMENT,
-    };
-    bytes.push(head | id);
-    bytes.extend_from_slice(&fact.at.to_le_bytes()[..6]);
-    match &fact.body {
-        Body::Lifecycle { .. } => {}
-        Body::Item { item_no, quantity, price, freight, .. } => {
-            write_number(u64::from(*item_no), bytes);
-            write_number(u64::from(*quantity), bytes);
-            write_number(price.0 as u64, bytes);
-            write_number(freight.0 as u64, bytes);
-        }
-        Body::Payment { seq, payment_type, installments, value } => {
-            write_number(u64::from(*seq), bytes);
-            bytes.push(*payment_type as u8);
-            write_number(u64::from(*installments), bytes);
-            write_number(value.0 as u64, bytes);
-        }
+/// Reads what [`write()`] and its like wrote, front to back.
+#[derive(Clone, Copy)]
+pub struct Reader<'a> {
+    bytes: &'a [u8],
+    first_customer: Option<PackedText<'a>>,
+}
+
+impl<'a> Reader<'a> {
+    /// Reads `bytes` from the front.
+    pub fn new(bytes: &'a [u8]) -> Reader<'a> {
+        Reader { bytes, first_customer: None }
     }
-    write_number(u64::from(position.file()), bytes);
-    write_number(position.line(), bytes);
-    if let Some(event_id) = &fact.event_id {
-        write_text(event_id, bytes);
+
+    /// What has not been read.
+    pub fn rest(&self) -> &'a [u8] {
+        self.bytes
     }
-    match &fact.body {
-        Body::Lifecycle { customer_id, .. } => match customer_id {
-            Some(customer_id) => {
-                bytes.push(CUSTOMER_GIVEN);
-                write_text(customer_id, bytes);
-            }
-            None => bytes.push(CUSTOMER_NONE),
-        },
-        Body::Item { product_id, product_name, category, seller_id, .. } => {
-            let texts = [product_id, product_name, category, seller_id];
-            bytes.push(texts.iter().enumerate().map(|(bit, text)| u8::from(text.is_some()) << bit).sum());
-            for text in texts.into_iter().flatten() {
-                write_text(text, bytes);
+
+    /// The next `count` bytes.
+    pub fn take(&mut self, count: usize) -> &'a [u8] {
+        let (taken, rest) = self.bytes.split_at(count);
+        self.bytes = rest;
+        taken
+    }
+
+    fn byte(&mut self) -> u8 {
+        self.take(1)[0]
+    }
+
+    /// A number written by [`write_number`].
+    pub fn number(&mut self) -> u64 {
+        let mut number = 0;
+        for shift in (0..64).step_by(7) {
+            let byte = self.byte();
+            number |= u64::from(byte & 0x7F) << shift;
+            if byte < 0x80 {
+                break;
             }
         }
-        Body::Payment { .. } => {}
+        number
     }
-    set_length(bytes, start);
-}
 
-/// Puts the length of the fact that starts at `start`, with a placeholder of one byte, in front of it.
-fn set_length(bytes: &mut Vec<u8>, start: usize) {
-    let length = bytes.len() - start - 1;
-    if length < 0x80 {
-        bytes[start] = length as u8;
-        return;
+    /// A text written by [`write_text`].
+    pub fn text(&mut self) -> PackedText<'a> {
+        let length = match self.bytes[0] {
+            TEXT_HEX => 17,
+            TEXT_LONG => {
+                let length: [u8; 4] = self.bytes[1..5].try_into().unwrap_or_default();
+                5 + u32::from_le_bytes(length) as usize
+            }
+            length => 1 + usize::from(length),
+        };
+        PackedText(self.take(length))
     }
-    let mut number = Vec::new();
-    write_number(length as u64, &mut number);
-    bytes.splice(start..=start, number);
-}
 
-/// Writes a number in groups of seven bits.
-pub fn write_number(mut number: u64, bytes: &mut Vec<u8>) {
-    while number >= 0x80 {
-        bytes.push(number as u8 | 0x80);
-        number >>= 7;
+    /// A fact written by [`write()`].
+    pub fn fact(&mut self) -> FactView<'a> {
+        let length = self.number() as usize;
+        let bytes = self.take(length);
+        let mut fields = Reader { bytes, first_customer: self.first_customer };
+        let fact = fields.fact_fields();
+        self.first_customer = fields.first_customer;
+        fact
     }
-    bytes.push(number as u8);
-}
 
-/// Writes a text: 17 bytes for a 32-digit hexadecimal id, else its length and bytes.
-pub fn write_text(text: &Text, bytes: &mut Vec<u8>) {
-    if let Some(digits) = text.packed_hex() {
-        bytes.push(TEXT_HEX);
-        bytes.extend_from_slice(digits);
-        return;
+    /// The counted part of a fact written by [`write()`]; the rest is skipped.
+    pub fn outline(&mut self) -> Outline {
+        let length = self.number() as usize;
+        let mut fields = Reader { bytes: self.take(length), first_customer: None };
+        fields.outline_fields()
     }
-    let mut scratch = [0; 32];
-    let text = text.as_str_in(&mut scratch).as_bytes();
-    if text.len() < usize::from(TEXT_LONG) {
-        bytes.push(text.len() as u8);
-    } else {
-        bytes.push(TEXT_LONG);
-        bytes.extend_from_slice(&(text.len() as u32).to_le_bytes());
-    }
-    bytes.extend_from_slice(text);
-}
 
-#[cfg(test)]
-mod tests;
+    #[inline]
+    fn outline_fields(&mut self) -> Outline {
+        let head = self.byte();
+        let mut at = [0; 8];
+        at[..6].copy_from_slice(self.take(6));
+        let body = match head & (HEAD_ITEM | HEAD_PAYMENT) {
+            HEAD_ITEM => OutlineBody::Item {
+                item_no: self.number() as u16,
+                quantity: self.number() as u32,
+                price: Money(i128::from(self.number())),
+                freight: Money(i128::from(self.number())),
+            },
+            HEAD_PAYMENT => OutlineBody::Payment {
+                seq: self.number() as u16,
+                payment_type: PaymentType::ALL[usize::from(self.byte()) % PaymentType::ALL.len()],
+                installments: self.number() as u16,
+                value: Money(i128::from(self.number())),
+            },
+            _ => OutlineBody::Lifecycle(EventKind::ALL[usize::from(head & HEAD_KIND)]),
+        };
+        Outline { at: Time::from_le_bytes(at), head, body }
+    }
+
+    fn fact_fields(&mut self) -> FactView<'a> {
+        let Outline { at, head, body } = self.outline_fields();
+        let file = self.number() as u32;
+        let position = Position::new(file, self.number());
+        let event_id = (head & HEAD_EVENT_ID != 0).then(|| self.text());
+        let body = match body {
+            OutlineBody::Lifecycle(kind) => BodyView::Lifecycle {
+                kind,
+                origin: if head & HEAD_VARIANT != 0 { Origin::Event } else { Origin::Row },
+                customer_id: self.customer(),
+            },
+            OutlineBody::Item { item_no, quantity, price, freight } => {
+                let present = self.byte();
+                let mut text = |bit: u8| (present & (1 << bit) != 0).then(|| self.text());
+                BodyView::Item(ItemView {
+                    item_no,
+                    product_id: text(0),
+                    product_name: text(1),
+                    category: text(2),
+                    category_joined: head & HEAD_VARIANT != 0,
+                    seller_id: text(3),
+                    quantity,
+                    price,
+                    freight,
+                })
+            }
+            OutlineBody::Payment { seq, payment_type, installments, value } => {
+                BodyView::Payment { seq, payment_type, installments, value }
+            }
+        };
+        FactView { at, position, event_id, loser: head & HEAD_LOSER != 0, body }
+    }
+
+    fn customer(&mut self) -> Option<PackedText<'a>> {
+        match self.byte() {
+            CUSTOMER_NONE => None,
+            CUSTOMER_FIRST => self.first_customer,
+            _ => {
+                let customer = self.text();
+                self.first_customer.get_or_insert(customer);
+                Some(customer)
+            }
+        }
+    }
+}

@@ -3,7 +3,7 @@
 //! Invariant: a fact keeps its offset for as long as its order lives. The first customer is written once; a later fact of
 //! the same customer refers to it.
 
-use super::{BodyView, CUSTOMER_FIRST, FactView, HEAD_LOSER, Outline, PackedText, Reader, set_length, write};
+use super::{BodyView, CUSTOMER_FIRST, FactView, HEAD_LOSER, Outline, PackedText, Reader, write, writing::set_length};
 use crate::model::{OrderId, Text};
 
 /// The facts of one order, winners and losers, packed one after another.
@@ -11,7 +11,7 @@ use crate::model::{OrderId, Text};
 pub struct PackedFacts(Vec<u8>);
 
 impl PackedFacts {
-    /// Facts packed elsewhere by [`super::write()`], one after another.
+    /// Facts packed elsewhere by [`write()`], one after another.
     pub fn from_bytes(bytes: Vec<u8>) -> PackedFacts {
         PackedFacts(bytes)
     }
@@ -23,7 +23,7 @@ impl PackedFacts {
         packed
     }
 
-    /// The bytes of the fact at `offset` as [`super::write()`] wrote them: what it shares with its order put in again.
+    /// The bytes of the fact at `offset` as [`write()`] wrote them: what it shares with its order put in again.
     pub fn standalone(&self, offset: u32) -> Vec<u8> {
         let nobody = OrderId { tenant: Text::default(), order_id: Text::default() };
         let (fact, mut bytes) = (self.at(offset), Vec::new());
@@ -100,5 +100,65 @@ impl PackedFacts {
     /// Bytes held on the heap.
     pub fn capacity_bytes(&self) -> usize {
         self.0.capacity()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Body, EventKind, Fact, Money, Origin, PaymentType, Position};
+
+    fn order() -> OrderId {
+        OrderId { tenant: "default".into(), order_id: "o".into() }
+    }
+
+    fn lifecycle(event_id: Option<&str>, customer_id: Option<&str>) -> Fact {
+        Fact {
+            order: order(),
+            at: 1_700_000_000_123,
+            event_id: event_id.map(Text::new),
+            body: Body::Lifecycle {
+                kind: EventKind::Shipped,
+                origin: Origin::Event,
+                customer_id: customer_id.map(Text::new),
+            },
+        }
+    }
+
+    #[test]
+    fn facts_come_back_as_they_went() {
+        let long = "x".repeat(300);
+        let item = Body::Item {
+            item_no: 3,
+            product_id: Some("4244733e06e7ecb4970a6e2683c13e61".into()),
+            product_name: None,
+            category: Some("Hats".into()),
+            category_joined: true,
+            seller_id: Some(long.as_str().into()),
+            quantity: 1_000_000,
+            price: Money(999_999_999_999_999),
+            freight: Money(1),
+        };
+        let payment =
+            Body::Payment { seq: 65_535, payment_type: PaymentType::BankTransfer, installments: 24, value: Money(7) };
+        let facts = [
+            lifecycle(Some("e1"), Some("c1")),
+            lifecycle(None, Some("c1")),
+            lifecycle(None, Some("c2")),
+            lifecycle(None, None),
+            Fact { body: item, ..lifecycle(None, None) },
+            Fact { body: payment, ..lifecycle(Some("p"), None) },
+        ];
+        let mut packed = PackedFacts::default();
+        for (line, fact) in facts.iter().enumerate() {
+            let mut bytes = Vec::new();
+            write(fact, Position::new(2, line as u64), &mut bytes);
+            packed.push(&bytes, line == 3);
+        }
+        for (line, (fact, (_, view))) in facts.iter().zip(packed.iter()).enumerate() {
+            assert_eq!(&view.fact(&order()), fact);
+            assert_eq!((view.position, view.loser), (Position::new(2, line as u64), line == 3));
+        }
+        assert_eq!(packed.iter().count(), facts.len());
     }
 }
