@@ -135,6 +135,10 @@ impl Sink for Collector {
         Ok(())
     }
 
+    fn needs_order(&self) -> bool {
+        true
+    }
+
     fn commit(&mut self) -> JobResult<()> {
         Ok(())
     }
