@@ -9,6 +9,9 @@ use crate::error::JobResult;
 /// Rows that the tables at the end show, of each collection the most.
 const ROWS_SHOWN_MAX: usize = 12;
 
+/// Which rows are shown.
+type IsShown = fn(&[Cell]) -> bool;
+
 /// What the console keeps.
 #[derive(Debug, Default)]
 pub struct Console {
@@ -20,7 +23,7 @@ pub struct Console {
 
 impl Console {
     /// Which rows of a collection are totals worth a table, and its title.
-    fn totals(name: &str) -> Option<(&'static str, fn(&[Cell]) -> bool)> {
+    fn totals(name: &str) -> Option<(&'static str, IsShown)> {
         Some(match name {
             "real_time_funnel" => ("Funnel", is_total),
             "gmv_metrics" => ("Gross merchandise value", is_total),
