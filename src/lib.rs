@@ -10,6 +10,7 @@ pub mod decode;
 pub mod error;
 pub mod generate;
 pub mod instant;
+pub mod interrupt;
 pub mod replay;
 pub mod results;
 pub mod rules;

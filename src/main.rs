@@ -11,13 +11,16 @@ use orderwatch::config;
 use orderwatch::console::Style;
 use orderwatch::error::{JobError, JobResult};
 use orderwatch::generate::{OlistOptions, generate_olist};
-use orderwatch::{replay, rules};
+use orderwatch::{interrupt, replay, rules};
 use tracing::level_filters::LevelFilter;
 
 fn main() -> ExitCode {
     let cli = Cli::from_command_line();
     let style = Style::of(&io::stderr(), cli.general.color);
     start_log(&cli.general, style);
+    if let Err(error) = interrupt::watch() {
+        tracing::warn!("signals cannot be watched, Ctrl-C may leave unfinished files: {error}");
+    }
     match run(&cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

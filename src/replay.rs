@@ -100,6 +100,7 @@ fn prepare(config: &JobConfig, options: &ReplayOptions) -> JobResult<Job> {
         detail: if options.out.is_some() { Detail::Final } else { Detail::Counts },
         local_workers,
         records_read: AtomicU64::new(0),
+        event_time_read: AtomicU64::new(0),
         error: Mutex::default(),
         failed: AtomicBool::new(false),
     })
@@ -123,11 +124,13 @@ impl ProgressDisplay {
             && self.shown.elapsed() >= PROGRESS_EVERY
         {
             self.shown = Instant::now();
+            let read = self.job.event_time_read.load(Ordering::Relaxed);
             progress.update(&ProgressNow {
                 records_read: self.job.records_read.load(Ordering::Relaxed),
                 records_total: None,
-                event_time: reached.filter(|reached| *reached > 0),
-                frontier_lag_ms: 0,
+                event_time: Some(read).filter(|read| *read > 0),
+                // Before the frontier has moved at all there is no telling how far it is behind.
+                frontier_lag_ms: reached.filter(|reached| *reached > 0).map(|reached| read.saturating_sub(reached)),
             });
         }
     }
@@ -141,14 +144,15 @@ impl ProgressDisplay {
 
 fn summary(results: &Results, console: Console, elapsed: Duration) -> Summary {
     let law = results.record_law();
+    let (read, facts) = results.read_and_given();
     let count = |count: i64| u64::try_from(count).unwrap_or(0);
     Summary {
         tables: console.tables,
         law: RecordLaw {
-            read: count(law.decoded + law.refused_records),
+            read: count(read),
             decoded: count(law.decoded),
             refused_records: count(law.refused_records),
-            facts: count(law.accepted + law.duplicates + law.refused_facts),
+            facts: count(facts),
             accepted: count(law.accepted),
             duplicates: count(law.duplicates),
             refused_facts: count(law.refused_facts),

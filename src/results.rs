@@ -9,7 +9,7 @@ use dataflows::orders::Detail;
 use dataflows::time::{Diff, Time, Window};
 use dataflows::views::collection::{Cell, Row};
 use dataflows::views::dead_letters::{DeadLetterRow, RefusedFacts, RefusedRecord};
-use dataflows::views::measures::Sums;
+use dataflows::views::measures::{Aggregate, Measures, Sums};
 use dataflows::views::{
     categories, drop_off, funnel, gmv, payments, quality, record_law, row_counts, sla_summary, status,
 };
@@ -17,6 +17,7 @@ use dataflows::views::{
 use crate::error::JobResult;
 use crate::sink::Sink;
 use crate::source::inputs::Inputs;
+use crate::source::intake::{FACTS_GIVEN, RECORDS_READ};
 use crate::worker::Gathered;
 
 /// What a replay came to.
@@ -31,13 +32,9 @@ impl Results {
     /// Takes what worker 0 gathered.
     pub fn new(mut gathered: Gathered, windows: &[Window], until: Option<Time>) -> Results {
         let mut sums = Sums::default();
-        let mut as_of = None;
-        for (key, time, measures) in gathered.measures.drain(..) {
-            sums.add(key, &measures);
-            as_of = as_of.max(Some(time));
-        }
+        gathered.measures.drain(..).for_each(|(key, _, measures)| sums.add(key, &measures));
         let accepted = record_law::of(&sums).accepted > 0;
-        let as_of = if accepted { until.or(as_of) } else { None };
+        let as_of = if accepted { until.or(gathered.largest_accepted) } else { None };
         replace_by_key(&mut gathered.orders);
         replace_by_key(&mut gathered.stalled_orders);
         replace_by_key(&mut gathered.sla_breaches);
@@ -54,6 +51,13 @@ impl Results {
     /// What came of every record and fact.
     pub fn record_law(&self) -> record_law::RecordLaw {
         record_law::of(&self.sums)
+    }
+
+    /// Records that were read and facts that decoding yielded, counted apart from what became of them.
+    pub fn read_and_given(&self) -> (i64, i64) {
+        let mut total = Measures::default();
+        self.sums.of(Aggregate::RecordLaw).for_each(|(_, measures)| total.add(measures, 1));
+        (total.counts[RECORDS_READ], total.counts[FACTS_GIVEN])
     }
 
     /// Writes every collection to a sink. Row collections are only counted where `detail` kept no rows.

@@ -28,6 +28,7 @@ use timely::ExchangeData;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::InputHandle;
 use timely::dataflow::ProbeHandle;
+use timely::dataflow::Stream;
 use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::{Concat, Input, Operator, Probe};
 use timely::worker::Worker;
@@ -61,6 +62,8 @@ pub struct Job {
     pub local_workers: usize,
     /// Records read by this process.
     pub records_read: AtomicU64,
+    /// The largest event time read by this process; 0 before there is one.
+    pub event_time_read: AtomicU64,
     /// The first error; a worker that sees one stops.
     pub error: Mutex<Option<JobError>>,
     /// True once there is an error.
@@ -79,6 +82,8 @@ pub struct Gathered {
     pub measures: Vec<(MeasureKey, Time, Measures)>,
     pub refused_facts: Vec<(RefusedFact, Time, Diff)>,
     pub refused_records: Vec<(RefusedRecord, Time, Diff)>,
+    /// The largest event time accepted; none where there was no fact, or all ended before a given time.
+    pub largest_accepted: Option<Time>,
 }
 
 /// Stretches a worker may be ahead of the graph.
@@ -143,6 +148,7 @@ pub fn run(worker: &mut Worker, job: &Arc<Job>, mut progress: impl FnMut(Option<
         match read_stretch(&mut readers, &mut intake) {
             Ok(promise) => {
                 job.records_read.fetch_add(intake.take_records_read(), Ordering::Relaxed);
+                job.event_time_read.fetch_max(intake.event_time_read(), Ordering::Relaxed);
                 feed.give(&mut intake);
                 feed.advance_to(promise);
                 intake.advance(promise);
@@ -208,6 +214,7 @@ fn build(
             graph::Inputs { parcels: parcels_in, record_counts: counts_in, refused_records: refused_records_in };
         let outputs = graph::build(inputs, Rc::new(job.law.clone()), job.plan, job.until, job.detail);
         let orders = outputs.orders;
+        gather_largest(orders.accepted.clone(), probe, gathered);
         orders.accepted.probe_with(judged);
         let refused = orders.refused.concat(refused_facts_in);
         gather("orders", orders.orders, probe, gathered, |all| &mut all.orders);
@@ -241,6 +248,28 @@ fn gather<'scope, D, R>(
         move |_, _| {
             move |input, _| {
                 input.for_each(|_, batch| of(&mut gathered.borrow_mut()).append(batch));
+            }
+        },
+    );
+    sent.probe_with(probe);
+}
+
+/// Gathers the largest event time accepted, by any worker, at worker 0.
+fn gather_largest<'scope>(
+    accepted: Stream<'scope, Time, Vec<Time>>,
+    probe: &ProbeHandle<Time>,
+    gathered: &Rc<RefCell<Gathered>>,
+) {
+    let gathered = Rc::clone(gathered);
+    let sent = accepted.unary::<timely::container::CapacityContainerBuilder<Vec<()>>, _, _, _>(
+        Exchange::new(|_| 0),
+        "Gather: accepted",
+        move |_, _| {
+            move |input, _| {
+                input.for_each(|_, times| {
+                    let largest = &mut gathered.borrow_mut().largest_accepted;
+                    *largest = times.drain(..).max().max(*largest);
+                });
             }
         },
     );

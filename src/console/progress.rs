@@ -41,8 +41,8 @@ pub struct ProgressNow {
     pub records_total: Option<u64>,
     /// The largest event time read.
     pub event_time: Option<Time>,
-    /// How far the frontier is behind it, in milliseconds of event time.
-    pub frontier_lag_ms: u64,
+    /// How far the frontier is behind it, in milliseconds of event time; none before it has moved.
+    pub frontier_lag_ms: Option<u64>,
 }
 
 impl Progress {
@@ -108,7 +108,10 @@ fn line(now: &ProgressNow, elapsed: Duration) -> String {
     line += &format!(", {}/s", grouped(per_second(now.records_read, elapsed)));
     if let Some(event_time) = now.event_time {
         let second = format_instant(event_time - event_time % SECOND_MS).replace(".000Z", "Z");
-        line += &format!(", at {second}, frontier {} behind", rounded(now.frontier_lag_ms));
+        line += &format!(", at {second}");
+        if let Some(lag_ms) = now.frontier_lag_ms {
+            line += &format!(", frontier {} behind", rounded(lag_ms));
+        }
     }
     line
 }
@@ -139,7 +142,7 @@ mod tests {
         assert_eq!(line(&now, Duration::from_secs(2)), "1,200,000 records, 600,000/s");
         now.records_total = Some(2_000_000);
         now.event_time = Some(1_514_808_000_500);
-        now.frontier_lag_ms = 61_500;
+        now.frontier_lag_ms = Some(61_500);
         assert_eq!(
             line(&now, Duration::from_secs(2)),
             "1,200,000 of 2,000,000 records, 600,000/s, at 2018-01-01T12:00:00Z, frontier 61s behind"

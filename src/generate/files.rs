@@ -1,7 +1,7 @@
 //! Files that appear whole or not at all: written beside their place under a name that starts with `.`, renamed when
 //! complete, removed when given up. And the few forms of text rows are made of, without `format!`.
 //!
-//! Limits: a killed process leaves its partial file behind; renaming over an existing file replaces it. Not synced: a
+//! Limits: a process killed by SIGKILL leaves its partial file behind; renaming over an existing file replaces it. Not synced: a
 //! generated file is made again rather than recovered.
 
 use std::fs::File;
@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempPath;
 
 use super::GenerateError;
+use crate::interrupt;
 
 /// Bytes gathered before they are written.
 const BUFFER_BYTES: usize = 1 << 20;
@@ -30,7 +31,8 @@ impl PartialFile {
     pub fn create(directory: &Path, name: &str) -> Result<Self, GenerateError> {
         let path = directory.join(name);
         let beside = directory.join(format!(".{name}.{}.partial", std::process::id()));
-        let file = File::create(&beside).map_err(|source| GenerateError::Write { path: path.clone(), source })?;
+        let file = interrupt::unfinished(&beside, || File::create(&beside))
+            .map_err(|source| GenerateError::Write { path: path.clone(), source })?;
         let partial =
             TempPath::try_from_path(&beside).map_err(|source| GenerateError::Write { path: path.clone(), source })?;
         Ok(PartialFile { path, partial, file, buffer: Vec::with_capacity(BUFFER_BYTES + 4_096), written_bytes: 0 })

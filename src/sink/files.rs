@@ -11,6 +11,7 @@ use tempfile::NamedTempFile;
 
 use super::{Sink, cell};
 use crate::error::{JobError, JobResult};
+use crate::interrupt;
 
 /// A directory of CSV files.
 pub struct Files {
@@ -63,10 +64,10 @@ impl Sink for Files {
         rows: &mut dyn Iterator<Item = Vec<Cell>>,
     ) -> JobResult<()> {
         let path = self.directory.join(format!("{name}.csv"));
-        let file = tempfile::Builder::new()
-            .prefix(&format!(".{name}."))
-            .permissions(permissions())
-            .tempfile_in(&self.directory)
+        let prefix = format!(".{name}.");
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(&prefix).permissions(permissions());
+        let file = interrupt::unfinished_temporary(|| builder.tempfile_in(&self.directory))
             .map_err(|error| refused("write", &path, &error))?;
         self.write_rows(&file, columns, rows).map_err(|error| refused("write", &path, &error))?;
         self.written.push((name, file));
@@ -78,11 +79,19 @@ impl Sink for Files {
     }
 
     fn commit(&mut self) -> JobResult<()> {
-        for (name, file) in self.written.drain(..) {
-            let path = self.directory.join(format!("{name}.csv"));
-            file.persist(&path).map_err(|error| refused("move the finished file to", &path, &error.error))?;
+        let Files { directory, written } = self;
+        let path = |name: &str| directory.join(format!("{name}.csv"));
+        if let Some(taken) = written.iter().map(|(name, _)| path(name)).find(|path| path.is_dir()) {
+            return Err(JobError::job("a directory stands where a file is to be written")
+                .at(taken.display().to_string())
+                .remedy("remove it, or name another directory with --out"));
         }
-        Ok(())
+        interrupt::whole(|| {
+            written.drain(..).try_for_each(|(name, file)| {
+                let moved = file.persist(path(name)).map(drop);
+                moved.map_err(|error| refused("move the finished file to", &path(name), &error.error))
+            })
+        })
     }
 }
 

@@ -20,6 +20,7 @@ use crate::cli::{InputKind, ReplayOptions};
 use crate::clock::Watermark;
 use crate::decode::decode_line;
 use crate::error::{JobError, JobResult};
+use crate::interrupt;
 use crate::validate::Limits;
 
 /// A file of a source, as dead letters name it.
@@ -213,7 +214,7 @@ fn spool_standard_input(inputs: &[PathBuf]) -> JobResult<Option<tempfile::NamedT
             .at(std::env::temp_dir().display().to_string())
             .remedy("free some space there, set TMPDIR, or cut the input with `head`")
     };
-    let mut file = tempfile::NamedTempFile::new().map_err(failed)?;
+    let mut file = interrupt::unfinished_temporary(tempfile::NamedTempFile::new).map_err(failed)?;
     io::copy(&mut io::stdin().lock(), &mut file).map_err(failed)?;
     file.flush().map_err(failed)?;
     Ok(Some(file))

@@ -17,6 +17,11 @@ use hashbrown::{HashMap, HashSet};
 use crate::clock::Lateness;
 use crate::validate::{Broken, Limits};
 
+/// Where the record law's sums count records read, apart from what became of them.
+pub const RECORDS_READ: usize = 5;
+/// Where they count facts that decoding yielded, apart from what became of them.
+pub const FACTS_GIVEN: usize = 6;
+
 /// Which facts take part.
 #[derive(Clone, Debug)]
 pub struct Selection {
@@ -44,6 +49,7 @@ pub struct Intake {
     refused_records: Vec<(RefusedRecord, Time)>,
     refused_facts: Vec<(RefusedFact, Time)>,
     records_read: u64,
+    event_time_read: Time,
     now: Time,
 }
 
@@ -83,6 +89,7 @@ impl Intake {
             refused_records: Vec::new(),
             refused_facts: Vec::new(),
             records_read: 0,
+            event_time_read: 0,
             now: 0,
         }
     }
@@ -94,7 +101,7 @@ impl Intake {
 
     /// Counts a record that was decoded.
     pub fn count_decoded(&mut self, record: Decoded) {
-        self.records_read += 1;
+        self.count_read();
         self.law.add(&record_law::DECODED, 1);
         self.count(record.position, Some(record.record_at), record.record_at, quality::VALID);
     }
@@ -112,6 +119,8 @@ impl Intake {
         if self.lateness.is_late(fact.at, record.watermark) {
             self.count(record.position, Some(record.record_at), fact.at, quality::LATE);
         }
+        self.event_time_read = self.event_time_read.max(fact.at);
+        self.law.counts[FACTS_GIVEN] += 1;
         let arrival = Arrival {
             position: record.position,
             time: fact.at.max(record.watermark),
@@ -123,7 +132,7 @@ impl Intake {
 
     /// Takes in a record that decoding refused; `raw` is its bytes without line end.
     pub fn refuse(&mut self, position: Position, broken: &Broken, raw: &[u8]) {
-        self.records_read += 1;
+        self.count_read();
         self.law.add(&record_law::REFUSED_RECORD, 1);
         self.count(position, broken.at, broken.at.unwrap_or(0), quality::INVALID);
         let record = RefusedRecord {
@@ -137,9 +146,10 @@ impl Intake {
 
     /// Takes in a decoded record whose order is not in the orders file: it has no time of its own.
     pub fn refuse_unknown_order(&mut self, position: Position, fact: &Fact, rank: u8) {
-        self.records_read += 1;
+        self.count_read();
         self.law.add(&record_law::DECODED, 1);
         self.law.add(&record_law::REFUSED, 1);
+        self.law.counts[FACTS_GIVEN] += 1;
         self.count(position, None, 0, quality::VALID);
         let refused = RefusedFact {
             position,
@@ -149,6 +159,11 @@ impl Intake {
             event_id: None::<Text>,
         };
         self.refused_facts.push((refused, self.now));
+    }
+
+    fn count_read(&mut self) {
+        self.records_read += 1;
+        self.law.counts[RECORDS_READ] += 1;
     }
 
     fn count(&mut self, position: Position, minute_of: Option<Time>, time: Time, measures: Measures) {
@@ -182,6 +197,11 @@ impl Intake {
     /// Hands over facts that were refused before they reached the graph.
     pub fn refused_facts(&mut self) -> Vec<(RefusedFact, Time)> {
         std::mem::take(&mut self.refused_facts)
+    }
+
+    /// The largest event time read so far; 0 before there is one.
+    pub fn event_time_read(&self) -> Time {
+        self.event_time_read
     }
 
     /// How many records were read since this was asked last.
