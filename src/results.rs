@@ -104,14 +104,33 @@ impl Results {
 }
 
 /// Sorts rows by key and keeps the latest of each.
-fn replace_by_key<R: Row>(rows: &mut Vec<(R, Time, Diff)>) {
+fn replace_by_key<R: Row + Ord>(rows: &mut Vec<(R, Time, Diff)>) {
+    if rows.iter().any(|(_, _, diff)| *diff < 0) {
+        accumulate(rows);
+    }
     rows.sort_by(|(left, earlier, _), (right, later, _)| left.key_order(right).then(later.cmp(earlier)));
     rows.dedup_by(|(later, _, _), (kept, _, _)| later.key_order(kept).is_eq());
     rows.shrink_to_fit();
 }
 
+/// Adds up the updates of each row; what stands keeps the time of its last update.
+fn accumulate<R: Row + Ord>(rows: &mut Vec<(R, Time, Diff)>) {
+    rows.sort_by(|(left, earlier, _), (right, later, _)| left.cmp(right).then(earlier.cmp(later)));
+    rows.dedup_by(|(row, time, diff), (kept, kept_time, kept_diff)| {
+        let same = row == kept;
+        if same {
+            *kept_time = *time;
+            *kept_diff += *diff;
+        }
+        same
+    });
+    rows.retain(|(_, _, diff)| *diff > 0);
+}
+
 fn write_sorted<R: Row>(sink: &mut dyn Sink, mut rows: Vec<R>) -> JobResult<()> {
-    rows.sort_by(R::key_order);
+    if sink.needs_order() {
+        rows.sort_by(R::key_order);
+    }
     write_rows(sink, rows.iter(), None)
 }
 

@@ -20,6 +20,9 @@ pub trait Sink {
         rows: &mut dyn Iterator<Item = Vec<Cell>>,
     ) -> JobResult<()>;
 
+    /// True where rows must come in the order of their keys.
+    fn needs_order(&self) -> bool;
+
     /// Makes everything written visible at once; without it nothing is.
     fn commit(&mut self) -> JobResult<()>;
 }

@@ -25,6 +25,7 @@ use dataflows::views::sla_breaches::SlaBreachRow;
 use dataflows::views::stalled_orders::StalledOrderRow;
 use dataflows::views::violations::ViolationRow;
 use timely::ExchangeData;
+use timely::container::CapacityContainerBuilder;
 use timely::dataflow::InputHandle;
 use timely::dataflow::ProbeHandle;
 use timely::dataflow::Stream;
@@ -100,12 +101,14 @@ impl Job {
     }
 }
 
+type Feeder<D> = InputHandle<Time, CapacityContainerBuilder<Vec<D>>>;
+
 /// The handles through which a worker feeds its graph.
 struct Feed {
-    parcels: InputHandle<Time, timely::container::CapacityContainerBuilder<Vec<Parcel>>>,
-    counts: InputHandle<Time, timely::container::CapacityContainerBuilder<Vec<(MeasureKey, Time, Measures)>>>,
-    refused_records: InputHandle<Time, timely::container::CapacityContainerBuilder<Vec<(RefusedRecord, Time, Diff)>>>,
-    refused_facts: InputHandle<Time, timely::container::CapacityContainerBuilder<Vec<(RefusedFact, Time, Diff)>>>,
+    parcels: Feeder<Parcel>,
+    counts: Feeder<(MeasureKey, Time, Measures)>,
+    refused_records: Feeder<(RefusedRecord, Time, Diff)>,
+    refused_facts: Feeder<(RefusedFact, Time, Diff)>,
 }
 
 impl Feed {
@@ -239,7 +242,7 @@ fn gather<'scope, D, R>(
     R: ExchangeData,
 {
     let gathered = Rc::clone(gathered);
-    let sent = updates.unary::<timely::container::CapacityContainerBuilder<Vec<()>>, _, _, _>(
+    let sent = updates.unary::<CapacityContainerBuilder<Vec<()>>, _, _, _>(
         Exchange::new(|_| 0),
         &format!("Gather: {name}"),
         move |_, _| {

@@ -19,6 +19,7 @@ use timely::dataflow::operators::Concat;
 use crate::operators::limit::Until;
 use crate::orders::fused::fused;
 use crate::orders::parcel::Parcel;
+use crate::orders::relational::relational;
 use crate::orders::view::Law;
 use crate::orders::{Detail, OrderOutputs, Updates};
 use crate::time::Time;
@@ -63,7 +64,7 @@ pub fn build<'scope>(
 ) -> Outputs<'scope> {
     let mut orders = match plan {
         Plan::Fused => fused(inputs.parcels, law, until, detail),
-        Plan::Relational => fused(inputs.parcels, law, until, detail),
+        Plan::Relational => relational(inputs.parcels, law, until, detail),
     };
     orders.measures = orders.measures.concat(inputs.record_counts);
     Outputs { orders, refused_records: inputs.refused_records }

@@ -2,10 +2,13 @@
 
 pub mod admit;
 pub mod contribution;
+pub mod driver;
 pub mod fold;
 pub mod fused;
 pub mod keeper;
 pub mod parcel;
+pub mod relational;
+pub mod showing;
 pub mod sla;
 pub mod view;
 

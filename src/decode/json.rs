@@ -26,6 +26,11 @@ impl Facts {
         iter::once(&self.first).chain(&self.more)
     }
 
+    /// The order they speak of: one record speaks of one order.
+    pub fn order(&self) -> &OrderId {
+        &self.first.order
+    }
+
     /// When the record's facts happened: one record has one timestamp.
     pub fn at(&self) -> Time {
         self.first.at

@@ -9,6 +9,9 @@ use crate::error::JobResult;
 /// Rows that the tables at the end show, of each collection the most.
 const ROWS_SHOWN_MAX: usize = 12;
 
+/// Which rows are shown.
+type IsShown = fn(&[Cell]) -> bool;
+
 /// What the console keeps.
 #[derive(Debug, Default)]
 pub struct Console {
@@ -20,7 +23,7 @@ pub struct Console {
 
 impl Console {
     /// Which rows of a collection are totals worth a table, and its title.
-    fn totals(name: &str) -> Option<(&'static str, fn(&[Cell]) -> bool)> {
+    fn totals(name: &str) -> Option<(&'static str, IsShown)> {
         Some(match name {
             "real_time_funnel" => ("Funnel", is_total),
             "gmv_metrics" => ("Gross merchandise value", is_total),
@@ -54,13 +57,14 @@ impl Sink for Console {
             count += 1;
             if let Some((_, is_shown)) = totals
                 && is_shown(&row)
-                && shown.len() < ROWS_SHOWN_MAX
             {
                 shown.push(row.iter().map(text).collect());
             }
         }
         self.collections.push((name.to_owned(), count));
         if let Some((title, _)) = totals {
+            // Rows come in no order: sort the few that are shown.
+            shown.sort();
             // The window is total, its start empty: not worth a column.
             let kept: Vec<usize> =
                 (0..columns.len()).filter(|place| !matches!(columns[*place].name, "window" | "window_start")).collect();
@@ -69,10 +73,14 @@ impl Sink for Console {
             self.tables.push(SummaryTable {
                 title: title.to_owned(),
                 header: keep(&names),
-                rows: shown.iter().map(|row| keep(row)).collect(),
+                rows: shown.iter().take(ROWS_SHOWN_MAX).map(|row| keep(row)).collect(),
             });
         }
         Ok(())
+    }
+
+    fn needs_order(&self) -> bool {
+        false
     }
 
     fn commit(&mut self) -> JobResult<()> {

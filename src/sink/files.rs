@@ -74,6 +74,10 @@ impl Sink for Files {
         Ok(())
     }
 
+    fn needs_order(&self) -> bool {
+        true
+    }
+
     fn commit(&mut self) -> JobResult<()> {
         let Files { directory, written } = self;
         let path = |name: &str| directory.join(format!("{name}.csv"));

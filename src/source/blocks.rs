@@ -64,20 +64,18 @@ impl Blocks {
 
     /// The next block; none at the end of the input.
     pub fn next_block(&mut self) -> io::Result<Option<Block>> {
-        loop {
-            self.fill(BLOCK_BYTES)?;
-            if self.pending.is_empty() {
-                return Ok(None);
-            }
-            let mut end = self.records_end();
-            while end == 0 && !self.ended && self.pending.len() <= MAX_RECORD_BYTES + 1 {
-                self.fill(self.pending.len() + BLOCK_BYTES)?;
-                end = self.records_end();
-            }
-            return match end {
-                0 => self.give_too_large().map(Some),
-                end => Ok(Some(self.give(end))),
-            };
+        self.fill(BLOCK_BYTES)?;
+        if self.pending.is_empty() {
+            return Ok(None);
+        }
+        let mut end = self.records_end();
+        while end == 0 && !self.ended && self.pending.len() <= MAX_RECORD_BYTES + 1 {
+            self.fill(self.pending.len() + BLOCK_BYTES)?;
+            end = self.records_end();
+        }
+        match end {
+            0 => self.give_too_large().map(Some),
+            end => Ok(Some(self.give(end))),
         }
     }
 

@@ -7,13 +7,12 @@
 use std::sync::Arc;
 
 use dataflows::model::{Fact, Position, Symbol, Text};
-use dataflows::operators::ticks::Ticks;
-use dataflows::orders::parcel::{Arrival, OrderKey, Parcel, Parcels, order_key};
-use dataflows::time::Time;
+use dataflows::orders::parcel::{Arrival, OrderKey, Parcel, Parcels};
+use dataflows::time::{Time, tick_at_or_after};
 use dataflows::views::dead_letters::{Refusal, RefusedFact, RefusedRecord, shown};
 use dataflows::views::measures::{MeasureKey, Measures};
 use dataflows::views::{quality, record_law};
-use hashbrown::HashSet;
+use hashbrown::{HashMap, HashSet};
 
 use crate::clock::Lateness;
 use crate::validate::{Broken, Limits};
@@ -44,7 +43,8 @@ pub struct Intake {
     sources: Arc<Vec<Symbol>>,
     parcels: Parcels,
     ready: Vec<Parcel>,
-    counts: Ticks<MeasureKey, Measures>,
+    counts: HashMap<(MeasureKey, Time), Measures>,
+    tick_ms: u64,
     law: Measures,
     refused_records: Vec<(RefusedRecord, Time)>,
     refused_facts: Vec<(RefusedFact, Time)>,
@@ -56,6 +56,8 @@ pub struct Intake {
 /// A record that was decoded: what its facts share.
 #[derive(Clone, Copy, Debug)]
 pub struct Decoded {
+    /// The key of its order.
+    pub key: OrderKey,
     /// Where it stood.
     pub position: Position,
     /// The event time of its first fact.
@@ -81,7 +83,8 @@ impl Intake {
             sources,
             parcels: Parcels::new(workers),
             ready: Vec::new(),
-            counts: Ticks::new(tick_ms),
+            counts: HashMap::new(),
+            tick_ms,
             law: Measures::default(),
             refused_records: Vec::new(),
             refused_facts: Vec::new(),
@@ -109,7 +112,7 @@ impl Intake {
             return;
         }
         if let Some(orders) = &self.selection.orders
-            && !orders.contains(&order_key(&fact.order))
+            && !orders.contains(&record.key)
         {
             return;
         }
@@ -124,7 +127,7 @@ impl Intake {
             record_at: record.record_at,
             too_late: self.lateness.is_too_late(fact.at, record.watermark),
         };
-        self.ready.extend(self.parcels.push(fact, arrival));
+        self.ready.extend(self.parcels.push_of(record.key, fact, arrival));
     }
 
     /// Takes in a record that decoding refused; `raw` is its bytes without line end.
@@ -158,11 +161,6 @@ impl Intake {
         self.refused_facts.push((refused, self.now));
     }
 
-    /// Whether the order takes part, by `--limit`.
-    pub fn selects(&self, key: impl FnOnce() -> OrderKey) -> bool {
-        self.selection.orders.as_ref().is_none_or(|orders| orders.contains(&key()))
-    }
-
     fn count_read(&mut self) {
         self.records_read += 1;
         self.law.counts[RECORDS_READ] += 1;
@@ -171,7 +169,8 @@ impl Intake {
     fn count(&mut self, position: Position, minute_of: Option<Time>, time: Time, measures: Measures) {
         let source = self.sources.get(position.file() as usize).copied().unwrap_or_default();
         let time = time.max(self.now).min(self.selection.until.max(self.now));
-        self.counts.give(time, quality::key(source, minute_of), measures);
+        let tick = tick_at_or_after(time, self.tick_ms);
+        self.counts.entry((quality::key(source, minute_of), tick)).or_default().add(&measures, 1);
     }
 
     /// Hands over every parcel, open ones included.
@@ -186,7 +185,7 @@ impl Intake {
         if self.law != Measures::default() {
             counts.push((record_law::key(), self.now, std::mem::take(&mut self.law)));
         }
-        self.counts.publish_before(Time::MAX, |tick, key, measures| counts.push((key, tick, measures)));
+        counts.extend(self.counts.drain().map(|((key, tick), measures)| (key, tick, measures)));
         counts
     }
 

@@ -10,6 +10,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use dataflows::model::Position;
+use dataflows::orders::parcel::order_key;
 use dataflows::time::Time;
 use flate2::read::MultiGzDecoder;
 use memchr::memchr_iter;
@@ -100,7 +101,8 @@ impl JsonLinesReader {
             match decode_line(line, &intake.limits) {
                 Ok(facts) => {
                     let watermark = self.watermark.as_ref().map_or(0, Watermark::time);
-                    let record = Decoded { position: position(number), record_at: facts.at(), watermark };
+                    let key = order_key(facts.order());
+                    let record = Decoded { key, position: position(number), record_at: facts.at(), watermark };
                     intake.count_decoded(record);
                     facts.iter().for_each(|fact| intake.fact(fact, record));
                     if let Some(watermark) = &mut self.watermark {

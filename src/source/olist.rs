@@ -67,7 +67,7 @@ enum Plan {
     /// The files are co-ordered: an order's rows stand in one block.
     Joined { files: [File; 3], index: Index },
     /// They are not: times come from a table.
-    Stamped { stamps: Stamps, blocks: [Mutex<Blocks>; 3] },
+    Stamped { stamps: Stamps, blocks: Box<[Mutex<Blocks>; 3]> },
 }
 
 impl Olist {
@@ -93,7 +93,7 @@ impl Olist {
             None => {
                 let stamps = Stamps::read(body(&paths[0])?, &orders, limits, threads, &paths[0])?;
                 let blocks = [body(&paths[0])?, body(&paths[1])?, body(&paths[2])?].map(Mutex::new);
-                Plan::Stamped { stamps, blocks }
+                Plan::Stamped { stamps, blocks: Box::new(blocks) }
             }
         };
         Ok(Olist { paths, first_file, orders, items, payments, categories, plan })

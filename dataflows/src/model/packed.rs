@@ -4,9 +4,16 @@
 //! state is the packed facts of that order one after another, in the order of their acceptance; an Olist order of eight
 //! facts takes about 170 bytes. In a buffer of one order a customer that equals the first one is not repeated.
 //!
-//! Invariant: the bytes come from [`write`] or [`PackedFacts::push`] of the same build; they are never read from input.
-//! Layout: head (kind 3 bits, body 2 bits, event id present, origin or joined category, loser), `at` (6 bytes), file and
-//! line (variable), event id, then the body.
+//! Invariant: the bytes come from [`write()`] or [`PackedFacts::push`] of the same build; they are never read from input.
+//! Layout: length; head (kind 3 bits, body 2 bits, event id present, origin or joined category, loser); `at` (6 bytes);
+//! the body's numbers; file and line; event id; the body's texts. So what is counted stands in front ([`Outline`]) and
+//! texts are skipped unless asked for.
+
+mod facts;
+mod writing;
+
+pub use facts::PackedFacts;
+pub use writing::{write, write_number, write_text};
 
 use super::fact::{Body, EventKind, Fact, OrderId, Origin, PaymentType, Position, lifecycle_identity};
 use super::{Money, Text};
@@ -67,6 +74,45 @@ pub enum BodyView<'a> {
     Lifecycle { kind: EventKind, origin: Origin, customer_id: Option<PackedText<'a>> },
     Item(ItemView<'a>),
     Payment { seq: u16, payment_type: PaymentType, installments: u16, value: Money },
+}
+
+/// The counted part of a packed fact: what an evaluation needs, texts left out.
+#[derive(Clone, Copy, Debug)]
+pub struct Outline {
+    /// When it happened.
+    pub at: Time,
+    head: u8,
+    /// What it says in numbers.
+    pub body: OutlineBody,
+}
+
+/// The numbers of a fact; fields as in [`Body`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // as in `Body`
+pub enum OutlineBody {
+    Lifecycle(EventKind),
+    Item { item_no: u16, quantity: u32, price: Money, freight: Money },
+    Payment { seq: u16, payment_type: PaymentType, installments: u16, value: Money },
+}
+
+impl Outline {
+    /// True where another fact of the same identity won.
+    pub fn is_loser(&self) -> bool {
+        self.head & HEAD_LOSER != 0
+    }
+
+    /// False where the two cannot have the same identity; true where a closer look must tell.
+    pub fn may_share_identity(&self, other: &Outline) -> bool {
+        const KNOWN_BY_KIND: u8 = HEAD_EVENT_ID | HEAD_VARIANT;
+        match (self.body, other.body) {
+            (OutlineBody::Item { item_no: this, .. }, OutlineBody::Item { item_no: that, .. })
+            | (OutlineBody::Payment { seq: this, .. }, OutlineBody::Payment { seq: that, .. }) => this == that,
+            (OutlineBody::Lifecycle(this), OutlineBody::Lifecycle(that)) => {
+                this == that || (self.head | other.head) & KNOWN_BY_KIND != 0
+            }
+            _ => false,
+        }
+    }
 }
 
 /// A packed item; fields as in [`Body::Item`].
@@ -180,77 +226,7 @@ impl<'a> FactView<'a> {
     }
 }
 
-/// Writes `fact` (without its order) at the end of `bytes`.
-pub fn write(fact: &Fact, position: Position, bytes: &mut Vec<u8>) {
-    let id = if fact.event_id.is_some() { HEAD_EVENT_ID } else { 0 };
-    let head = match &fact.body {
-        Body::Lifecycle { kind, origin, .. } => *kind as u8 | if *origin == Origin::Event { HEAD_VARIANT } else { 0 },
-        Body::Item { category_joined, .. } => HEAD_ITEM | if *category_joined { HEAD_VARIANT } else { 0 },
-        Body::Payment { .. } => HEAD_PAYMENT,
-    };
-    bytes.push(head | id);
-    bytes.extend_from_slice(&fact.at.to_le_bytes()[..6]);
-    write_number(u64::from(position.file()), bytes);
-    write_number(position.line(), bytes);
-    if let Some(event_id) = &fact.event_id {
-        write_text(event_id, bytes);
-    }
-    match &fact.body {
-        Body::Lifecycle { customer_id, .. } => match customer_id {
-            Some(customer_id) => {
-                bytes.push(CUSTOMER_GIVEN);
-                write_text(customer_id, bytes);
-            }
-            None => bytes.push(CUSTOMER_NONE),
-        },
-        Body::Item { item_no, product_id, product_name, category, seller_id, quantity, price, freight, .. } => {
-            write_number(u64::from(*item_no), bytes);
-            let texts = [product_id, product_name, category, seller_id];
-            bytes.push(texts.iter().enumerate().map(|(bit, text)| u8::from(text.is_some()) << bit).sum());
-            for text in texts.into_iter().flatten() {
-                write_text(text, bytes);
-            }
-            write_number(u64::from(*quantity), bytes);
-            write_number(price.0 as u64, bytes);
-            write_number(freight.0 as u64, bytes);
-        }
-        Body::Payment { seq, payment_type, installments, value } => {
-            write_number(u64::from(*seq), bytes);
-            bytes.push(*payment_type as u8);
-            write_number(u64::from(*installments), bytes);
-            write_number(value.0 as u64, bytes);
-        }
-    }
-}
-
-/// Writes a number in groups of seven bits.
-pub fn write_number(mut number: u64, bytes: &mut Vec<u8>) {
-    while number >= 0x80 {
-        bytes.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    bytes.push(number as u8);
-}
-
-/// Writes a text: 17 bytes for a 32-digit hexadecimal id, else its length and bytes.
-pub fn write_text(text: &Text, bytes: &mut Vec<u8>) {
-    if let Some(digits) = text.packed_hex() {
-        bytes.push(TEXT_HEX);
-        bytes.extend_from_slice(digits);
-        return;
-    }
-    let mut scratch = [0; 32];
-    let text = text.as_str_in(&mut scratch).as_bytes();
-    if text.len() < usize::from(TEXT_LONG) {
-        bytes.push(text.len() as u8);
-    } else {
-        bytes.push(TEXT_LONG);
-        bytes.extend_from_slice(&(text.len() as u32).to_le_bytes());
-    }
-    bytes.extend_from_slice(text);
-}
-
-/// Reads what the functions above wrote, front to back.
+/// Reads what [`write()`] and its like wrote, front to back.
 #[derive(Clone, Copy)]
 pub struct Reader<'a> {
     bytes: &'a [u8],
@@ -305,29 +281,77 @@ impl<'a> Reader<'a> {
         PackedText(self.take(length))
     }
 
-    /// A fact written by [`write`].
+    /// A fact written by [`write()`].
     pub fn fact(&mut self) -> FactView<'a> {
+        let length = self.number() as usize;
+        let bytes = self.take(length);
+        let mut fields = Reader { bytes, first_customer: self.first_customer };
+        let fact = fields.fact_fields();
+        self.first_customer = fields.first_customer;
+        fact
+    }
+
+    /// The counted part of a fact written by [`write()`]; the rest is skipped.
+    pub fn outline(&mut self) -> Outline {
+        let length = self.number() as usize;
+        let mut fields = Reader { bytes: self.take(length), first_customer: None };
+        fields.outline_fields()
+    }
+
+    #[inline]
+    fn outline_fields(&mut self) -> Outline {
         let head = self.byte();
         let mut at = [0; 8];
         at[..6].copy_from_slice(self.take(6));
-        let file = self.number() as u32;
-        let position = Position::new(file, self.number());
-        let event_id = (head & HEAD_EVENT_ID != 0).then(|| self.text());
         let body = match head & (HEAD_ITEM | HEAD_PAYMENT) {
-            HEAD_ITEM => BodyView::Item(self.item(head & HEAD_VARIANT != 0)),
-            HEAD_PAYMENT => BodyView::Payment {
+            HEAD_ITEM => OutlineBody::Item {
+                item_no: self.number() as u16,
+                quantity: self.number() as u32,
+                price: Money(i128::from(self.number())),
+                freight: Money(i128::from(self.number())),
+            },
+            HEAD_PAYMENT => OutlineBody::Payment {
                 seq: self.number() as u16,
                 payment_type: PaymentType::ALL[usize::from(self.byte()) % PaymentType::ALL.len()],
                 installments: self.number() as u16,
                 value: Money(i128::from(self.number())),
             },
-            _ => BodyView::Lifecycle {
-                kind: EventKind::ALL[usize::from(head & HEAD_KIND)],
+            _ => OutlineBody::Lifecycle(EventKind::ALL[usize::from(head & HEAD_KIND)]),
+        };
+        Outline { at: Time::from_le_bytes(at), head, body }
+    }
+
+    fn fact_fields(&mut self) -> FactView<'a> {
+        let Outline { at, head, body } = self.outline_fields();
+        let file = self.number() as u32;
+        let position = Position::new(file, self.number());
+        let event_id = (head & HEAD_EVENT_ID != 0).then(|| self.text());
+        let body = match body {
+            OutlineBody::Lifecycle(kind) => BodyView::Lifecycle {
+                kind,
                 origin: if head & HEAD_VARIANT != 0 { Origin::Event } else { Origin::Row },
                 customer_id: self.customer(),
             },
+            OutlineBody::Item { item_no, quantity, price, freight } => {
+                let present = self.byte();
+                let mut text = |bit: u8| (present & (1 << bit) != 0).then(|| self.text());
+                BodyView::Item(ItemView {
+                    item_no,
+                    product_id: text(0),
+                    product_name: text(1),
+                    category: text(2),
+                    category_joined: head & HEAD_VARIANT != 0,
+                    seller_id: text(3),
+                    quantity,
+                    price,
+                    freight,
+                })
+            }
+            OutlineBody::Payment { seq, payment_type, installments, value } => {
+                BodyView::Payment { seq, payment_type, installments, value }
+            }
         };
-        FactView { at: Time::from_le_bytes(at), position, event_id, loser: head & HEAD_LOSER != 0, body }
+        FactView { at, position, event_id, loser: head & HEAD_LOSER != 0, body }
     }
 
     fn customer(&mut self) -> Option<PackedText<'a>> {
@@ -340,146 +364,5 @@ impl<'a> Reader<'a> {
                 Some(customer)
             }
         }
-    }
-
-    fn item(&mut self, category_joined: bool) -> ItemView<'a> {
-        let item_no = self.number() as u16;
-        let present = self.byte();
-        let mut text = |bit: u8| (present & (1 << bit) != 0).then(|| self.text());
-        let (product_id, product_name, category, seller_id) = (text(0), text(1), text(2), text(3));
-        ItemView {
-            item_no,
-            product_id,
-            product_name,
-            category,
-            category_joined,
-            seller_id,
-            quantity: self.number() as u32,
-            price: Money(i128::from(self.number())),
-            freight: Money(i128::from(self.number())),
-        }
-    }
-}
-
-/// The facts of one order, winners and losers, packed one after another.
-#[derive(Clone, Debug, Default)]
-pub struct PackedFacts(Vec<u8>);
-
-impl PackedFacts {
-    /// Facts packed elsewhere by [`write`], one after another.
-    pub fn from_bytes(bytes: Vec<u8>) -> PackedFacts {
-        PackedFacts(bytes)
-    }
-
-    /// Every fact with its offset, in the order of acceptance.
-    pub fn iter(&self) -> impl Iterator<Item = (usize, FactView<'_>)> {
-        let mut reader = Reader::new(&self.0);
-        std::iter::from_fn(move || {
-            let offset = self.0.len() - reader.rest().len();
-            (!reader.rest().is_empty()).then(|| (offset, reader.fact()))
-        })
-    }
-
-    /// The fact at `offset`, as [`PackedFacts::iter`] named it.
-    pub fn at(&self, offset: u32) -> FactView<'_> {
-        let mut reader = Reader::new(&self.0[offset as usize..]);
-        reader.first_customer = self.first_customer();
-        reader.fact()
-    }
-
-    /// The customer that later facts of the order need not repeat.
-    fn first_customer(&self) -> Option<PackedText<'_>> {
-        self.iter().find_map(|(_, fact)| match fact.body {
-            BodyView::Lifecycle { customer_id, .. } => customer_id,
-            _ => None,
-        })
-    }
-
-    /// Keeps a fact whose bytes are `packed`; `loser` where another of the same identity won.
-    pub fn push(&mut self, packed: &[u8], loser: bool) {
-        let offset = self.0.len();
-        let shared = match (Reader::new(packed).fact().body, self.first_customer()) {
-            (BodyView::Lifecycle { customer_id: Some(customer_id), .. }, Some(first)) if customer_id == first => {
-                1 + customer_id.0.len()
-            }
-            _ => 0,
-        };
-        self.0.reserve_exact(packed.len() - shared + usize::from(shared > 0));
-        self.0.extend_from_slice(&packed[..packed.len() - shared]);
-        if shared > 0 {
-            self.0.push(CUSTOMER_FIRST);
-        }
-        if loser {
-            self.mark_loser(offset);
-        }
-    }
-
-    /// Marks the fact at `offset` as one that lost its identity to another.
-    pub fn mark_loser(&mut self, offset: usize) {
-        self.0[offset] |= HEAD_LOSER;
-    }
-
-    /// Bytes held on the heap.
-    pub fn capacity_bytes(&self) -> usize {
-        self.0.capacity()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn order() -> OrderId {
-        OrderId { tenant: "default".into(), order_id: "o".into() }
-    }
-
-    fn lifecycle(event_id: Option<&str>, customer_id: Option<&str>) -> Fact {
-        Fact {
-            order: order(),
-            at: 1_700_000_000_123,
-            event_id: event_id.map(Text::new),
-            body: Body::Lifecycle {
-                kind: EventKind::Shipped,
-                origin: Origin::Event,
-                customer_id: customer_id.map(Text::new),
-            },
-        }
-    }
-
-    #[test]
-    fn facts_come_back_as_they_went() {
-        let long = "x".repeat(300);
-        let item = Body::Item {
-            item_no: 3,
-            product_id: Some("4244733e06e7ecb4970a6e2683c13e61".into()),
-            product_name: None,
-            category: Some("Hats".into()),
-            category_joined: true,
-            seller_id: Some(long.as_str().into()),
-            quantity: 1_000_000,
-            price: Money(999_999_999_999_999),
-            freight: Money(1),
-        };
-        let payment =
-            Body::Payment { seq: 65_535, payment_type: PaymentType::BankTransfer, installments: 24, value: Money(7) };
-        let facts = [
-            lifecycle(Some("e1"), Some("c1")),
-            lifecycle(None, Some("c1")),
-            lifecycle(None, Some("c2")),
-            lifecycle(None, None),
-            Fact { body: item, ..lifecycle(None, None) },
-            Fact { body: payment, ..lifecycle(Some("p"), None) },
-        ];
-        let mut packed = PackedFacts::default();
-        for (line, fact) in facts.iter().enumerate() {
-            let mut bytes = Vec::new();
-            write(fact, Position::new(2, line as u64), &mut bytes);
-            packed.push(&bytes, line == 3);
-        }
-        for (line, (fact, (_, view))) in facts.iter().zip(packed.iter()).enumerate() {
-            assert_eq!(&view.fact(&order()), fact);
-            assert_eq!((view.position, view.loser), (Position::new(2, line as u64), line == 3));
-        }
-        assert_eq!(packed.iter().count(), facts.len());
     }
 }

@@ -1,27 +1,28 @@
 //! A calendar queue: items by the time at which they are due.
 //!
-//! Items wait unsorted in buckets of time; only the bucket that is due next is sorted. So an item costs the same
-//! however many wait, and an item that is never taken back costs 8 bytes and itself. Items of one time come out in no
-//! particular order. There is no way to cancel: whoever takes an item asks whether it still holds.
+//! Items wait unsorted in buckets of time; only what is due next is in a heap. So an item costs the same however many
+//! wait: 8 bytes and itself. Items of one time come out in the order of the items. There is no way to cancel: whoever
+//! takes an item asks whether it still holds.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
 
 use crate::time::Time;
 
 /// Items by the time at which they are due.
 #[derive(Debug)]
-pub struct Calendar<T> {
+pub struct Calendar<T: Ord> {
     bucket_ms: u64,
-    /// The bucket that is due next, latest first.
-    current: Vec<(Time, T)>,
+    /// What is due up to and with `current_bucket`.
+    current: BinaryHeap<Reverse<(Time, T)>>,
     current_bucket: u64,
     later: BTreeMap<u64, Vec<(Time, T)>>,
 }
 
-impl<T: Copy> Calendar<T> {
+impl<T: Copy + Ord> Calendar<T> {
     /// An empty calendar with buckets of `bucket_ms` milliseconds (at least 1).
     pub fn new(bucket_ms: u64) -> Calendar<T> {
-        Calendar { bucket_ms: bucket_ms.max(1), current: Vec::new(), current_bucket: 0, later: BTreeMap::new() }
+        Calendar { bucket_ms: bucket_ms.max(1), current: BinaryHeap::new(), current_bucket: 0, later: BTreeMap::new() }
     }
 
     /// Adds an item that is due at `time`.
@@ -30,8 +31,7 @@ impl<T: Copy> Calendar<T> {
         if bucket > self.current_bucket {
             self.later.entry(bucket).or_default().push((time, item));
         } else {
-            let place = self.current.partition_point(|(due, _)| *due > time);
-            self.current.insert(place, (time, item));
+            self.current.push(Reverse((time, item)));
         }
     }
 
@@ -39,16 +39,15 @@ impl<T: Copy> Calendar<T> {
     pub fn next_time(&mut self) -> Option<Time> {
         if self.current.is_empty() {
             let (bucket, items) = self.later.pop_first()?;
-            self.current = items;
+            self.current = items.into_iter().map(Reverse).collect();
             self.current_bucket = bucket;
-            self.current.sort_unstable_by_key(|(due, _)| std::cmp::Reverse(*due));
         }
-        self.current.last().map(|(due, _)| *due)
+        self.current.peek().map(|Reverse((due, _))| *due)
     }
 
     /// Takes the next item where it is due at or before `time`.
     pub fn pop_until(&mut self, time: Time) -> Option<(Time, T)> {
-        if self.next_time()? <= time { self.current.pop() } else { None }
+        if self.next_time()? <= time { self.current.pop().map(|Reverse(item)| item) } else { None }
     }
 
     /// Number of items that wait.

@@ -2,7 +2,8 @@
 //!
 //! Rounding a time up keeps a collection's meaning and makes it far smaller: all changes of one key within a tick become
 //! one update. Invariant: an update given for `time` is published at the first multiple of the tick that is not before
-//! `time`, or at the end of time where that comes first, and never twice.
+//! `time`, or at the end of time where that comes first. A tick that is given to after it was published has a further
+//! update.
 
 use std::collections::BTreeMap;
 use std::hash::Hash;

@@ -7,9 +7,10 @@
 
 use hashbrown::HashTable;
 
+use super::contribution::Share;
 use super::parcel::{Delivery, OrderKey};
 use super::view::{Law, View};
-use crate::model::packed::{FactView, PackedFacts};
+use crate::model::packed::{FactView, PackedFacts, Reader};
 use crate::model::{OrderId, Status, Symbol, Text};
 use crate::operators::slab::Slab;
 use crate::settings::Settings;
@@ -29,39 +30,43 @@ pub enum Judgement {
     Loses,
 }
 
-/// Judges a fact against those known of its order.
-pub fn judge(known: &PackedFacts, fact: &FactView<'_>) -> Judgement {
+/// Judges a fact, whose bytes are `packed`, against those known of its order.
+pub fn judge(known: &PackedFacts, packed: &[u8]) -> Judgement {
+    let outline = Reader::new(packed).outline();
     let mut winner = None;
-    for (offset, other) in known.iter() {
-        if other.same_identity(fact) {
-            if other.same_content(fact) {
+    for (offset, other) in known.outlines() {
+        if !other.may_share_identity(&outline) {
+            continue;
+        }
+        let (fact, other) = (Reader::new(packed).fact(), known.at(offset as u32));
+        if other.same_identity(&fact) {
+            if other.same_content(&fact) {
                 return Judgement::Duplicate;
             }
             if !other.loser {
-                winner = Some((offset as u32, other));
+                winner = Some((offset as u32, fact, other));
             }
         }
     }
     match winner {
         None => Judgement::Accepted,
-        Some((offset, winner)) => match fact.at.cmp(&winner.at).then_with(|| content(fact).cmp(&content(&winner))) {
-            std::cmp::Ordering::Less => Judgement::Displaces(offset),
-            _ => Judgement::Loses,
-        },
+        Some((offset, fact, winner)) => {
+            match fact.at.cmp(&winner.at).then_with(|| content(&fact).cmp(&content(&winner))) {
+                std::cmp::Ordering::Less => Judgement::Displaces(offset),
+                _ => Judgement::Loses,
+            }
+        }
     }
 }
 
 /// Brings deliveries of one order and time into the order in which they are judged.
 pub fn sort(deliveries: &mut [Delivery<'_>]) {
-    let key = |delivery: &Delivery<'_>| (delivery.fact.at, delivery.fact.rank(), delivery.fact.number());
     deliveries.sort_by(|left, right| {
-        key(left).cmp(&key(right)).then_with(|| {
+        let (this, that) = (left.fact(), right.fact());
+        let key = |fact: &FactView<'_>| (fact.at, fact.rank(), fact.number());
+        left.key.cmp(&right.key).then_with(|| key(&this).cmp(&key(&that))).then_with(|| {
             // Copies and conflicts of one instant: rare enough to compare as text.
-            (left.fact.identity(), content(&left.fact), left.fact.position).cmp(&(
-                right.fact.identity(),
-                content(&right.fact),
-                right.fact.position,
-            ))
+            (this.identity(), content(&this), this.position).cmp(&(that.identity(), content(&that), that.position))
         })
     });
 }
@@ -97,6 +102,8 @@ pub struct Order {
     pub accepted_at: Time,
     /// When the order is to be looked at next; `Time::MAX` for never.
     pub due: Time,
+    /// What it contributes to the aggregates.
+    pub share: Share,
     /// The earliest time at which a timer for it waits; `Time::MAX` where none does.
     pub scheduled: Time,
 }
@@ -183,6 +190,7 @@ impl Registry {
             order_id: delivery.order_id(),
             facts: PackedFacts::default(),
             accepted_at: delivery.time,
+            share: Share::default(),
             due: Time::MAX,
             scheduled: Time::MAX,
         });
@@ -222,6 +230,11 @@ impl Registry {
     /// Every order that lives.
     pub fn iter(&self) -> impl Iterator<Item = &Order> {
         self.orders.iter().map(|(_, order)| order)
+    }
+
+    /// Every order that lives, with its number.
+    pub fn numbered(&self) -> impl Iterator<Item = (u32, &Order)> {
+        self.orders.iter()
     }
 
     /// How many orders live.

@@ -1,31 +1,99 @@
 //! Contributions: what a change of one order changes in every aggregate collection (semantics.md, section 5).
 //!
-//! Pure: from two views of one order, before and after, to the differences between what they contribute. Aggregates
-//! are kept from such differences alone, so an order that retires contributes no difference and its share stays. A
-//! window that has closed by the time of the change takes no part (semantics.md, section 8).
+//! Pure: from what an order contributed before a change and after it to the differences in between. Aggregates are kept
+//! from such differences alone, so an order that retires contributes no difference and its share stays. A window that
+//! has closed by the time of the change takes no part (semantics.md, section 8).
 
-use super::view::{DropOff, ItemLine, View};
+use super::sla::{Outcome, reached};
+use super::view::{DropOff, ItemLine, PaymentLine, View, category};
 use crate::model::packed::PackedFacts;
-use crate::model::{Money, Sla, Stage, Symbol};
-use crate::orders::sla::reached;
-use crate::orders::view::category;
+use crate::model::{Money, Sla, Stage, Status, Symbol};
 use crate::settings::Settings;
 use crate::time::{Time, Window};
 use crate::views::measures::{Aggregate, MeasureKey, Measures};
 
-/// One side of a change: an order's view and the facts it was made of.
+/// What an order contributes as a whole; its items and payments contribute line by line beside it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Share {
+    item_value: Money,
+    freight_value: Money,
+    placed_at: Option<Time>,
+    items: u32,
+    payments: u32,
+    /// The status it is counted under; none where it does not exist.
+    status: Option<Status>,
+    /// The counts of the funnel, a bit each.
+    funnel: u8,
+    drop_off: Option<DropOff>,
+    outcomes: [Option<Outcome>; 3],
+}
+
+impl Share {
+    /// What an order with this view contributes.
+    pub fn of(view: &View) -> Share {
+        let has_items = !view.items.is_empty();
+        let counted = [
+            true,
+            has_items,
+            has_items && !view.payments.is_empty(),
+            has_items && view.paid_value >= view.item_value + view.freight_value,
+            reached(&view.fold, Stage::Processing),
+            reached(&view.fold, Stage::Shipped),
+            reached(&view.fold, Stage::Delivered),
+            view.fold.cancelled_at.is_some(),
+        ];
+        Share {
+            item_value: view.item_value,
+            freight_value: view.freight_value,
+            placed_at: view.fold.placed_at(),
+            items: view.items.len() as u32,
+            payments: view.payments.len() as u32,
+            status: view.exists.then(|| view.status()),
+            funnel: counted.iter().enumerate().map(|(bit, counted)| u8::from(*counted) << bit).sum(),
+            drop_off: view.drop_off,
+            outcomes: Sla::ALL.map(|sla| Some(view.slas[sla as usize]?.outcome)),
+        }
+    }
+
+    /// How many items and payments contribute.
+    pub fn lines(&self) -> (usize, usize) {
+        (self.items as usize, self.payments as usize)
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.funnel >> 7 != 0
+    }
+}
+
+/// One side of a change.
 #[derive(Clone, Copy)]
 pub struct Side<'a> {
-    /// The view.
-    pub view: &'a View,
-    /// The facts.
-    pub facts: &'a PackedFacts,
+    /// What the order contributes as a whole.
+    pub share: Share,
+    /// Its items.
+    pub items: &'a [ItemLine],
+    /// Its payments.
+    pub payments: &'a [PaymentLine],
+}
+
+impl<'a> Side<'a> {
+    /// An order with this view.
+    pub fn of(view: &'a View) -> Side<'a> {
+        Side { share: Share::of(view), items: &view.items, payments: &view.payments }
+    }
+
+    /// An order that contributes nothing.
+    pub fn nothing() -> Side<'a> {
+        Side { share: Share::default(), items: &[], payments: &[] }
+    }
 }
 
 /// A change of one order at a logical time.
 pub struct Change<'a> {
     /// The order's tenant.
     pub tenant: Symbol,
+    /// The order's facts, those of both sides.
+    pub facts: &'a PackedFacts,
     /// Before the change.
     pub before: Side<'a>,
     /// After it.
@@ -39,64 +107,88 @@ pub struct Change<'a> {
 impl Change<'_> {
     /// Gives every difference to `emit`; differences of one key may come in parts.
     pub fn differences(&self, mut emit: impl FnMut(MeasureKey, Measures)) {
-        let (before, after) = (self.before.view, self.after.view);
-        self.replace(self.funnel(before), self.funnel(after), &mut emit);
-        self.replace(self.gmv(before), self.gmv(after), &mut emit);
-        self.replace(self.drop_off(before), self.drop_off(after), &mut emit);
-        self.replace(self.status(before), self.status(after), &mut emit);
+        let (before, after) = (&self.before.share, &self.after.share);
+        let emit = &mut emit;
+        let same_cohort = before.placed_at == after.placed_at;
+        let same_value = before.item_value == after.item_value && before.items == after.items;
+        if !same_cohort || before.funnel != after.funnel {
+            self.replace(before, after, |share| self.funnel(share), emit);
+        }
+        let same_gmv =
+            same_value && before.freight_value == after.freight_value && before.is_cancelled() == after.is_cancelled();
+        if !same_cohort || !same_gmv {
+            self.replace(before, after, |share| self.gmv(share), emit);
+        }
+        if !same_cohort || !same_value || before.status != after.status || before.drop_off != after.drop_off {
+            self.replace(before, after, |share| self.drop_off(share), emit);
+            self.replace(before, after, |share| self.status(share), emit);
+        }
         for sla in Sla::ALL {
-            self.replace(self.sla(before, sla), self.sla(after, sla), &mut emit);
-        }
-        let cohort = |view: &View| view.fold.placed_at().and_then(|placed_at| self.window_of(placed_at));
-        if before.items != after.items || cohort(before) != cohort(after) {
-            for (side, sign) in [(self.before, -1), (self.after, 1)] {
-                for item in &side.view.items {
-                    self.give(self.category(side, item), sign, &mut emit);
-                }
+            if before.outcomes[sla as usize] != after.outcomes[sla as usize] {
+                self.replace(before, after, |share| self.sla(share, sla), emit);
             }
         }
-        if before.payments != after.payments {
-            for (view, sign) in [(before, -1), (after, 1)] {
-                for payment in &view.payments {
-                    let mut measures = Measures::default();
-                    measures.counts[..2].copy_from_slice(&[1, i64::from(payment.installments)]);
-                    measures.amounts[0] = payment.value;
-                    let key = self.windowed(Aggregate::Payments, payment.at, payment.payment_type as u16);
-                    self.give(key.map(|key| (key, measures)), sign, &mut emit);
-                }
-            }
-        }
+        self.items(emit);
+        self.payments(emit);
     }
 
+    /// Takes back what `of` says of one side and gives what it says of the other.
     fn replace(
         &self,
-        before: Option<(MeasureKey, Measures)>,
-        after: Option<(MeasureKey, Measures)>,
+        before: &Share,
+        after: &Share,
+        of: impl Fn(&Share) -> Option<(MeasureKey, Measures)>,
         emit: &mut impl FnMut(MeasureKey, Measures),
     ) {
-        match (before, after) {
-            (before, after) if before == after => {}
+        match (of(before), of(after)) {
             (Some((key_before, measures_before)), Some((key, mut measures))) if key_before == key => {
                 measures.add(&measures_before, -1);
                 emit(key, measures);
             }
             (before, after) => {
-                self.give(before, -1, emit);
-                self.give(after, 1, emit);
+                if let Some((key, measures)) = before {
+                    emit(key, measures.times(-1));
+                }
+                if let Some((key, measures)) = after {
+                    emit(key, measures);
+                }
             }
         }
     }
 
-    fn give(
-        &self,
-        contribution: Option<(MeasureKey, Measures)>,
-        sign: i64,
-        emit: &mut impl FnMut(MeasureKey, Measures),
-    ) {
-        if let Some((key, measures)) = contribution {
-            let mut signed = Measures::default();
-            signed.add(&measures, sign);
-            emit(key, signed);
+    /// Items count in the window of their order's placement: all of them move with it.
+    fn items(&self, emit: &mut impl FnMut(MeasureKey, Measures)) {
+        let cohort = |side: &Side<'_>| side.share.placed_at.and_then(|placed_at| self.window_of(placed_at));
+        let (cohort_before, cohort_after) = (cohort(&self.before), cohort(&self.after));
+        let (mut before, mut after) = (self.before.items, self.after.items);
+        if cohort_before == cohort_after {
+            (before, after) = without_common_start(before, after);
+        }
+        for (items, cohort, sign) in [(before, cohort_before, -1), (after, cohort_after, 1)] {
+            let Some((window, start)) = cohort else { continue };
+            for item in items {
+                let category = Symbol::new(&category(self.facts, item));
+                let key = MeasureKey { window, start, category, ..self.unwindowed(Aggregate::Categories, 0) };
+                let mut measures = Measures::default();
+                measures.counts[0] = 1;
+                measures.amounts[0] = item.price * item.quantity;
+                emit(key, measures.times(sign));
+            }
+        }
+    }
+
+    /// Payments count in the window of their own time, placed or not.
+    fn payments(&self, emit: &mut impl FnMut(MeasureKey, Measures)) {
+        let (before, after) = without_common_start(self.before.payments, self.after.payments);
+        for (payments, sign) in [(before, -1), (after, 1)] {
+            for payment in payments {
+                let code = payment.payment_type as u16;
+                let Some(key) = self.windowed(Aggregate::Payments, payment.at, code) else { continue };
+                let mut measures = Measures::default();
+                measures.counts[..2].copy_from_slice(&[1, i64::from(payment.installments)]);
+                measures.amounts[0] = payment.value;
+                emit(key, measures.times(sign));
+            }
         }
     }
 
@@ -113,7 +205,7 @@ impl Change<'_> {
 
     fn windowed(&self, aggregate: Aggregate, at: Time, code: u16) -> Option<MeasureKey> {
         let (window, start) = self.window_of(at)?;
-        Some(MeasureKey { aggregate, window, code, tenant: self.tenant, category: Symbol::default(), start })
+        Some(MeasureKey { window, start, ..self.unwindowed(aggregate, code) })
     }
 
     fn unwindowed(&self, aggregate: Aggregate, code: u16) -> MeasureKey {
@@ -121,64 +213,41 @@ impl Change<'_> {
         MeasureKey { aggregate, window: Window::Total, code, tenant: self.tenant, category, start: 0 }
     }
 
-    fn funnel(&self, view: &View) -> Option<(MeasureKey, Measures)> {
-        let placed_at = view.fold.placed_at()?;
-        let has_items = !view.items.is_empty();
-        let counted = [
-            true,
-            has_items,
-            has_items && !view.payments.is_empty(),
-            has_items && view.paid_value >= view.item_value + view.freight_value,
-            reached(&view.fold, Stage::Processing),
-            reached(&view.fold, Stage::Shipped),
-            reached(&view.fold, Stage::Delivered),
-            view.fold.cancelled_at.is_some(),
-        ];
-        let measures = Measures { counts: counted.map(i64::from), ..Measures::default() };
-        Some((self.windowed(Aggregate::Funnel, placed_at, 0)?, measures))
+    fn funnel(&self, share: &Share) -> Option<(MeasureKey, Measures)> {
+        let mut measures = Measures::default();
+        for (bit, count) in measures.counts.iter_mut().enumerate() {
+            *count = i64::from(share.funnel >> bit & 1);
+        }
+        Some((self.windowed(Aggregate::Funnel, share.placed_at?, 0)?, measures))
     }
 
-    fn gmv(&self, view: &View) -> Option<(MeasureKey, Measures)> {
-        let placed_at = view.fold.placed_at()?;
-        if view.items.is_empty() {
-            return None;
-        }
-        let cancelled = if view.fold.cancelled_at.is_some() { view.item_value } else { Money::ZERO };
+    fn gmv(&self, share: &Share) -> Option<(MeasureKey, Measures)> {
+        let placed_at = share.placed_at.filter(|_| share.items > 0)?;
+        let cancelled = if share.is_cancelled() { share.item_value } else { Money::ZERO };
         let mut measures =
-            Measures { amounts: [view.item_value, view.freight_value, cancelled], ..Measures::default() };
-        measures.counts[..2].copy_from_slice(&[1, view.items.len() as i64]);
+            Measures { amounts: [share.item_value, share.freight_value, cancelled], ..Measures::default() };
+        measures.counts[..2].copy_from_slice(&[1, i64::from(share.items)]);
         Some((self.windowed(Aggregate::Gmv, placed_at, 0)?, measures))
     }
 
-    fn category(&self, side: Side<'_>, item: &ItemLine) -> Option<(MeasureKey, Measures)> {
-        let mut key = self.windowed(Aggregate::Categories, side.view.fold.placed_at()?, 0)?;
-        key.category = Symbol::new(&category(side.facts, item));
-        let mut measures = Measures::default();
-        measures.counts[0] = 1;
-        measures.amounts[0] = item.price * item.quantity;
-        Some((key, measures))
-    }
-
-    fn drop_off(&self, view: &View) -> Option<(MeasureKey, Measures)> {
-        let reason = view.drop_off?;
-        let start = Window::Hour.start(view.fold.placed_at()?);
+    fn drop_off(&self, share: &Share) -> Option<(MeasureKey, Measures)> {
+        let (reason, status) = (share.drop_off?, share.status?);
+        let start = Window::Hour.start(share.placed_at?);
         if !self.is_open(Window::Hour, start) {
             return None;
         }
-        let code = view.status() as u16 * DropOff::ALL.len() as u16 + reason as u16;
+        let code = status as u16 * DropOff::ALL.len() as u16 + reason as u16;
         let key = MeasureKey { window: Window::Hour, start, ..self.unwindowed(Aggregate::DropOff, code) };
-        Some((key, one_order(view.item_value)))
+        Some((key, one_order(share.item_value)))
     }
 
-    fn status(&self, view: &View) -> Option<(MeasureKey, Measures)> {
-        let key = self.unwindowed(Aggregate::OrdersByStatus, view.status() as u16);
-        view.exists.then(|| (key, one_order(view.item_value)))
+    fn status(&self, share: &Share) -> Option<(MeasureKey, Measures)> {
+        Some((self.unwindowed(Aggregate::OrdersByStatus, share.status? as u16), one_order(share.item_value)))
     }
 
-    fn sla(&self, view: &View, sla: Sla) -> Option<(MeasureKey, Measures)> {
-        let outcome = view.slas[sla as usize]?.outcome;
+    fn sla(&self, share: &Share, sla: Sla) -> Option<(MeasureKey, Measures)> {
         let mut measures = Measures::default();
-        measures.counts[outcome as usize] = 1;
+        measures.counts[share.outcomes[sla as usize]? as usize] = 1;
         Some((self.unwindowed(Aggregate::SlaSummary, sla as u16), measures))
     }
 }
@@ -187,4 +256,10 @@ fn one_order(value: Money) -> Measures {
     let mut measures = Measures { amounts: [value, Money::ZERO, Money::ZERO], ..Measures::default() };
     measures.counts[0] = 1;
     measures
+}
+
+/// Both without the lines that they begin with in common.
+fn without_common_start<'a, L: PartialEq>(before: &'a [L], after: &'a [L]) -> (&'a [L], &'a [L]) {
+    let common = before.iter().zip(after).take_while(|(before, after)| before == after).count();
+    (&before[common..], &after[common..])
 }

@@ -71,7 +71,11 @@ impl Parcels {
 
     /// Packs a fact; the parcel that is full with it, if one is.
     pub fn push(&mut self, fact: &Fact, arrival: Arrival) -> Option<Parcel> {
-        let key = order_key(&fact.order);
+        self.push_of(order_key(&fact.order), fact, arrival)
+    }
+
+    /// Packs a fact of the order whose key is known.
+    pub fn push_of(&mut self, key: OrderKey, fact: &Fact, arrival: Arrival) -> Option<Parcel> {
         let to = (key as u64 % self.open.len() as u64) as usize;
         let bytes = &mut self.open[to];
         let start = bytes.len();
@@ -122,8 +126,6 @@ pub struct Delivery<'a> {
     pub too_late: bool,
     tenant: PackedText<'a>,
     order_id: PackedText<'a>,
-    /// The fact.
-    pub fact: FactView<'a>,
     /// The fact's bytes.
     pub packed: &'a [u8],
 }
@@ -138,12 +140,22 @@ impl<'a> Delivery<'a> {
         let record_at = reader.number();
         let (tenant, order_id) = (reader.text(), reader.text());
         let packed = reader.rest();
-        Delivery { key, time, record_at, too_late, tenant, order_id, fact: reader.fact(), packed }
+        Delivery { key, time, record_at, too_late, tenant, order_id, packed }
     }
 
     /// The order the fact speaks of.
     pub fn order(&self) -> OrderId {
         OrderId { tenant: self.tenant(), order_id: self.order_id() }
+    }
+
+    /// The fact.
+    pub fn fact(&self) -> FactView<'a> {
+        Reader::new(self.packed).fact()
+    }
+
+    /// The fact's event time.
+    pub fn at(&self) -> Time {
+        Reader::new(self.packed).outline().at
     }
 
     /// The order's tenant.

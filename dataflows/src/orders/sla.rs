@@ -113,14 +113,15 @@ pub fn assess(
     // Rules that reach open SLAs, one time of validity after another, each judged by the deadline so far.
     let (mut exists, mut deadline_at) = due(started_at);
     let mut later = of_sla.reaches_open_at.iter().copied().filter(|valid_from| *valid_from > started_at).peekable();
-    while let Some(valid_from) = later.next_if(|valid_from| *valid_from <= now) {
-        let open = deadline_at.is_none_or(|deadline_at| deadline_at > valid_from)
-            && ended_at.is_none_or(|ended_at| ended_at > valid_from);
-        if !open {
-            break;
-        }
+    let finds_open = |valid_from: Time, deadline_at: Option<Time>| {
+        deadline_at.is_none_or(|deadline_at| deadline_at > valid_from)
+            && ended_at.is_none_or(|ended_at| ended_at > valid_from)
+    };
+    while let Some(valid_from) = later.next_if(|valid_from| *valid_from <= now && finds_open(*valid_from, deadline_at))
+    {
         (exists, deadline_at) = due(valid_from);
     }
+    let next_rule_at = later.find(|valid_from| *valid_from > now).filter(|next| finds_open(*next, deadline_at));
 
     let in_time = |at: Time| deadline_at.is_none_or(|deadline_at| at <= deadline_at);
     let shown_from = deadline_at.map(|deadline_at| deadline_at.saturating_add(grace_ms));
@@ -136,10 +137,8 @@ pub fn assess(
         _ => Outcome::BreachedOpen,
     };
     let breached = matches!(outcome, Outcome::MetLate | Outcome::BreachedOpen | Outcome::BreachedCancelled);
-    let next_change_at = match outcome {
-        Outcome::Open => earliest([shown_from, later.find(|valid_from| *valid_from > now), None]),
-        _ => None,
-    };
+    let shown_at = shown_from.filter(|_| outcome == Outcome::Open);
+    let next_change_at = earliest([shown_at, next_rule_at, None]);
     let resolved_at = if breached { ended_at } else { None };
     Some(Assessment { started_at, deadline_at, exists, outcome, resolved_at, next_change_at })
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::fold::Fold;
 use super::sla::{self, Assessment, Outcome, Party, RuleBook};
-use crate::model::packed::{BodyView, FactView, PackedFacts};
+use crate::model::packed::{BodyView, Outline, OutlineBody, PackedFacts};
 use crate::model::{EventKind, Money, PaymentType, Position, Sla, Status, Symbol, Text, Verdict};
 use crate::settings::Settings;
 use crate::time::Time;
@@ -114,7 +114,7 @@ pub struct View {
     pub fold: Fold,
     /// Lifecycle facts in fold order, each with its verdict.
     pub events: Vec<JudgedEvent>,
-    /// Items by number.
+    /// Items in the order of acceptance.
     pub items: Vec<ItemLine>,
     /// Payments in the order of acceptance.
     pub payments: Vec<PaymentLine>,
@@ -142,8 +142,8 @@ impl View {
     /// Makes this the view of the order with these facts as of `now`.
     pub fn evaluate(&mut self, tenant: Symbol, facts: &PackedFacts, law: &Law, now: Time) {
         self.clear();
-        for (offset, fact) in facts.iter() {
-            if !fact.loser {
+        for (offset, fact) in facts.outlines() {
+            if !fact.is_loser() {
                 self.take(offset as u32, &fact);
             }
         }
@@ -205,11 +205,11 @@ impl View {
         self.next_change_at = None;
     }
 
-    fn take(&mut self, offset: u32, fact: &FactView<'_>) {
+    fn take(&mut self, offset: u32, fact: &Outline) {
         self.exists = true;
         self.last_event_at = self.last_event_at.max(fact.at);
         match fact.body {
-            BodyView::Lifecycle { kind, .. } => self.events.push(JudgedEvent {
+            OutlineBody::Lifecycle(kind) => self.events.push(JudgedEvent {
                 at: fact.at,
                 kind,
                 verdict: Verdict::Ok,
@@ -217,18 +217,12 @@ impl View {
                 status_after: Status::Unplaced,
                 offset,
             }),
-            BodyView::Item(item) => {
-                self.item_value += item.price * item.quantity;
-                self.freight_value += item.freight;
-                self.items.push(ItemLine {
-                    offset,
-                    item_no: item.item_no,
-                    quantity: item.quantity,
-                    price: item.price,
-                    freight: item.freight,
-                });
+            OutlineBody::Item { item_no, quantity, price, freight } => {
+                self.item_value += price * quantity;
+                self.freight_value += freight;
+                self.items.push(ItemLine { offset, item_no, quantity, price, freight });
             }
-            BodyView::Payment { payment_type, installments, value, .. } => {
+            OutlineBody::Payment { payment_type, installments, value, .. } => {
                 self.paid_value += value;
                 self.payments.push(PaymentLine { at: fact.at, payment_type, installments, value });
             }
@@ -246,7 +240,6 @@ impl View {
         if !self.events.is_sorted_by(|left, right| in_order(left, right).is_lt()) {
             self.events.sort_by(in_order);
         }
-        self.items.sort_by_key(|item| item.item_no);
         for event in &mut self.events {
             event.status_before = self.fold.status();
             event.verdict = self.fold.apply(event.kind, event.at, law.settings.transitions);

@@ -61,6 +61,13 @@ pub struct Measures {
 }
 
 impl Measures {
+    /// These sums `factor` times.
+    pub fn times(&self, factor: i64) -> Measures {
+        let mut product = Measures::default();
+        product.add(self, factor);
+        product
+    }
+
     /// Adds `sign` times `other`.
     pub fn add(&mut self, other: &Measures, sign: i64) {
         for (sum, count) in self.counts.iter_mut().zip(other.counts) {
@@ -93,9 +100,7 @@ impl Monoid for Measures {
 impl differential_dataflow::difference::Multiply<isize> for Measures {
     type Output = Measures;
     fn multiply(self, count: &isize) -> Measures {
-        let mut product = Measures::default();
-        product.add(&self, *count as i64);
-        product
+        self.times(*count as i64)
     }
 }
 

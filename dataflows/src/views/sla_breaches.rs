@@ -92,7 +92,9 @@ fn message(order: &OrderId, view: &View, facts: &PackedFacts, sla: Sla, within_m
         BodyView::Item(item) => item.product_name.or(item.product_id).map(|packed| packed.text()),
         _ => None,
     };
-    for (number, item) in view.items.iter().enumerate() {
+    let mut items = view.items.clone();
+    items.sort_by_key(|item| item.item_no);
+    for (number, item) in items.iter().enumerate() {
         let name = name(item.offset).map_or_else(|| format!("item {}", item.item_no), |name| name.to_string());
         message += &format!("{} {} × {name}", if number == 0 { ":" } else { "," }, item.quantity);
     }

@@ -5,6 +5,7 @@
 use csv::ByteRecord;
 use dataflows::model::fact::DEFAULT_TENANT;
 use dataflows::model::{Body, EventKind, Fact, OrderId, Origin, Position, Text};
+use dataflows::orders::parcel::order_key;
 use dataflows::time::Time;
 
 use super::stamps::{BlockStamps, Stamp};
@@ -106,10 +107,10 @@ impl RowReader {
         let times = events.iter().flatten().map(|(_, at)| *at);
         let record_at = times.clone().min().unwrap_or(row.purchased_at);
         let largest = times.max();
-        let record = decoded(place, record_at, watermark);
-        intake.count_decoded(record);
         let OrderRow { order_id, customer_id, .. } = row;
         let order = OrderId { tenant: self.tenant.clone(), order_id };
+        let record = decoded(&order, place, record_at, watermark);
+        intake.count_decoded(record);
         let mut fact = Fact {
             order,
             at: 0,
@@ -202,7 +203,7 @@ impl RowReader {
             intake.refuse_unknown_order(place.position(), &fact, EventKind::ALL.len() as u8 + u8::from(!is_item));
             return None;
         }
-        let record = decoded(place, at, watermark);
+        let record = decoded(&fact.order, place, at, watermark);
         intake.count_decoded(record);
         intake.fact(&fact, record);
         Some(at)
@@ -239,8 +240,13 @@ impl Place<'_> {
     }
 }
 
-fn decoded(place: &Place<'_>, record_at: Time, watermark: &Option<Watermark>) -> Decoded {
-    Decoded { position: place.position(), record_at, watermark: watermark.as_ref().map_or(0, Watermark::time) }
+fn decoded(order: &OrderId, place: &Place<'_>, record_at: Time, watermark: &Option<Watermark>) -> Decoded {
+    Decoded {
+        key: order_key(order),
+        position: place.position(),
+        record_at,
+        watermark: watermark.as_ref().map_or(0, Watermark::time),
+    }
 }
 
 /// The lifecycle facts of an order row (inputs.md, section 1).

@@ -1,0 +1,164 @@
+//! The packed facts of one order: its state.
+//!
+//! Invariant: a fact keeps its offset for as long as its order lives. The first customer is written once; a later fact of
+//! the same customer refers to it.
+
+use super::{BodyView, CUSTOMER_FIRST, FactView, HEAD_LOSER, Outline, PackedText, Reader, write, writing::set_length};
+use crate::model::{OrderId, Text};
+
+/// The facts of one order, winners and losers, packed one after another.
+#[derive(Clone, Debug, Default)]
+pub struct PackedFacts(Vec<u8>);
+
+impl PackedFacts {
+    /// Facts packed elsewhere by [`write()`], one after another.
+    pub fn from_bytes(bytes: Vec<u8>) -> PackedFacts {
+        PackedFacts(bytes)
+    }
+
+    /// Facts packed one by one.
+    pub fn of<'a>(facts: impl Iterator<Item = &'a [u8]>) -> PackedFacts {
+        let mut packed = PackedFacts::default();
+        facts.for_each(|fact| packed.push(fact, false));
+        packed
+    }
+
+    /// The bytes of the fact at `offset` as [`write()`] wrote them: what it shares with its order put in again.
+    pub fn standalone(&self, offset: u32) -> Vec<u8> {
+        let nobody = OrderId { tenant: Text::default(), order_id: Text::default() };
+        let (fact, mut bytes) = (self.at(offset), Vec::new());
+        write(&fact.fact(&nobody), fact.position, &mut bytes);
+        bytes
+    }
+
+    /// Every fact with its offset, in the order of acceptance.
+    pub fn iter(&self) -> impl Iterator<Item = (usize, FactView<'_>)> {
+        let mut reader = Reader::new(&self.0);
+        std::iter::from_fn(move || {
+            let offset = self.0.len() - reader.rest().len();
+            (!reader.rest().is_empty()).then(|| (offset, reader.fact()))
+        })
+    }
+
+    /// The counted part of every fact with its offset, in the order of acceptance.
+    pub fn outlines(&self) -> impl Iterator<Item = (usize, Outline)> + '_ {
+        let mut reader = Reader::new(&self.0);
+        std::iter::from_fn(move || {
+            let offset = self.0.len() - reader.rest().len();
+            (!reader.rest().is_empty()).then(|| (offset, reader.outline()))
+        })
+    }
+
+    /// The fact at `offset`, as [`PackedFacts::iter`] named it.
+    pub fn at(&self, offset: u32) -> FactView<'_> {
+        let mut reader = Reader::new(&self.0[offset as usize..]);
+        reader.first_customer = self.first_customer();
+        reader.fact()
+    }
+
+    /// The customer that later facts of the order need not repeat.
+    fn first_customer(&self) -> Option<PackedText<'_>> {
+        self.iter().find_map(|(_, fact)| match fact.body {
+            BodyView::Lifecycle { customer_id, .. } => customer_id,
+            _ => None,
+        })
+    }
+
+    /// Keeps a fact whose bytes are `packed`; `loser` where another of the same identity won.
+    pub fn push(&mut self, packed: &[u8], loser: bool) {
+        let offset = self.0.len();
+        let shared = match (Reader::new(packed).fact().body, self.first_customer()) {
+            (BodyView::Lifecycle { customer_id: Some(customer_id), .. }, Some(first)) if customer_id == first => {
+                1 + customer_id.0.len()
+            }
+            _ => 0,
+        };
+        self.0.reserve_exact(packed.len() - shared + usize::from(shared > 0));
+        if shared > 0 {
+            let mut reader = Reader::new(packed);
+            let fields = reader.number() as usize;
+            self.0.push(0);
+            self.0.extend_from_slice(&reader.rest()[..fields - shared]);
+            self.0.push(CUSTOMER_FIRST);
+            set_length(&mut self.0, offset);
+        } else {
+            self.0.extend_from_slice(packed);
+        }
+        if loser {
+            self.mark_loser(offset);
+        }
+    }
+
+    /// Marks the fact at `offset` as one that lost its identity to another.
+    pub fn mark_loser(&mut self, offset: usize) {
+        let mut reader = Reader::new(&self.0[offset..]);
+        reader.number();
+        let head = self.0.len() - reader.rest().len();
+        self.0[head] |= HEAD_LOSER;
+    }
+
+    /// Bytes held on the heap.
+    pub fn capacity_bytes(&self) -> usize {
+        self.0.capacity()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Body, EventKind, Fact, Money, Origin, PaymentType, Position};
+
+    fn order() -> OrderId {
+        OrderId { tenant: "default".into(), order_id: "o".into() }
+    }
+
+    fn lifecycle(event_id: Option<&str>, customer_id: Option<&str>) -> Fact {
+        Fact {
+            order: order(),
+            at: 1_700_000_000_123,
+            event_id: event_id.map(Text::new),
+            body: Body::Lifecycle {
+                kind: EventKind::Shipped,
+                origin: Origin::Event,
+                customer_id: customer_id.map(Text::new),
+            },
+        }
+    }
+
+    #[test]
+    fn facts_come_back_as_they_went() {
+        let long = "x".repeat(300);
+        let item = Body::Item {
+            item_no: 3,
+            product_id: Some("4244733e06e7ecb4970a6e2683c13e61".into()),
+            product_name: None,
+            category: Some("Hats".into()),
+            category_joined: true,
+            seller_id: Some(long.as_str().into()),
+            quantity: 1_000_000,
+            price: Money(999_999_999_999_999),
+            freight: Money(1),
+        };
+        let payment =
+            Body::Payment { seq: 65_535, payment_type: PaymentType::BankTransfer, installments: 24, value: Money(7) };
+        let facts = [
+            lifecycle(Some("e1"), Some("c1")),
+            lifecycle(None, Some("c1")),
+            lifecycle(None, Some("c2")),
+            lifecycle(None, None),
+            Fact { body: item, ..lifecycle(None, None) },
+            Fact { body: payment, ..lifecycle(Some("p"), None) },
+        ];
+        let mut packed = PackedFacts::default();
+        for (line, fact) in facts.iter().enumerate() {
+            let mut bytes = Vec::new();
+            write(fact, Position::new(2, line as u64), &mut bytes);
+            packed.push(&bytes, line == 3);
+        }
+        for (line, (fact, (_, view))) in facts.iter().zip(packed.iter()).enumerate() {
+            assert_eq!(&view.fact(&order()), fact);
+            assert_eq!((view.position, view.loser), (Position::new(2, line as u64), line == 3));
+        }
+        assert_eq!(packed.iter().count(), facts.len());
+    }
+}

@@ -1,0 +1,99 @@
+//! The relational plan: orders in plain differential collections, as one would write them first.
+//!
+//! ```text
+//!  parcels ─► Admit ─► accepted facts ──► wake-ups: every instant at which an order's view changes by itself,
+//!                         │                  │        each an update stamped with its own, future time
+//!                         └──── concat ◄─────┘
+//!                                 │ reduce by order: its facts, and how far its wake-ups have come
+//!                                 ▼
+//!                               Show: rows at exact times, contributions at ticks
+//! ```
+//!
+//! The executable specification of the fused plan: the same pure functions over collections, nothing forgotten. A
+//! wake-up is present from its instant on, so the latest one present says how far time has come for its order. Limits:
+//! every order costs memory for ever, and every frontier step walks all wake-ups that are still to come.
+
+use std::rc::Rc;
+
+use differential_dataflow::VecCollection;
+use timely::dataflow::Stream;
+use timely::dataflow::channels::pact::{Exchange, Pipeline};
+use timely::dataflow::operators::vec::Map;
+use timely::dataflow::operators::{Concat, ConnectLoop, Feedback};
+
+use super::driver::drive;
+use super::keeper::{Keeper, Purpose};
+use super::parcel::Parcel;
+use super::showing::{Show, Standing};
+use super::view::{Law, View};
+use super::{Detail, OrderOutputs};
+use crate::model::packed::PackedFacts;
+use crate::model::{OrderId, Symbol};
+use crate::operators::limit::{Until, announce};
+use crate::time::Time;
+
+/// What an order is made of.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+enum Part {
+    /// An accepted fact, packed.
+    Fact(Vec<u8>),
+    /// An instant that has come.
+    WakeUp(Time),
+}
+
+/// Keeps the orders of `parcels` by the relational plan.
+pub fn relational<'scope>(
+    parcels: Stream<'scope, Time, Vec<Parcel>>,
+    law: Rc<Law>,
+    until: Until,
+    detail: Detail,
+) -> OrderOutputs<'scope> {
+    let (handle, heard) = parcels.scope().feedback::<Vec<Time>>(0);
+    let keeper = Keeper::new(Rc::clone(&law), until, Purpose::Admit);
+    let (admitted, facts) = drive("Orders: Admit", parcels, Exchange::new(|parcel: &Parcel| parcel.to), heard, keeper);
+    let announced = announce(admitted.accepted.clone());
+    announced.clone().connect_loop(handle);
+
+    let facts = VecCollection::new(facts);
+    let wake_ups = {
+        let law = Rc::clone(&law);
+        facts.clone().reduce_named("Orders: FindWakeUps", move |order: &OrderId, facts, wake_ups| {
+            let facts = PackedFacts::of(facts.iter().map(|(fact, _)| fact.as_slice()));
+            wake_ups.extend(instants(order, &facts, &law).into_iter().map(|instant| (instant, 1)));
+        })
+    };
+    let at_their_instants = wake_ups.inner.map(|((order, instant), time, diff): ((OrderId, Time), Time, isize)| {
+        ((order, Part::WakeUp(instant)), time.max(instant), diff)
+    });
+    let parts = facts.map(|(order, fact)| (order, Part::Fact(fact))).concat(VecCollection::new(at_their_instants));
+    let standing = parts.reduce_named("Orders: Gather", |_, parts, standing| {
+        let (mut facts, mut woken_at) = (Vec::new(), 0);
+        for (part, _) in parts {
+            match part {
+                Part::Fact(fact) => facts.push(fact.clone()),
+                Part::WakeUp(instant) => woken_at = woken_at.max(*instant),
+            }
+        }
+        if !facts.is_empty() {
+            standing.push((Standing { facts, woken_at }, 1));
+        }
+    });
+    let (shown, _) = drive("Orders: Show", standing.inner, Pipeline, announced, Show::new(law, until, detail));
+    OrderOutputs {
+        measures: shown.measures.concat(admitted.measures),
+        refused: admitted.refused,
+        accepted: admitted.accepted,
+        ..shown
+    }
+}
+
+/// Every instant at which the view of these facts changes by itself.
+fn instants(order: &OrderId, facts: &PackedFacts, law: &Law) -> Vec<Time> {
+    let (tenant, mut view, mut instants) = (Symbol::new(&order.tenant), View::default(), Vec::new());
+    view.evaluate(tenant, facts, law, 0);
+    while let Some(instant) = view.next_change_at {
+        instants.push(instant);
+        view.evaluate(tenant, facts, law, instant);
+    }
+    instants
+}

@@ -1,0 +1,129 @@
+//! Showing: from orders that stand in a collection to rows at exact times and contributions at ticks.
+//!
+//! The last step of the relational plan. What falls due later than the end of results, once that is known, never shows.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use serde::{Deserialize, Serialize};
+
+use super::Detail;
+use super::contribution::{Change, Side};
+use super::driver::{Emitted, Machine};
+use super::view::{Law, View};
+use crate::model::packed::PackedFacts;
+use crate::model::{OrderId, Symbol};
+use crate::operators::limit::Until;
+use crate::operators::ticks::Ticks;
+use crate::time::{Diff, Time};
+use crate::views::measures::{MeasureKey, Measures};
+use crate::views::row_counts;
+
+/// An order as it stands: its accepted facts, packed, and the latest instant that has come for it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Standing {
+    /// Accepted facts, packed.
+    pub facts: Vec<Vec<u8>>,
+    /// The latest instant at which its view changed by itself; 0 where there was none.
+    pub woken_at: Time,
+}
+
+/// Shows orders as they come to stand and cease to.
+pub struct Show {
+    law: Rc<Law>,
+    detail: Detail,
+    waiting: BTreeMap<Time, Vec<(OrderId, Standing, Diff)>>,
+    ticks: Ticks<MeasureKey, Measures>,
+    emitted: Emitted,
+    known_until: Time,
+    view: View,
+}
+
+impl Show {
+    /// Nothing shown yet.
+    pub fn new(law: Rc<Law>, until: Until, detail: Detail) -> Show {
+        Show {
+            ticks: Ticks::new(law.settings.tick_ms),
+            law,
+            detail,
+            waiting: BTreeMap::new(),
+            emitted: Emitted::default(),
+            known_until: until.known_at_start(),
+            view: View::default(),
+        }
+    }
+
+    fn show_until(&mut self, time: Time) {
+        while let Some(first) = self.waiting.first_entry().filter(|first| *first.key() <= time) {
+            let (time, changes) = first.remove_entry();
+            for (order, standing, diff) in changes {
+                self.show(&order, &standing, time, diff);
+            }
+        }
+    }
+
+    fn show(&mut self, order: &OrderId, standing: &Standing, time: Time, diff: Diff) {
+        let Show { law, ticks, emitted, view, .. } = self;
+        let tenant = Symbol::new(&order.tenant);
+        let facts = PackedFacts::of(standing.facts.iter().map(Vec::as_slice));
+        view.evaluate(tenant, &facts, law, standing.woken_at);
+        let change = Change {
+            tenant,
+            facts: &facts,
+            before: Side::nothing(),
+            after: Side::of(view),
+            time,
+            settings: &law.settings,
+        };
+        change.differences(|key, measures| ticks.give(time, key, measures.times(diff as i64)));
+        match self.detail {
+            Detail::Counts => ticks.give(time, row_counts::key(), row_counts::of_order(view).times(diff as i64)),
+            Detail::Changes | Detail::Final => emitted.give_rows(order, &facts, view, time, diff),
+        }
+    }
+}
+
+impl Machine<((OrderId, Standing), Time, Diff)> for Show {
+    fn receive(&mut self, ((order, standing), time, diff): ((OrderId, Standing), Time, Diff)) {
+        self.waiting.entry(time).or_default().push((order, standing, diff));
+    }
+
+    fn hear(&mut self, time: Time) {
+        self.known_until = self.known_until.max(time);
+    }
+
+    fn news(&mut self) -> Option<Time> {
+        None
+    }
+
+    fn advance(&mut self, frontier: Time) {
+        self.show_until(frontier.saturating_sub(1).min(self.known_until));
+        let done_before = self.done_before(frontier);
+        let Show { ticks, emitted, .. } = self;
+        ticks.publish_before(done_before, |tick, key, measures| emitted.measures.push((key, tick, measures)));
+    }
+
+    fn done_before(&mut self, frontier: Time) -> Time {
+        let waiting = self.waiting.keys().next().copied().unwrap_or(Time::MAX);
+        frontier.min(self.known_until).min(waiting)
+    }
+
+    fn finish(&mut self) {
+        let end = self.known_until;
+        self.show_until(end);
+        // What falls due after the end never shows; late facts that are accepted only after it count as of the end.
+        let mut rest: BTreeMap<(OrderId, Standing), Diff> = BTreeMap::new();
+        for (order, standing, diff) in std::mem::take(&mut self.waiting).into_values().flatten() {
+            *rest.entry((order, Standing { woken_at: end, ..standing })).or_default() += diff;
+        }
+        for ((order, standing), diff) in rest.into_iter().filter(|(_, diff)| *diff != 0) {
+            self.show(&order, &standing, end, diff);
+        }
+        let Show { ticks, emitted, .. } = self;
+        ticks.publish_rest(end, |tick, key, measures| emitted.measures.push((key, tick, measures)));
+    }
+
+    fn emitted(&mut self) -> &mut Emitted {
+        &mut self.emitted
+    }
+}

@@ -1,0 +1,177 @@
+//! What was gathered, as the reference's tables of text: by the job's own results, through a sink that collects.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
+
+use dataflows::orders::Detail;
+use dataflows::time::{Diff, Time, Window};
+use dataflows::views::collection::{Cell, Column};
+use dataflows::views::dead_letters::RefusedFact;
+use orderwatch::cli::ReplayOptions;
+use orderwatch::error::JobResult;
+use orderwatch::results::Results;
+use orderwatch::sink::Sink;
+use orderwatch::sink::cell::write_text;
+use orderwatch::source::inputs::Inputs;
+use orderwatch::validate::Limits;
+use orderwatch::worker::Gathered;
+
+use super::law::Answer;
+
+pub type Row = Vec<String>;
+pub type Tables = BTreeMap<&'static str, Vec<Row>>;
+
+/// Collections that change at exact times; the others change at ticks.
+pub const ROW_COLLECTIONS: [&str; 6] =
+    ["orders", "order_events", "violations", "sla_breaches", "stalled_orders", "refusals"];
+
+/// Results as text.
+#[derive(Debug)]
+pub struct Outcome {
+    pub tables: Tables,
+    pub accepted: u64,
+    pub duplicates: u64,
+    pub refused: u64,
+    pub as_of: Option<Time>,
+}
+
+/// Inputs without a record; results are given none.
+static NO_INPUTS: LazyLock<Inputs> = LazyLock::new(|| {
+    let file = tempfile::Builder::new().suffix(".jsonl").tempfile().unwrap();
+    let options = ReplayOptions {
+        inputs: vec![file.path().to_owned()],
+        kind: Some(orderwatch::cli::InputKind::OrderEvents),
+        from: None,
+        until: None,
+        limit: None,
+        arrival_order: false,
+        out: None,
+        no_console: true,
+    };
+    let limits = Limits { now_ms: 0, max_future_skew_ms: 0, max_price: dataflows::model::Money::ZERO };
+    Inputs::open(&options, &limits, 0, 1).unwrap().0
+});
+
+/// The results by all updates up to and at `time`.
+pub fn as_of(gathered: &Gathered, time: Time, windows: &[Window], until: Option<Time>) -> Result<Outcome, String> {
+    let refused_facts = accumulated(&gathered.refused_facts, time)?;
+    let kept = Gathered {
+        orders: accumulated(&gathered.orders, time)?,
+        order_events: accumulated(&gathered.order_events, time)?,
+        violations: accumulated(&gathered.violations, time)?,
+        sla_breaches: accumulated(&gathered.sla_breaches, time)?,
+        stalled_orders: accumulated(&gathered.stalled_orders, time)?,
+        measures: gathered.measures.iter().filter(|(_, at, _)| *at <= time).cloned().collect(),
+        ..Gathered::default()
+    };
+    let results = Results::new(kept, windows, until);
+    let mut collector = Collector::default();
+    results.write_to(&NO_INPUTS, Detail::Changes, &mut collector).map_err(|error| format!("{error:?}"))?;
+    let law = results.record_law();
+    collector.0.insert("refusals", refusals(&refused_facts));
+    Ok(Outcome {
+        tables: collector.0,
+        accepted: law.accepted as u64,
+        duplicates: law.duplicates as u64,
+        refused: law.refused_facts as u64,
+        as_of: results.as_of(),
+    })
+}
+
+/// Updates up to and at `time` added up: each row that stands, with the time of its last insertion. A row stands once,
+/// or once for each life of its order.
+fn accumulated<D: Ord + Clone + std::fmt::Debug>(
+    updates: &[(D, Time, Diff)],
+    time: Time,
+) -> Result<Vec<(D, Time, Diff)>, String> {
+    let mut sums: BTreeMap<&D, (Time, Diff)> = BTreeMap::new();
+    for (row, at, diff) in updates.iter().filter(|(_, at, _)| *at <= time) {
+        let (last, sum) = sums.entry(row).or_default();
+        *sum += diff;
+        if *diff > 0 {
+            *last = at.max(last).to_owned();
+        }
+    }
+    let negative = sums.iter().find(|(_, (_, sum))| *sum < 0);
+    if let Some((row, _)) = negative {
+        return Err(format!("retracted and never there as of {time}: {row:?}"));
+    }
+    let standing = sums.into_iter().filter(|(_, (_, sum))| *sum > 0);
+    Ok(standing.map(|(row, (last, _))| (row.clone(), last, 1)).collect())
+}
+
+fn refusals(refused: &[(RefusedFact, Time, Diff)]) -> Vec<Row> {
+    let mut reasons: BTreeMap<(u64, String), BTreeSet<&str>> = BTreeMap::new();
+    for (fact, _, _) in refused {
+        reasons.entry((fact.position.0, fact.content.clone())).or_default().insert(fact.reason.code());
+    }
+    let row = |((position, content), reasons): ((u64, String), BTreeSet<&str>)| {
+        vec![position.to_string(), reasons.into_iter().collect::<Vec<_>>().join(";"), content]
+    };
+    reasons.into_iter().map(row).collect()
+}
+
+/// Keeps every collection as text, without the sentences.
+#[derive(Default)]
+struct Collector(Tables);
+
+impl Sink for Collector {
+    fn write(
+        &mut self,
+        name: &'static str,
+        columns: &'static [Column],
+        rows: &mut dyn Iterator<Item = Vec<Cell>>,
+    ) -> JobResult<()> {
+        let text = |cells: Vec<Cell>| {
+            let kept = cells.iter().zip(columns).filter(|(_, column)| column.name != "message");
+            kept.map(|(cell, _)| {
+                let mut text = String::new();
+                write_text(cell, &mut text);
+                text
+            })
+            .collect()
+        };
+        self.0.insert(name, rows.map(text).collect());
+        Ok(())
+    }
+
+    fn needs_order(&self) -> bool {
+        true
+    }
+
+    fn commit(&mut self) -> JobResult<()> {
+        Ok(())
+    }
+}
+
+/// Complains of every difference in the tables `of`, and in the counts.
+pub fn compare(expected: &Answer, actual: &Outcome, of: impl Fn(&str) -> bool) -> Result<(), String> {
+    let mut complaint = String::new();
+    for (name, rows) in expected.tables.iter().filter(|(name, _)| of(name)) {
+        let actual = actual.tables.get(name).ok_or_else(|| format!("{name} is not written"))?;
+        complaint += &difference(name, rows, actual);
+    }
+    let counts = |of: &str, expected: u64, actual: u64| match expected == actual {
+        true => String::new(),
+        false => format!("\n{of}: {expected} expected, {actual} counted"),
+    };
+    if of("counts") {
+        complaint += &counts("accepted", expected.accepted, actual.accepted);
+        complaint += &counts("duplicates", expected.duplicates, actual.duplicates);
+        complaint += &counts("refused", expected.refused, actual.refused);
+    }
+    if complaint.is_empty() { Ok(()) } else { Err(complaint) }
+}
+
+/// Rows of one side alone, as a complaint.
+pub fn difference(name: &str, expected: &[Row], actual: &[Row]) -> String {
+    let lacking = |these: &[Row], those: &[Row], sign: char| -> String {
+        let alone = these.iter().filter(|row| !those.contains(row));
+        alone.map(|row| format!("\n{sign} {name}: {}", row.join(" | "))).collect()
+    };
+    let complaint = lacking(expected, actual, '-') + &lacking(actual, expected, '+');
+    if complaint.is_empty() && expected.len() != actual.len() {
+        return format!("\n{name}: {} rows expected, {} written", expected.len(), actual.len());
+    }
+    complaint
+}
