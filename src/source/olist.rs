@@ -132,16 +132,18 @@ impl Olist {
 /// The ids of the orders in a block of an orders file, in order.
 pub fn order_ids(block: &Block, columns: &OrderColumns, limits: &Limits) -> Vec<Text> {
     let (mut reader, mut record, mut order_ids) = (rows::csv_reader(&block.bytes), ByteRecord::new(), Vec::new());
-    while !block.is_too_large {
+    if block.is_too_large {
+        return order_ids;
+    }
+    loop {
         let start = reader.position().byte() as usize;
         if !reader.read_byte_record(&mut record).unwrap_or(false)
             || rows::is_open(&block.bytes, start, reader.position().byte() as usize)
         {
-            break;
+            return order_ids;
         }
         order_ids.extend(columns.decode(&record, limits).ok().map(|row| row.order_id));
     }
-    order_ids
 }
 
 /// A worker's reader of a directory.
