@@ -31,12 +31,13 @@ const LOST_PEER_EXIT_CODE: i32 = 1;
 /// A lost peer may make another survivor fail first: wait before blaming.
 const BLAME_AFTER: Duration = Duration::from_millis(300);
 
-/// Runs `work` on every worker of this process; what the first one gathered. `fingerprint` stands for the command: all
-/// processes must have the same.
+/// Runs `work` on every worker of this process; what the first one gathered, unless `failure` then tells of an error.
+/// `fingerprint` stands for the command: all processes must have the same.
 pub fn execute(
     cluster: &Cluster,
     fingerprint: u64,
     work: impl Fn(&mut Worker) -> Gathered + Send + Sync + 'static,
+    failure: impl FnOnce() -> Option<JobError>,
 ) -> JobResult<Gathered> {
     let (builders, connections) = match cluster.processes {
         1 => {
@@ -56,6 +57,11 @@ pub fn execute(
             .remedy("this is a defect of orderwatch: please report it with the message above and the command")
     };
     let results: Result<Vec<Gathered>, String> = guards.join().into_iter().collect();
+    if let Some(error) = failure() {
+        // The others would wait for us for ever: they learn of it when the process ends and its sockets close.
+        std::mem::forget(connections);
+        return Err(error);
+    }
     match results {
         Ok(results) => {
             // Waits until the others have all that this process had to say.

@@ -41,20 +41,20 @@ pub fn run(config: &JobConfig, options: &ReplayOptions, style: Style) -> JobResu
         _ => None,
     };
     let job = Arc::new(prepare(config, options)?);
-    let gathered = cluster::execute(&config.cluster, fingerprint(config, options), {
-        let job = Arc::clone(&job);
-        let shows_progress = is_writer && !options.no_console;
+    let failure = || job.error.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let shared = Arc::clone(&job);
+    let shows_progress = is_writer && !options.no_console;
+    let gathered = cluster::execute(
+        &config.cluster,
+        fingerprint(config, options),
         move |worker| {
-            let shows_progress = shows_progress && worker.index() == 0;
-            let mut display = ProgressDisplay::start(shows_progress, &job);
-            let gathered = worker::run(worker, &job, |reached| display.update(reached));
+            let mut display = ProgressDisplay::start(shows_progress && worker.index() == 0, &shared);
+            let gathered = worker::run(worker, &shared, |reached| display.update(reached));
             display.finish();
             gathered
-        }
-    })?;
-    if let Some(error) = job.error.lock().unwrap_or_else(PoisonError::into_inner).take() {
-        return Err(error);
-    }
+        },
+        failure,
+    )?;
     if !is_writer {
         return Ok(());
     }
@@ -73,7 +73,9 @@ pub fn run(config: &JobConfig, options: &ReplayOptions, style: Style) -> JobResu
     match print_summary(&mut out, &summary, style).and_then(|()| out.flush()) {
         // Whoever reads us has read enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        Err(error) => Err(JobError::job(format!("cannot write the totals: {error}")).at("standard output")),
+        Err(error) => Err(JobError::job(format!("cannot write the totals: {error}"))
+            .at("standard output")
+            .remedy("send them elsewhere, or leave them out with --no-console; files in --out are complete")),
         Ok(()) => Ok(()),
     }
 }

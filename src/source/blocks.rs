@@ -193,6 +193,28 @@ pub fn first_csv_record_end(bytes: &[u8]) -> Option<usize> {
     }
 }
 
+/// True where a CSV record that its file ends with has a quote that is never closed.
+pub fn ends_within_quotes(record: &[u8]) -> bool {
+    let mut at = 0;
+    while let Some(quote) = memchr(b'"', record.get(at..).unwrap_or_default()) {
+        at += quote + 1;
+        if at == 1 || matches!(record[at - 2], b',' | b'\n' | b'\r') {
+            // Within quotes a doubled quote stands for one.
+            loop {
+                match memchr(b'"', record.get(at..).unwrap_or_default()) {
+                    None => return true,
+                    Some(quote) => at += quote + 1,
+                }
+                if record.get(at) != Some(&b'"') {
+                    break;
+                }
+                at += 1;
+            }
+        }
+    }
+    false
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -217,6 +239,10 @@ mod tests {
         assert_eq!(first_csv_record_end(b"a,b\"c\nd"), Some(6), "a quote within a field is a quote");
         assert_eq!(first_csv_record_end(b"\"a\"\"\n\"\"\"\nx"), Some(9));
         assert_eq!(csv_records_end(b"a\n\"b\n"), 2);
+        let open = [&b"\"b"[..], b"a,\"", b"a,\"b\"\"", b"\n\"b\"\"\n"];
+        assert!(open.iter().all(|record| ends_within_quotes(record)));
+        let closed = [&b""[..], b"\"b\"", b"a\"b", b"a,\"b\"\"\"\"\",\"c\"\n", b"\"a\"\"\""];
+        assert!(!closed.iter().any(|record| ends_within_quotes(record)));
     }
 
     #[test]

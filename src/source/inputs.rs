@@ -4,7 +4,7 @@
 //! in the same order, so the numbers agree.
 
 use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use dataflows::model::fact::DEFAULT_TENANT;
@@ -13,7 +13,7 @@ use dataflows::orders::parcel::{OrderKey, order_key};
 use hashbrown::HashSet;
 
 use super::blocks::{Blocks, Framing};
-use super::jsonl::{JsonLines, JsonLinesReader};
+use super::jsonl::{self, JsonLines, JsonLinesReader};
 use super::olist::{self, Olist, OlistReader};
 use super::{Share, Source};
 use crate::cli::{InputKind, ReplayOptions};
@@ -74,18 +74,16 @@ impl Inputs {
             };
             files.extend(names.into_iter().map(|name| SourceFile { source: source.clone(), name }));
         }
-        let spooled = match options.limit {
-            Some(_) => spool_standard_input(&options.inputs)?,
-            None => None,
-        };
-        let path_of = |path: &PathBuf| match &spooled {
-            Some(file) if path.as_os_str() == "-" => file.path().to_path_buf(),
-            _ => path.clone(),
-        };
+        let mut spooled = Vec::new();
         let mut first_orders = options.limit.map(|limit| FirstOrders { limit, keys: HashSet::new() });
         let mut inputs = Vec::new();
         for (path, kind, first_file) in numbered {
-            let path = path_of(path);
+            let mut path = path.clone();
+            if options.limit.is_some() && kind == Kind::JsonLines && !path.is_file() {
+                let file = spool(&path)?;
+                path = file.path().to_path_buf();
+                spooled.push(file);
+            }
             if let Some(first_orders) = &mut first_orders {
                 first_orders.read(&path, kind, limits)?;
             }
@@ -204,20 +202,17 @@ fn kind_of(path: &Path, given: Option<InputKind>) -> JobResult<Kind> {
     }
 }
 
-/// Standard input can be read once only: `--limit` reads it twice, so it is kept in a file.
-fn spool_standard_input(inputs: &[PathBuf]) -> JobResult<Option<tempfile::NamedTempFile>> {
-    if !inputs.iter().any(|path| path.as_os_str() == "-") {
-        return Ok(None);
-    }
+/// Standard input and pipes can be read once only: `--limit` reads its input twice, so it is kept in a file.
+fn spool(input: &Path) -> JobResult<tempfile::NamedTempFile> {
     let failed = |error: io::Error| {
-        JobError::job(format!("cannot keep standard input for --limit: {error}"))
+        JobError::job(format!("cannot keep {} for --limit: {error}", input.display()))
             .at(std::env::temp_dir().display().to_string())
             .remedy("free some space there, set TMPDIR, or cut the input with `head`")
     };
     let mut file = interrupt::unfinished_temporary(tempfile::NamedTempFile::new).map_err(failed)?;
-    io::copy(&mut io::stdin().lock(), &mut file).map_err(failed)?;
+    io::copy(&mut JsonLines::reader(input)?, &mut file).map_err(failed)?;
     file.flush().map_err(failed)?;
-    Ok(Some(file))
+    Ok(file)
 }
 
 /// The first orders of the inputs, in the order in which they stand there: what `--limit` lets through.
@@ -246,7 +241,8 @@ impl FirstOrders {
             Kind::JsonLines => (Blocks::new(JsonLines::reader(path)?, Framing::Lines), None),
         };
         while !self.is_full() {
-            let block = blocks.next_block().map_err(|error| JobError::io("read", path, &error))?;
+            let name = path.display().to_string();
+            let block = blocks.next_block().map_err(|error| jsonl::unreadable(&name, &blocks, &error))?;
             let Some(block) = block else { break };
             match &columns {
                 Some(columns) => {

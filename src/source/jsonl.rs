@@ -54,11 +54,7 @@ impl JsonLines {
 
     fn next_block(&self) -> JobResult<Option<Block>> {
         let mut blocks = self.blocks.lock().unwrap_or_else(PoisonError::into_inner);
-        blocks.next_block().map_err(|error| {
-            JobError::job(format!("cannot read the input: {error}"))
-                .at(format!("{}, after line {}", self.name, blocks.line().saturating_sub(1)))
-                .remedy("the file may be cut off or damaged: fetch it again; nothing was written")
-        })
+        blocks.next_block().map_err(|error| unreadable(&self.name, &blocks, &error))
     }
 
     /// Every whole line of a block that is not blank: its number and its bytes without line end.
@@ -72,6 +68,13 @@ impl JsonLines {
         });
         lines.filter(|(_, line)| !line.trim_ascii().is_empty())
     }
+}
+
+/// A file that was opened and cannot be read to its end.
+pub fn unreadable(name: &str, blocks: &Blocks, error: &io::Error) -> JobError {
+    JobError::job(format!("cannot read the input: {error}"))
+        .at(format!("{name}, after line {}", blocks.line().saturating_sub(1)))
+        .remedy("the file may be cut off or damaged: fetch it again; nothing was written")
 }
 
 /// A worker's reader of a shared stream.

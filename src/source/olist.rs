@@ -25,7 +25,7 @@ use super::intake::Intake;
 use super::{Polled, Share, Source};
 use crate::clock::Watermark;
 use crate::decode::categories::Translation;
-use crate::decode::olist::{ItemColumns, OrderColumns, PaymentColumns};
+use crate::decode::olist::{HeaderError, ItemColumns, OrderColumns, PaymentColumns};
 use crate::decode::{ProductCategories, categories::CategoriesError};
 use crate::error::{JobError, JobResult};
 use crate::validate::Limits;
@@ -82,17 +82,9 @@ impl Olist {
     ) -> JobResult<Olist> {
         let paths = FILES.map(|name| directory.join(name));
         let headers = [read_header(&paths[0])?, read_header(&paths[1])?, read_header(&paths[2])?];
-        let wrong = |table: usize| {
-            let path = paths[table].display().to_string();
-            move |error: crate::decode::olist::HeaderError| {
-                JobError::job(error.to_string())
-                    .at(format!("{path}, line 1"))
-                    .remedy("give the file the column names of the Olist data set, in any order")
-            }
-        };
-        let orders = OrderColumns::from_header(&headers[0].record).map_err(wrong(0))?;
-        let items = ItemColumns::from_header(&headers[1].record).map_err(wrong(1))?;
-        let payments = PaymentColumns::from_header(&headers[2].record).map_err(wrong(2))?;
+        let orders = OrderColumns::from_header(&headers[0].record).map_err(wrong_header(&paths[0]))?;
+        let items = ItemColumns::from_header(&headers[1].record).map_err(wrong_header(&paths[1]))?;
+        let payments = PaymentColumns::from_header(&headers[2].record).map_err(wrong_header(&paths[2]))?;
         let categories = read_categories(directory)?;
 
         let index = if arrival_order { None } else { Index::find(&paths, &headers)? };
@@ -111,8 +103,7 @@ impl Olist {
     pub fn orders_file(directory: &Path) -> JobResult<(Blocks, OrderColumns)> {
         let path = directory.join(FILES[0]);
         let header = read_header(&path)?;
-        let columns = OrderColumns::from_header(&header.record)
-            .map_err(|error| JobError::job(error.to_string()).at(format!("{}, line 1", path.display())))?;
+        let columns = OrderColumns::from_header(&header.record).map_err(wrong_header(&path))?;
         Ok((body(&path)?, columns))
     }
 
@@ -124,7 +115,7 @@ impl Olist {
     fn next_block(&self, table: Table) -> JobResult<Option<Block>> {
         let Plan::Stamped { blocks, .. } = &self.plan else { return Ok(None) };
         let mut blocks = blocks[table as usize].lock().unwrap_or_else(PoisonError::into_inner);
-        blocks.next_block().map_err(|error| JobError::io("read", &self.paths[table as usize], &error))
+        blocks.next_block().map_err(|error| unreadable(&self.paths[table as usize], &error))
     }
 
     fn read_range(&self, table: Table, from: &Cut, to: &Cut) -> JobResult<Block> {
@@ -141,10 +132,18 @@ impl Olist {
 /// The ids of the orders in a block of an orders file, in order.
 pub fn order_ids(block: &Block, columns: &OrderColumns, limits: &Limits) -> Vec<Text> {
     let (mut reader, mut record, mut order_ids) = (rows::csv_reader(&block.bytes), ByteRecord::new(), Vec::new());
-    while !block.is_too_large && reader.read_byte_record(&mut record).unwrap_or(false) {
+    if block.is_too_large {
+        return order_ids;
+    }
+    loop {
+        let start = reader.position().byte() as usize;
+        if !reader.read_byte_record(&mut record).unwrap_or(false)
+            || rows::is_open(&block.bytes, start, reader.position().byte() as usize)
+        {
+            return order_ids;
+        }
         order_ids.extend(columns.decode(&record, limits).ok().map(|row| row.order_id));
     }
-    order_ids
 }
 
 /// A worker's reader of a directory.
@@ -248,15 +247,34 @@ struct Header {
 }
 
 fn open(path: &Path) -> JobResult<File> {
-    File::open(path).map_err(|error| {
+    let failed = |error| {
         let error = JobError::io("open an Olist file", path, &error);
         error.remedy(format!("an Olist directory holds at least {}", FILES.join(", ")))
-    })
+    };
+    // Files are read more than once, which a pipe is not made for: opening one would wait for ever.
+    if !path.metadata().map_err(failed)?.is_file() {
+        let error = JobError::job("a part of an Olist directory is no file").at(path.display().to_string());
+        return Err(error.remedy("put a file there: directories and pipes cannot be read in its place"));
+    }
+    File::open(path).map_err(failed)
+}
+
+/// A file that was opened and cannot be read.
+fn unreadable(path: &Path, error: &io::Error) -> JobError {
+    JobError::io("read an Olist file", path, error).remedy("check the file and the disk it is on, then start again")
+}
+
+fn wrong_header(path: &Path) -> impl Fn(HeaderError) -> JobError {
+    let location = format!("{}, line 1", path.display());
+    move |error| {
+        let error = JobError::job(error.to_string()).at(location.clone());
+        error.remedy("give the file the column names of the Olist data set, in any order")
+    }
 }
 
 fn read_header(path: &Path) -> JobResult<Header> {
     let mut blocks = Blocks::new(Box::new(open(path)?), Framing::Csv);
-    let bytes = blocks.take_header().map_err(|error| JobError::io("read", path, &error))?;
+    let bytes = blocks.take_header().map_err(|error| unreadable(path, &error))?;
     let mut record = ByteRecord::new();
     let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(&*bytes);
     let found = reader.read_byte_record(&mut record).unwrap_or(false);
@@ -266,7 +284,7 @@ fn read_header(path: &Path) -> JobResult<Header> {
     }
     let mark = open(path).and_then(|file| {
         let mut start = [0; 3];
-        let read = file.read_at(&mut start, 0).map_err(|error| JobError::io("read", path, &error))?;
+        let read = file.read_at(&mut start, 0).map_err(|error| unreadable(path, &error))?;
         Ok(if start[..read] == *b"\xEF\xBB\xBF" { 3 } else { 0 })
     })?;
     Ok(Header { record, offset: mark + bytes.len() as u64, line: blocks.line() })
@@ -275,7 +293,7 @@ fn read_header(path: &Path) -> JobResult<Header> {
 /// A file cut into blocks, its header taken off.
 fn body(path: &Path) -> JobResult<Blocks> {
     let mut blocks = Blocks::new(Box::new(open(path)?), Framing::Csv);
-    blocks.take_header().map_err(|error| JobError::io("read", path, &error))?;
+    blocks.take_header().map_err(|error| unreadable(path, &error))?;
     Ok(blocks)
 }
 
@@ -286,10 +304,9 @@ fn read_categories(directory: &Path) -> JobResult<ProductCategories> {
     };
     let opened = |name: &str| {
         let path = directory.join(name);
-        match File::open(&path) {
-            Ok(file) => Ok(Some((path, io::BufReader::new(file)))),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(JobError::io("open an Olist file", &path, &error)),
+        match path.exists() {
+            true => open(&path).map(|file| Some((path, io::BufReader::new(file)))),
+            false => Ok(None),
         }
     };
     let translation = match opened(TRANSLATION)? {

@@ -14,8 +14,8 @@ use hashbrown::HashTable;
 use memchr::{memchr, memchr_iter};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{Header, open};
-use crate::error::{JobError, JobResult};
+use super::{Header, open, unreadable};
+use crate::error::JobResult;
 use crate::validate::timestamp;
 
 /// A place in a file.
@@ -62,7 +62,7 @@ impl Index {
             .filter_map(|name| headers[0].record.iter().position(|column| column.trim_ascii() == name.as_bytes()))
             .collect();
         let found = find(&mut scans, &times);
-        found.map_err(|error| JobError::io("read", &paths[0], &error))
+        found.map_err(|error| unreadable(&paths[0], &error))
     }
 
     /// Block `number`: where it starts and ends.

@@ -12,7 +12,7 @@ use super::stamps::{BlockStamps, Stamp};
 use super::{Olist, Plan, Table};
 use crate::clock::Watermark;
 use crate::decode::olist::{ItemRow, OrderRow, PaymentRow};
-use crate::source::blocks::Block;
+use crate::source::blocks::{Block, ends_within_quotes};
 use crate::source::intake::{Decoded, Intake};
 use crate::validate::{Broken, Reason};
 
@@ -31,6 +31,12 @@ impl Default for RowReader {
 /// A CSV reader of rows without header, of any number of columns.
 pub fn csv_reader(bytes: &[u8]) -> csv::Reader<&[u8]> {
     csv::ReaderBuilder::new().has_headers(false).flexible(true).buffer_capacity(1 << 16).from_reader(bytes)
+}
+
+/// True where the row in `start..end` is the last one of its file and has a quote that is never closed: it may have
+/// swallowed other rows.
+pub fn is_open(block: &[u8], start: usize, end: usize) -> bool {
+    end >= block.len() && ends_within_quotes(block.get(start..end).unwrap_or_default())
 }
 
 impl RowReader {
@@ -63,6 +69,10 @@ impl RowReader {
             }
             let end = reader.position().byte() as usize;
             let place = Place { file, block, start, end, line };
+            if is_open(&block.bytes, start, end) {
+                intake.refuse(place.position(), &Broken::only(Reason::Malformed), place.raw());
+                continue;
+            }
             let seen = match table {
                 Table::Orders => self.order(olist, &place, watermark, intake, &mut block_stamps),
                 Table::Items => self.item(olist, &place, watermark, intake, &mut block_stamps),

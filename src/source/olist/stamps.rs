@@ -12,7 +12,7 @@ use dataflows::time::Time;
 use hashbrown::HashMap;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::rows;
+use super::{rows, unreadable};
 use crate::decode::olist::{OrderColumns, OrderRow};
 use crate::error::{JobError, JobResult};
 use crate::source::blocks::Blocks;
@@ -71,12 +71,18 @@ impl Stamps {
             let mut record = ByteRecord::new();
             loop {
                 let block = blocks.lock().unwrap_or_else(PoisonError::into_inner).next_block();
-                let Some(block) = block.map_err(|error| JobError::io("read", path, &error))? else { return Ok(()) };
+                let Some(block) = block.map_err(|error| unreadable(path, &error))? else { return Ok(()) };
                 if block.is_too_large {
                     continue;
                 }
                 let mut reader = rows::csv_reader(&block.bytes);
-                while reader.read_byte_record(&mut record).unwrap_or(false) {
+                loop {
+                    let start = reader.position().byte() as usize;
+                    if !reader.read_byte_record(&mut record).unwrap_or(false)
+                        || rows::is_open(&block.bytes, start, reader.position().byte() as usize)
+                    {
+                        break;
+                    }
                     if let Ok(row) = columns.decode(&record, limits) {
                         let mut shard = shards[shard(&row.order_id)].lock().unwrap_or_else(PoisonError::into_inner);
                         let stamp = Stamp::of(&row);
