@@ -79,7 +79,7 @@ impl Random {
 #[derive(Clone, Copy, Debug)]
 pub struct Quantiles(pub [i64; QUANTILES]);
 
-/// Number of shares in [`SHARES`].
+/// Number of shares in `SHARES`.
 pub const QUANTILES: usize = 24;
 
 /// The shares, in millionths: dense at both ends, where delays are skewed.

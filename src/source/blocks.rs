@@ -229,7 +229,7 @@ mod tests {
         let line = format!("{}\n", "x".repeat(700_000));
         let text = line.repeat(5) + "last";
         let blocks = blocks(text.as_bytes(), Framing::Lines);
-        assert_eq!(blocks.iter().map(|block| block.first_line).collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6]);
+        assert_eq!(blocks.iter().map(|block| block.first_line).collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
         assert_eq!(blocks.concat_bytes(), text.as_bytes());
     }
 
@@ -237,7 +237,7 @@ mod tests {
     fn quoted_line_ends_are_part_of_a_record() {
         assert_eq!(first_csv_record_end(b"a,\"b\nc\"\nd"), Some(8));
         assert_eq!(first_csv_record_end(b"a,b\"c\nd"), Some(6), "a quote within a field is a quote");
-        assert_eq!(first_csv_record_end(b"\"a\"\"\n\"\"\"\nx"), Some(10));
+        assert_eq!(first_csv_record_end(b"\"a\"\"\n\"\"\"\nx"), Some(9));
         assert_eq!(csv_records_end(b"a\n\"b\n"), 2);
         let open = [&b"\"b"[..], b"a,\"", b"a,\"b\"\"", b"\n\"b\"\"\n"];
         assert!(open.iter().all(|record| ends_within_quotes(record)));

@@ -18,9 +18,9 @@ use dataflows::views::dead_letters::RefusedRecord;
 use dataflows::views::measures::{MeasureKey, Measures};
 use orderwatch::worker::Gathered;
 use timely::ExchangeData;
-use timely::dataflow::ProbeHandle;
 use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::{Input, Operator, Probe};
+use timely::dataflow::{ProbeHandle, Stream};
 use timely::worker::Worker;
 
 use super::law::histories::Case;
@@ -193,6 +193,7 @@ fn play(worker: &mut Worker, steps: &[Vec<Step>], law: &Law, way: Way, until: Un
         gather(orders.stalled_orders, &probe, &gathered, |all| &mut all.stalled_orders);
         gather(orders.refused, &probe, &gathered, |all| &mut all.refused_facts);
         gather(orders.measures, &probe, &gathered, |all| &mut all.measures);
+        gather_accepted(orders.accepted, &probe, &gathered);
         handle
     });
     for step in &steps[worker.index()] {
@@ -236,6 +237,27 @@ fn gather<'scope, D: ExchangeData, R: ExchangeData>(
                     let in_time = batch.iter().all(|(_, at, _)| time.stamp().less_equal(at));
                     assert!(in_time, "an update before its capability");
                     of(&mut gathered.borrow_mut()).append(batch);
+                });
+            }
+        },
+    );
+    sent.probe_with(probe);
+}
+
+fn gather_accepted<'scope>(
+    accepted: Stream<'scope, Time, Vec<Time>>,
+    probe: &ProbeHandle<Time>,
+    gathered: &Rc<RefCell<Gathered>>,
+) {
+    let gathered = Rc::clone(gathered);
+    let sent = accepted.unary::<timely::container::CapacityContainerBuilder<Vec<()>>, _, _, _>(
+        Exchange::new(|_| 0),
+        "Gather: accepted",
+        move |_, _| {
+            move |input, _| {
+                input.for_each(|_, times| {
+                    let largest = &mut gathered.borrow_mut().largest_accepted;
+                    *largest = times.drain(..).max().max(*largest);
                 });
             }
         },

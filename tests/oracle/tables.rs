@@ -62,6 +62,7 @@ pub fn as_of(gathered: &Gathered, time: Time, windows: &[Window], until: Option<
         sla_breaches: accumulated(&gathered.sla_breaches, time)?,
         stalled_orders: accumulated(&gathered.stalled_orders, time)?,
         measures: gathered.measures.iter().filter(|(_, at, _)| *at <= time).cloned().collect(),
+        largest_accepted: gathered.largest_accepted,
         ..Gathered::default()
     };
     let results = Results::new(kept, windows, until);

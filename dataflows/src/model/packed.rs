@@ -245,27 +245,34 @@ impl<'a> Reader<'a> {
     }
 
     /// The next `count` bytes.
+    #[inline]
     pub fn take(&mut self, count: usize) -> &'a [u8] {
         let (taken, rest) = self.bytes.split_at(count);
         self.bytes = rest;
         taken
     }
 
+    #[inline]
     fn byte(&mut self) -> u8 {
         self.take(1)[0]
     }
 
     /// A number written by [`write_number`].
+    #[inline]
     pub fn number(&mut self) -> u64 {
-        let mut number = 0;
-        for shift in (0..64).step_by(7) {
+        let first = self.byte();
+        if first < 0x80 {
+            return u64::from(first);
+        }
+        let (mut number, mut shift) = (u64::from(first & 0x7F), 7);
+        loop {
             let byte = self.byte();
             number |= u64::from(byte & 0x7F) << shift;
-            if byte < 0x80 {
-                break;
+            shift += 7;
+            if byte < 0x80 || shift > 63 {
+                return number;
             }
         }
-        number
     }
 
     /// A text written by [`write_text`].
@@ -292,6 +299,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The counted part of a fact written by [`write()`]; the rest is skipped.
+    #[inline]
     pub fn outline(&mut self) -> Outline {
         let length = self.number() as usize;
         let mut fields = Reader { bytes: self.take(length), first_customer: None };

@@ -14,7 +14,7 @@ use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::progress::Antichain;
 
-use super::OrderOutputs;
+use super::{OrderOutputs, Updates};
 use crate::model::OrderId;
 use crate::time::{Diff, Time};
 use crate::views::dead_letters::RefusedFact;
@@ -111,7 +111,7 @@ pub fn drive<'scope, I, P, M>(
     pact: P,
     heard: Stream<'scope, Time, Vec<Time>>,
     mut machine: M,
-) -> (OrderOutputs<'scope>, Stream<'scope, Time, Vec<(AcceptedFact, Time, Diff)>>)
+) -> (OrderOutputs<'scope>, Updates<'scope, AcceptedFact>)
 where
     I: 'static,
     Vec<I>: Container,

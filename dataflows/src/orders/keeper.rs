@@ -322,7 +322,8 @@ impl Machine<Parcel> for Keeper {
             while let Some(first) = entries.first() {
                 let same = entries.partition_point(|entry| (entry.time, entry.group) <= (first.time, first.group));
                 self.fire_until(first.time.saturating_sub(1).min(self.known_until));
-                self.publish_before(first.time);
+                // A tick beyond the end that is known may turn out to be the end.
+                self.publish_before(first.time.min(self.known_until));
                 let (group, rest) = entries.split_at(same);
                 if let [only] = group {
                     self.admit(&[Delivery::read(bucket.record(only))]);

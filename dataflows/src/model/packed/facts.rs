@@ -3,8 +3,14 @@
 //! Invariant: a fact keeps its offset for as long as its order lives. The first customer is written once; a later fact of
 //! the same customer refers to it.
 
-use super::{BodyView, CUSTOMER_FIRST, FactView, HEAD_LOSER, Outline, PackedText, Reader, write, writing::set_length};
+use super::{
+    BodyView, CUSTOMER_FIRST, FactView, HEAD_LOSER, Outline, OutlineBody, PackedText, Reader, write,
+    writing::set_length,
+};
 use crate::model::{OrderId, Text};
+
+/// An order's memory grows by this many bytes.
+const GROWTH_BYTES: usize = 64;
 
 /// The facts of one order, winners and losers, packed one after another.
 #[derive(Clone, Debug, Default)]
@@ -64,16 +70,26 @@ impl PackedFacts {
         })
     }
 
-    /// Keeps a fact whose bytes are `packed`; `loser` where another of the same identity won.
-    pub fn push(&mut self, packed: &[u8], loser: bool) {
-        let offset = self.0.len();
-        let shared = match (Reader::new(packed).fact().body, self.first_customer()) {
+    /// How many bytes at the end of a lifecycle fact repeat the order's first customer.
+    fn shared_customer_bytes(&self, packed: &[u8]) -> usize {
+        match (Reader::new(packed).fact().body, self.first_customer()) {
             (BodyView::Lifecycle { customer_id: Some(customer_id), .. }, Some(first)) if customer_id == first => {
                 1 + customer_id.0.len()
             }
             _ => 0,
-        };
-        self.0.reserve_exact(packed.len() - shared + usize::from(shared > 0));
+        }
+    }
+
+    /// Keeps a fact whose bytes are `packed`; `loser` where another of the same identity won.
+    pub fn push(&mut self, packed: &[u8], loser: bool) {
+        let offset = self.0.len();
+        let is_lifecycle = matches!(Reader::new(packed).outline().body, OutlineBody::Lifecycle(_));
+        let shared = if is_lifecycle && offset > 0 { self.shared_customer_bytes(packed) } else { 0 };
+        // Room for a few facts at once: an order grows by a fact at a time, and there are many orders.
+        let needed = offset + packed.len() + 1;
+        if needed > self.0.capacity() {
+            self.0.reserve_exact(needed.next_multiple_of(GROWTH_BYTES) - offset);
+        }
         if shared > 0 {
             let mut reader = Reader::new(packed);
             let fields = reader.number() as usize;
