@@ -140,11 +140,10 @@ fn table_of(summary: &SummaryTable, width: Option<usize>, style: Style) -> Table
         }
     }
     table.load_preset(if style.terminal { presets::UTF8_FULL_CONDENSED } else { presets::NOTHING });
-    if fits(shown) {
-        table.set_content_arrangement(ContentArrangement::Disabled);
-    } else {
-        table.set_content_arrangement(ContentArrangement::Dynamic);
-    }
+    match width.filter(|_| !fits(shown)).and_then(|width| u16::try_from(width).ok()) {
+        Some(width) => table.set_width(width).set_content_arrangement(ContentArrangement::Dynamic),
+        None => table.set_content_arrangement(ContentArrangement::Disabled),
+    };
     table
 }
 
