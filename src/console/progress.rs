@@ -122,12 +122,13 @@ pub(super) fn per_second(count: u64, elapsed: Duration) -> u64 {
     u64::try_from(rate).unwrap_or(u64::MAX)
 }
 
-/// A duration as precise as a glance: whole seconds from one second on, whole minutes from one hour on.
+/// A duration as precise as a glance: whole seconds from one second on, minutes from one hour on, days from two days on.
 fn rounded(milliseconds: u64) -> String {
     let grain = match milliseconds {
         0..1_000 => 1,
         1_000..3_600_000 => 1_000,
-        _ => 60_000,
+        3_600_000..172_800_000 => 60_000,
+        _ => 86_400_000,
     };
     format_duration(milliseconds - milliseconds % grain)
 }
@@ -147,6 +148,8 @@ mod tests {
             line(&now, Duration::from_secs(2)),
             "1,200,000 of 2,000,000 records, 600,000/s, at 2018-01-01T12:00:00Z, frontier 61s behind"
         );
+        now.frontier_lag_ms = Some(281 * 86_400_000 + 1);
+        assert!(line(&now, Duration::ZERO).ends_with("frontier 281d behind"));
         assert!(!line(&now, Duration::ZERO).contains(char::is_control));
     }
 

@@ -114,25 +114,55 @@ fn print_table(out: &mut impl Write, summary: &SummaryTable, style: Style) -> io
     if summary.rows.is_empty() {
         return writeln!(out, "  none\n");
     }
-    let mut table = Table::new();
-    table.set_header(summary.header.iter().map(|name| visible(name)));
-    for row in &summary.rows {
-        table.add_row(row.iter().map(|cell| visible(cell)));
-    }
-    for (index, column) in table.column_iter_mut().enumerate() {
-        if summary.rows.iter().filter_map(|row| row.get(index)).all(|cell| is_number(cell)) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    if style.terminal {
-        table.load_preset(presets::UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic);
-    } else {
-        table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
-    }
-    for line in table.lines() {
+    // A terminal that does not say how wide it is says 0.
+    let width = Table::new().width().map(usize::from).filter(|width| style.terminal && *width > 0);
+    for line in table_of(summary, width, style).lines() {
         writeln!(out, "{}", line.trim_end())?;
     }
     writeln!(out)
+}
+
+/// A table for a terminal of this width, if that is known: one too wide for it is turned on its side, and wrapped where
+/// that does not help.
+fn table_of(summary: &SummaryTable, width: Option<usize>, style: Style) -> Table {
+    let fits = |table: &SummaryTable| width.is_none_or(|width| natural_width(table) <= width);
+    let turned = Some(summary).filter(|table| !fits(table)).map(turned).filter(fits);
+    let shown = turned.as_ref().unwrap_or(summary);
+    let mut table = Table::new();
+    table.set_header(shown.header.iter().map(|name| visible(name)));
+    for row in &shown.rows {
+        table.add_row(row.iter().map(|cell| visible(cell)));
+    }
+    for (index, column) in table.column_iter_mut().enumerate() {
+        let all_numbers = shown.rows.iter().filter_map(|row| row.get(index)).all(|cell| is_number(cell));
+        if all_numbers || turned.is_some() && index > 0 {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table.load_preset(if style.terminal { presets::UTF8_FULL_CONDENSED } else { presets::NOTHING });
+    match width.filter(|_| !fits(shown)).and_then(|width| u16::try_from(width).ok()) {
+        Some(width) => table.set_width(width).set_content_arrangement(ContentArrangement::Dynamic),
+        None => table.set_content_arrangement(ContentArrangement::Disabled),
+    };
+    table
+}
+
+/// How wide a table is in its box when nothing is wrapped.
+fn natural_width(table: &SummaryTable) -> usize {
+    let rows = || std::iter::once(&table.header).chain(&table.rows);
+    let cells = |column: usize| rows().filter_map(move |row: &Vec<String>| row.get(column));
+    let of_column = |column: usize| cells(column).map(|cell| visible(cell).chars().count() + 3).max().unwrap_or(0);
+    (0..table.header.len()).map(of_column).sum::<usize>() + 1
+}
+
+/// The table with columns as rows: the first one becomes the header.
+fn turned(table: &SummaryTable) -> SummaryTable {
+    let column = |place: usize| -> Vec<String> {
+        let rows = std::iter::once(&table.header).chain(&table.rows);
+        rows.map(|row| row.get(place).cloned().unwrap_or_default()).collect()
+    };
+    let title = table.title.clone();
+    SummaryTable { title, header: column(0), rows: (1..table.header.len()).map(column).collect() }
 }
 
 /// A number, an amount, a rate, or nothing.
@@ -222,6 +252,22 @@ as of 2018-01-01T12:00:00.000Z; 0.50 s, 20 records/s, peak memory 50 MiB
         let boxed = printed(&summary(), Style { terminal: true, color: false });
         assert!(boxed.contains('│') && !boxed.contains('\u{1b}'), "{boxed}");
         assert!(printed(&summary(), Style { terminal: true, color: true }).contains("\u{1b}[1mFunnel\u{1b}[0m"));
+    }
+
+    #[test]
+    fn a_table_too_wide_is_turned_on_its_side() {
+        let words = |words: &str| words.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        let (title, header) = (String::new(), words("tenant orders_with_items orders_with_payment delivered"));
+        let table = SummaryTable { title, header, rows: vec![words("* 1 2 3"), words("acme 4 5 6")] };
+        let size = |width| {
+            let shown: Vec<String> = table_of(&table, width, Style { terminal: true, color: false }).lines().collect();
+            (shown.len(), shown.iter().map(|line| line.chars().count()).max().unwrap())
+        };
+        let wide = natural_width(&table);
+        assert_eq!((size(Some(wide)), size(None)), ((6, wide), (6, wide)));
+        let (lines, narrower) = size(Some(wide - 1));
+        assert!(lines == 7 && narrower < wide, "a line a column: {lines}, {narrower}");
+        assert!(size(Some(narrower - 1)).1 < narrower, "wrapped where turning does not help");
     }
 
     #[test]
