@@ -253,7 +253,8 @@ fn open(path: &Path) -> JobResult<File> {
     };
     // Files are read more than once, which a pipe is not made for: opening one would wait for ever.
     if !path.metadata().map_err(failed)?.is_file() {
-        let error = JobError::job("a part of an Olist directory is no file").at(path.display().to_string());
+        let error = io::Error::other("it is no file");
+        let error = JobError::io("open an Olist file", path, &error);
         return Err(error.remedy("put a file there: directories and pipes cannot be read in its place"));
     }
     File::open(path).map_err(failed)

@@ -85,7 +85,7 @@ fn a_pipe_is_no_file_of_a_directory() {
     fs::remove_file(place.path(&format!("shop/{PAYMENTS}"))).unwrap();
     make_pipe(&place, &format!("shop/{PAYMENTS}"));
     let ended = run(replay(&["shop"]).current_dir(place.folder.path()));
-    assert_failed(&ended, 1, &["is no file", PAYMENTS]);
+    assert_failed(&ended, 1, &["it is no file", PAYMENTS]);
 }
 
 /// Sends a signal by name.

@@ -43,33 +43,41 @@ pub fn start(command: &mut Command) -> Running {
     };
     let stdout = read(Box::new(child.stdout.take().unwrap()));
     let stderr = read(Box::new(child.stderr.take().unwrap()));
-    Running { child, stdout, stderr }
+    Running { child, said: Some([stdout, stderr]) }
 }
 
-/// A process that runs.
+/// A process that runs; killed where its test fails before it ends.
 pub struct Running {
     /// The process.
     pub child: Child,
-    stdout: std::thread::JoinHandle<String>,
-    stderr: std::thread::JoinHandle<String>,
+    said: Option<[std::thread::JoinHandle<String>; 2]>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
 
 impl Running {
     /// Waits for its end.
     pub fn wait(mut self) -> Ended {
         let started = Instant::now();
+        let mut in_time = true;
         let status = loop {
             match self.child.try_wait().unwrap() {
                 Some(status) => break status,
-                None if started.elapsed() > DEADLINE => {
-                    let _ = self.child.kill();
-                    let _ = self.child.wait();
-                    panic!("it never ended: {}", self.stderr.join().unwrap());
+                None if in_time && started.elapsed() > DEADLINE => {
+                    in_time = false;
+                    self.child.kill().unwrap();
                 }
                 None => std::thread::sleep(Duration::from_millis(5)),
             }
         };
-        Ended { code: status.code(), stdout: self.stdout.join().unwrap(), stderr: self.stderr.join().unwrap() }
+        let [stdout, stderr] = self.said.take().unwrap().map(|said| said.join().unwrap());
+        assert!(in_time, "it never ended: {stderr}");
+        Ended { code: status.code(), stdout, stderr }
     }
 }
 
