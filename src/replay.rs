@@ -17,7 +17,7 @@ use dataflows::time::Time;
 use crate::cli::ReplayOptions;
 use crate::clock::{Lateness, wall_clock_ms};
 use crate::cluster;
-use crate::config::JobConfig;
+use crate::config::{Cluster, JobConfig};
 use crate::console::{Progress, ProgressNow, RecordLaw, Style, Summary, peak_memory_bytes, print_summary};
 use crate::error::{JobError, JobResult};
 use crate::results::Results;
@@ -168,8 +168,11 @@ fn summary(results: &Results, console: Console, elapsed: Duration) -> Summary {
 
 /// Stands for the command: equal for all processes of a cluster.
 fn fingerprint(config: &JobConfig, options: &ReplayOptions) -> u64 {
-    let JobConfig { name, plan, settings, rules, .. } = config;
-    let options = ReplayOptions { no_console: false, ..options.clone() };
-    let command = format!("{} {name} {plan:?} {settings:?} {rules:?} {options:?}", env!("CARGO_PKG_VERSION"));
+    // Which process this is, what it shows and where it writes may differ; whatever results depend on may not.
+    let alone = Cluster { workers: 1, processes: 1, process: 0, addresses: Vec::new() };
+    let config = JobConfig { cluster: alone, ..config.clone() };
+    let wants_rows = options.out.is_some();
+    let options = ReplayOptions { no_console: false, out: None, ..options.clone() };
+    let command = format!("{} {wants_rows} {config:?} {options:?}", env!("CARGO_PKG_VERSION"));
     xxhash_rust::xxh3::xxh3_64(command.as_bytes())
 }

@@ -63,7 +63,6 @@ impl Results {
     /// Writes every collection to a sink. Row collections are only counted where `detail` kept no rows.
     pub fn write_to(&self, inputs: &Inputs, detail: Detail, sink: &mut dyn Sink) -> JobResult<()> {
         let (all, sums, windows) = (&self.gathered, &self.sums, &self.windows);
-        // Files hold their header alone where no fact was accepted.
         let counts = (detail == Detail::Counts).then(|| row_counts::of(sums));
         write_rows(sink, all.orders.iter().map(|(row, _, _)| row), counts.map(|counts| counts.orders))?;
         write_rows(sink, all.order_events.iter().map(|(row, _, _)| row), counts.map(|counts| counts.order_events))?;

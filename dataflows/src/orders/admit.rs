@@ -237,11 +237,6 @@ impl Registry {
         self.orders.iter()
     }
 
-    /// How many orders live.
-    pub fn live(&self) -> usize {
-        self.orders.len()
-    }
-
     fn has_key(&self, number: u32, key: OrderKey) -> bool {
         self.orders.get(number).is_some_and(|order| order.key == key)
     }

@@ -5,7 +5,7 @@
 //! all tenants (`*`) are a linear function of it ([`Sums::rolled_up`]), so rolling up before or after accumulation is
 //! the same. Limits: counts fit 63 bits, amounts 127.
 
-use differential_dataflow::difference::{IsZero, Monoid, Semigroup};
+use differential_dataflow::difference::{IsZero, Semigroup};
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
@@ -88,26 +88,6 @@ impl IsZero for Measures {
 impl Semigroup for Measures {
     fn plus_equals(&mut self, other: &Measures) {
         self.add(other, 1);
-    }
-}
-
-impl Monoid for Measures {
-    fn zero() -> Measures {
-        Measures::default()
-    }
-}
-
-impl differential_dataflow::difference::Multiply<isize> for Measures {
-    type Output = Measures;
-    fn multiply(self, count: &isize) -> Measures {
-        self.times(*count as i64)
-    }
-}
-
-impl differential_dataflow::difference::Multiply<Measures> for isize {
-    type Output = Measures;
-    fn multiply(self, measures: &Measures) -> Measures {
-        measures.multiply(&self)
     }
 }
 

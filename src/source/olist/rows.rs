@@ -93,13 +93,7 @@ impl RowReader {
         intake: &mut Intake,
         stamps: &mut Option<&mut BlockStamps>,
     ) -> Option<Time> {
-        let row = match olist.orders.decode(&self.record, &intake.limits) {
-            Ok(row) => row,
-            Err(broken) => {
-                intake.refuse(place.position(), &broken, place.raw());
-                return None;
-            }
-        };
+        let row = place.kept(olist.orders.decode(&self.record, &intake.limits), intake)?;
         if let Some(stamps) = stamps {
             stamps.push(&row);
         }
@@ -135,27 +129,21 @@ impl RowReader {
         intake: &mut Intake,
         stamps: &mut Option<&mut BlockStamps>,
     ) -> Option<Time> {
-        match olist.items.decode(&self.record, &intake.limits) {
-            Ok(ItemRow { order_id, item_no, product_id, seller_id, price, freight }) => {
-                let category = product_id.as_ref().and_then(|product_id| olist.categories.get(product_id)).cloned();
-                let body = Body::Item {
-                    item_no,
-                    product_id,
-                    product_name: None,
-                    category,
-                    category_joined: true,
-                    seller_id,
-                    quantity: 1,
-                    price,
-                    freight,
-                };
-                self.stamped(olist, place, watermark, intake, stamps, order_id, body)
-            }
-            Err(broken) => {
-                intake.refuse(place.position(), &broken, place.raw());
-                None
-            }
-        }
+        let row = place.kept(olist.items.decode(&self.record, &intake.limits), intake)?;
+        let ItemRow { order_id, item_no, product_id, seller_id, price, freight } = row;
+        let category = product_id.as_ref().and_then(|product_id| olist.categories.get(product_id)).cloned();
+        let body = Body::Item {
+            item_no,
+            product_id,
+            product_name: None,
+            category,
+            category_joined: true,
+            seller_id,
+            quantity: 1,
+            price,
+            freight,
+        };
+        self.stamped(olist, place, watermark, intake, stamps, order_id, body)
     }
 
     fn payment(
@@ -166,16 +154,10 @@ impl RowReader {
         intake: &mut Intake,
         stamps: &mut Option<&mut BlockStamps>,
     ) -> Option<Time> {
-        match olist.payments.decode(&self.record, &intake.limits) {
-            Ok(PaymentRow { order_id, seq, payment_type, installments, value }) => {
-                let body = Body::Payment { seq, payment_type, installments, value };
-                self.stamped(olist, place, watermark, intake, stamps, order_id, body)
-            }
-            Err(broken) => {
-                intake.refuse(place.position(), &broken, place.raw());
-                None
-            }
-        }
+        let row = place.kept(olist.payments.decode(&self.record, &intake.limits), intake)?;
+        let PaymentRow { order_id, seq, payment_type, installments, value } = row;
+        let body = Body::Payment { seq, payment_type, installments, value };
+        self.stamped(olist, place, watermark, intake, stamps, order_id, body)
     }
 
     /// Takes in an item or a payment with its order's time; that time.
@@ -225,6 +207,11 @@ impl Place<'_> {
         let blank = self.bytes().iter().take_while(|byte| matches!(byte, b'\n' | b'\r'));
         let blank_lines = blank.filter(|byte| **byte == b'\n').count() as u64;
         Position::new(self.file, self.block.first_line + self.line - 1 + blank_lines)
+    }
+
+    /// The row, where it was decoded; otherwise it is refused.
+    fn kept<R>(&self, decoded: Result<R, Broken>, intake: &mut Intake) -> Option<R> {
+        decoded.map_err(|broken| intake.refuse(self.position(), &broken, self.raw())).ok()
     }
 
     /// The row's bytes without line end.

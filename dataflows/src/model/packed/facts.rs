@@ -17,11 +17,6 @@ const GROWTH_BYTES: usize = 64;
 pub struct PackedFacts(Vec<u8>);
 
 impl PackedFacts {
-    /// Facts packed elsewhere by [`write()`], one after another.
-    pub fn from_bytes(bytes: Vec<u8>) -> PackedFacts {
-        PackedFacts(bytes)
-    }
-
     /// Facts packed one by one.
     pub fn of<'a>(facts: impl Iterator<Item = &'a [u8]>) -> PackedFacts {
         let mut packed = PackedFacts::default();
@@ -111,11 +106,6 @@ impl PackedFacts {
         reader.number();
         let head = self.0.len() - reader.rest().len();
         self.0[head] |= HEAD_LOSER;
-    }
-
-    /// Bytes held on the heap.
-    pub fn capacity_bytes(&self) -> usize {
-        self.0.capacity()
     }
 }
 
