@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use dataflows::operators::limit::Until;
 use dataflows::orders::Detail;
 use dataflows::orders::sla::RuleBook;
-use dataflows::orders::view::Law;
+use dataflows::orders::outlook::Law;
 use dataflows::time::Time;
 
 use crate::cli::ReplayOptions;

@@ -14,7 +14,7 @@ use dataflows::graph::{self, Plan};
 use dataflows::operators::accumulate::accumulate;
 use dataflows::operators::limit::Until;
 use dataflows::orders::parcel::Parcel;
-use dataflows::orders::view::Law;
+use dataflows::orders::outlook::Law;
 use dataflows::orders::{Detail, Updates};
 use dataflows::time::{Diff, Time};
 use dataflows::views::dead_letters::{RefusedFact, RefusedRecord};

@@ -20,7 +20,7 @@ use crate::operators::limit::Until;
 use crate::orders::fused::fused;
 use crate::orders::parcel::Parcel;
 use crate::orders::relational::relational;
-use crate::orders::view::Law;
+use crate::orders::outlook::Law;
 use crate::orders::{Detail, OrderOutputs, Updates};
 use crate::time::Time;
 use crate::views::dead_letters::RefusedRecord;

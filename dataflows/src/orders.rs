@@ -6,10 +6,12 @@ pub mod driver;
 pub mod fold;
 pub mod fused;
 pub mod keeper;
+pub mod outlook;
 pub mod parcel;
 pub mod relational;
 pub mod showing;
 pub mod sla;
+pub mod state;
 pub mod view;
 
 use timely::dataflow::Stream;

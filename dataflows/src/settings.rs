@@ -37,3 +37,10 @@ pub struct Settings {
     /// Windows kept, finest first, without repetition, at least one.
     pub windows: Vec<Window>,
 }
+
+impl Settings {
+    /// How long an order lives after its last fact, in milliseconds.
+    pub fn life_ms(&self, is_finished: bool) -> u64 {
+        if is_finished { self.retention_ms } else { self.max_age_ms }
+    }
+}

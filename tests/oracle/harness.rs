@@ -11,7 +11,7 @@ use dataflows::model::{Symbol, Text};
 use dataflows::operators::limit::Until;
 use dataflows::orders::parcel::{self, Parcel, Parcels};
 use dataflows::orders::sla::RuleBook;
-use dataflows::orders::view::Law;
+use dataflows::orders::outlook::Law;
 use dataflows::orders::{Detail, Updates};
 use dataflows::time::Time;
 use dataflows::views::dead_letters::RefusedRecord;

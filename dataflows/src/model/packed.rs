@@ -101,14 +101,18 @@ impl Outline {
         self.head & HEAD_LOSER != 0
     }
 
+    /// True where a lifecycle fact's kind is its identity.
+    pub fn is_known_by_kind(&self) -> bool {
+        self.head & (HEAD_EVENT_ID | HEAD_VARIANT) == 0
+    }
+
     /// False where the two cannot have the same identity; true where a closer look must tell.
     pub fn may_share_identity(&self, other: &Outline) -> bool {
-        const KNOWN_BY_KIND: u8 = HEAD_EVENT_ID | HEAD_VARIANT;
         match (self.body, other.body) {
             (OutlineBody::Item { item_no: this, .. }, OutlineBody::Item { item_no: that, .. })
             | (OutlineBody::Payment { seq: this, .. }, OutlineBody::Payment { seq: that, .. }) => this == that,
             (OutlineBody::Lifecycle(this), OutlineBody::Lifecycle(that)) => {
-                this == that || (self.head | other.head) & KNOWN_BY_KIND != 0
+                this == that || !self.is_known_by_kind() || !other.is_known_by_kind()
             }
             _ => false,
         }
@@ -304,6 +308,12 @@ impl<'a> Reader<'a> {
         let length = self.number() as usize;
         let mut fields = Reader { bytes: self.take(length), first_customer: None };
         fields.outline_fields()
+    }
+
+    /// True where the fact that comes next is a lifecycle fact.
+    pub fn is_lifecycle(mut self) -> bool {
+        self.number();
+        self.byte() & (HEAD_ITEM | HEAD_PAYMENT) == 0
     }
 
     #[inline]

@@ -5,6 +5,7 @@
 //! from process to process and run to run, so a symbol travels as its text and nothing may depend on the order of
 //! symbols.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::sync::{LazyLock, PoisonError, RwLock};
 
@@ -27,9 +28,21 @@ static TABLE: LazyLock<RwLock<Table>> = LazyLock::new(|| {
     RwLock::new(Table { texts: vec![empty.clone()], symbols: HashMap::from([(empty, Symbol::default())]) })
 });
 
+thread_local! {
+    /// What this thread has looked up: a table that all threads lock would have each wait for the others.
+    static KNOWN: RefCell<HashMap<Text, Symbol>> = RefCell::default();
+}
+
 impl Symbol {
     /// The symbol of `text`.
     pub fn new(text: &Text) -> Symbol {
+        KNOWN.with_borrow_mut(|known| match known.get(text) {
+            Some(symbol) => *symbol,
+            None => *known.entry(text.clone()).insert(Symbol::of_table(text)).get(),
+        })
+    }
+
+    fn of_table(text: &Text) -> Symbol {
         if let Some(symbol) = TABLE.read().unwrap_or_else(PoisonError::into_inner).symbols.get(text) {
             return *symbol;
         }

@@ -16,13 +16,20 @@ pub struct Calendar<T: Ord> {
     /// What is due up to and with `current_bucket`.
     current: BinaryHeap<Reverse<(Time, T)>>,
     current_bucket: u64,
+    is_new: bool,
     later: BTreeMap<u64, Vec<(Time, T)>>,
 }
 
 impl<T: Copy + Ord> Calendar<T> {
     /// An empty calendar with buckets of `bucket_ms` milliseconds (at least 1).
     pub fn new(bucket_ms: u64) -> Calendar<T> {
-        Calendar { bucket_ms: bucket_ms.max(1), current: BinaryHeap::new(), current_bucket: 0, later: BTreeMap::new() }
+        Calendar {
+            bucket_ms: bucket_ms.max(1),
+            current: BinaryHeap::new(),
+            current_bucket: 0,
+            is_new: false,
+            later: BTreeMap::new(),
+        }
     }
 
     /// Adds an item that is due at `time`.
@@ -35,13 +42,25 @@ impl<T: Copy + Ord> Calendar<T> {
         }
     }
 
-    /// When the next item is due.
-    pub fn next_time(&mut self) -> Option<Time> {
-        if self.current.is_empty() {
-            let (bucket, items) = self.later.pop_first()?;
+    /// The items of the bucket that is due next, in no order, where they have not been asked for.
+    pub fn newly_current(&mut self) -> Option<impl Iterator<Item = T> + '_> {
+        self.load_next();
+        std::mem::take(&mut self.is_new).then(|| self.current.iter().map(|Reverse((_, item))| *item))
+    }
+
+    fn load_next(&mut self) {
+        if self.current.is_empty()
+            && let Some((bucket, items)) = self.later.pop_first()
+        {
             self.current = items.into_iter().map(Reverse).collect();
             self.current_bucket = bucket;
+            self.is_new = true;
         }
+    }
+
+    /// When the next item is due.
+    pub fn next_time(&mut self) -> Option<Time> {
+        self.load_next();
         self.current.peek().map(|Reverse((due, _))| *due)
     }
 

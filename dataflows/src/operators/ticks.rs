@@ -10,8 +10,54 @@ use std::hash::Hash;
 
 use differential_dataflow::difference::Semigroup;
 use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
 
 use crate::time::{Time, tick_at_or_after};
+
+/// Up to so many differences of a tick are looked through one by one, which costs less than hashing their keys does.
+const FEW: usize = 16;
+
+/// Differences of one tick, by key: either few or many.
+#[derive(Debug)]
+struct Tick<K, R> {
+    few: Vec<(K, R)>,
+    many: HashMap<K, R>,
+}
+
+impl<K, R> Default for Tick<K, R> {
+    fn default() -> Tick<K, R> {
+        Tick { few: Vec::new(), many: HashMap::new() }
+    }
+}
+
+impl<K: Eq + Hash, R: Semigroup> Tick<K, R> {
+    fn is_empty(&self) -> bool {
+        self.few.is_empty() && self.many.is_empty()
+    }
+
+    fn give(&mut self, key: K, diff: &R) {
+        if self.many.is_empty() {
+            if let Some((_, sum)) = self.few.iter_mut().find(|(known, _)| *known == key) {
+                return sum.plus_equals(diff);
+            }
+            if self.few.len() < FEW {
+                return self.few.push((key, diff.clone()));
+            }
+            self.many.extend(self.few.drain(..));
+        }
+        match self.many.entry(key) {
+            Entry::Occupied(mut sum) => sum.get_mut().plus_equals(diff),
+            Entry::Vacant(place) => {
+                place.insert(diff.clone());
+            }
+        }
+    }
+
+    fn publish(&mut self, time: Time, publish: &mut impl FnMut(Time, K, R)) {
+        let differences = self.few.drain(..).chain(self.many.drain());
+        differences.filter(|(_, diff)| !diff.is_zero()).for_each(|(key, diff)| publish(time, key, diff));
+    }
+}
 
 /// Differences by tick and key.
 #[derive(Debug)]
@@ -19,18 +65,18 @@ pub struct Ticks<K, R> {
     tick_ms: u64,
     /// The tick that was given to last, apart for speed.
     current: Time,
-    sums: HashMap<K, R>,
-    others: BTreeMap<Time, HashMap<K, R>>,
+    sums: Tick<K, R>,
+    others: BTreeMap<Time, Tick<K, R>>,
 }
 
 impl<K: Eq + Hash, R: Semigroup> Ticks<K, R> {
-    /// Nothing gathered; ticks of `tick_ms` milliseconds (at least 1).
+    /// Nothing gathered; ticks of `tick_ms` milliseconds (at least 1; `Time::MAX`: all is one tick, the end of time).
     pub fn new(tick_ms: u64) -> Ticks<K, R> {
-        Ticks { tick_ms: tick_ms.max(1), current: 0, sums: HashMap::new(), others: BTreeMap::new() }
+        Ticks { tick_ms: tick_ms.max(1), current: 0, sums: Tick::default(), others: BTreeMap::new() }
     }
 
     /// Adds a difference that takes effect at `time`.
-    pub fn give(&mut self, time: Time, key: K, diff: R) {
+    pub fn give(&mut self, time: Time, key: K, diff: &R) {
         let tick = tick_at_or_after(time, self.tick_ms);
         if tick != self.current {
             if !self.sums.is_empty() {
@@ -38,14 +84,11 @@ impl<K: Eq + Hash, R: Semigroup> Ticks<K, R> {
                 self.others.insert(self.current, sums);
             }
             self.current = tick;
-            self.sums = self.others.remove(&tick).unwrap_or_default();
-        }
-        match self.sums.entry(key) {
-            hashbrown::hash_map::Entry::Occupied(mut sum) => sum.get_mut().plus_equals(&diff),
-            hashbrown::hash_map::Entry::Vacant(place) => {
-                place.insert(diff);
+            if let Some(sums) = self.others.remove(&tick) {
+                self.sums = sums;
             }
         }
+        self.sums.give(key, diff);
     }
 
     /// Gives every tick that lies before `complete_before`, in order, each as (time, key, diff).
@@ -54,35 +97,26 @@ impl<K: Eq + Hash, R: Semigroup> Ticks<K, R> {
             if *first.key() >= complete_before {
                 break;
             }
-            let (tick, sums) = first.remove_entry();
-            publish_sums(tick, sums, &mut publish);
+            let (tick, mut sums) = first.remove_entry();
+            sums.publish(tick, &mut publish);
         }
         if self.current < complete_before && !self.sums.is_empty() {
-            for (key, diff) in self.sums.drain() {
-                if !diff.is_zero() {
-                    publish(self.current, key, diff);
-                }
-            }
+            self.sums.publish(self.current, &mut publish);
         }
     }
 
     /// Gives everything that is left, at its tick or at `end` where that is earlier.
     pub fn publish_rest(&mut self, end: Time, mut publish: impl FnMut(Time, K, R)) {
-        self.publish_before(Time::MAX, |tick, key, diff| publish(tick.min(end), key, diff));
+        let current = (self.current, std::mem::take(&mut self.sums));
+        for (tick, mut sums) in std::mem::take(&mut self.others).into_iter().chain([current]) {
+            sums.publish(tick.min(end), &mut publish);
+        }
     }
 
     /// The earliest tick that has something to publish.
     pub fn first(&self) -> Option<Time> {
         let current = (!self.sums.is_empty()).then_some(self.current);
         self.others.keys().next().copied().into_iter().chain(current).min()
-    }
-}
-
-fn publish_sums<K, R: Semigroup>(tick: Time, sums: HashMap<K, R>, publish: &mut impl FnMut(Time, K, R)) {
-    for (key, diff) in sums {
-        if !diff.is_zero() {
-            publish(tick, key, diff);
-        }
     }
 }
 
@@ -94,7 +128,7 @@ mod tests {
     fn changes_of_one_tick_become_one_update() {
         let mut ticks = Ticks::new(10);
         for (time, key, diff) in [(1, 'a', 1), (10, 'a', 1), (11, 'a', 5), (3, 'b', 1), (4, 'b', -1), (21, 'a', 9)] {
-            ticks.give(time, key, diff);
+            ticks.give(time, key, &diff);
         }
         let mut published = Vec::new();
         ticks.publish_before(20, |time, key, diff: isize| published.push((time, key, diff)));

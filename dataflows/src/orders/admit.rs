@@ -8,9 +8,10 @@
 use hashbrown::HashTable;
 
 use super::contribution::Share;
+use super::outlook::Outcomes;
 use super::parcel::{Delivery, OrderKey};
-use super::view::{Law, View};
-use crate::model::packed::{FactView, PackedFacts, Reader};
+use super::state::State;
+use crate::model::packed::{FactView, Outline, OutlineBody, PackedFacts, Reader};
 use crate::model::{OrderId, Status, Symbol, Text};
 use crate::operators::slab::Slab;
 use crate::settings::Settings;
@@ -31,11 +32,14 @@ pub enum Judgement {
 }
 
 /// Judges a fact, whose bytes are `packed`, against those known of its order.
-pub fn judge(known: &PackedFacts, packed: &[u8]) -> Judgement {
-    let outline = Reader::new(packed).outline();
+pub fn judge(order: &Order, fact: &Outline, packed: &[u8]) -> Judgement {
+    if !order.identities.may_hold(fact) {
+        return Judgement::Accepted;
+    }
+    let known = &order.facts;
     let mut winner = None;
     for (offset, other) in known.outlines() {
-        if !other.may_share_identity(&outline) {
+        if !other.may_share_identity(fact) {
             continue;
         }
         let (fact, other) = (Reader::new(packed).fact(), known.at(offset as u32));
@@ -98,12 +102,16 @@ pub struct Order {
     pub order_id: Text,
     /// Its facts, winners and losers.
     pub facts: PackedFacts,
+    /// Which identities its facts may have.
+    pub identities: Identities,
+    /// What its facts come to.
+    pub state: State,
+    /// What time has made of it, as shown.
+    pub outcomes: Outcomes,
     /// Logical time of the fact that was accepted last.
     pub accepted_at: Time,
     /// When the order is to be looked at next; `Time::MAX` for never.
     pub due: Time,
-    /// What it contributes to the aggregates.
-    pub share: Share,
     /// The earliest time at which a timer for it waits; `Time::MAX` where none does.
     pub scheduled: Time,
 }
@@ -114,10 +122,68 @@ impl Order {
         OrderId { tenant: self.tenant.text(), order_id: self.order_id.clone() }
     }
 
-    /// The last logical time at which a fact is still accepted, by the order's view.
-    pub fn bound(&self, view: &View, settings: &Settings) -> Time {
-        let life_ms = if view.fold.is_terminal() { settings.retention_ms } else { settings.max_age_ms };
-        self.accepted_at.saturating_add(life_ms)
+    /// What it contributes to the aggregates, as shown.
+    pub fn share(&self) -> Share {
+        Share::of(&self.state, &self.outcomes)
+    }
+
+    /// Keeps a fact; its offset.
+    pub fn keep(&mut self, fact: &Outline, packed: &[u8], loser: bool) -> u32 {
+        self.identities.add(fact);
+        self.facts.push(packed, loser)
+    }
+
+    /// The last logical time at which a fact is still accepted.
+    pub fn bound(&self, settings: &Settings) -> Time {
+        self.accepted_at.saturating_add(settings.life_ms(self.state.fold.is_terminal()))
+    }
+
+    /// Reads a little of all its memory.
+    fn touch(&self) -> u64 {
+        let State { fold, item_value, paid_value, last_event_at, items, .. } = &self.state;
+        let numbers = [self.key as u64, item_value.0 as u64, paid_value.0 as u64, *last_event_at, u64::from(*items)];
+        let times = [self.accepted_at, self.due, self.scheduled, fold.placed_at().unwrap_or(0)];
+        numbers.into_iter().chain(times).fold(self.facts.touch(), u64::wrapping_add)
+    }
+}
+
+/// Which identities the facts of an order may have: a few bits that spare most facts the look at all others.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Identities {
+    /// By kind, of lifecycle facts that are known by it.
+    kinds: u8,
+    /// True where some lifecycle fact is known by something else.
+    has_other: bool,
+    /// By number; the last bit stands for all larger ones.
+    items: u32,
+    payments: u32,
+}
+
+impl Identities {
+    fn bit(number: u16) -> u32 {
+        1 << number.min(31)
+    }
+
+    /// Adds the identity of a fact.
+    pub fn add(&mut self, fact: &Outline) {
+        match fact.body {
+            OutlineBody::Lifecycle(kind) if fact.is_known_by_kind() => self.kinds |= 1 << kind as u8,
+            OutlineBody::Lifecycle(_) => self.has_other = true,
+            OutlineBody::Item { item_no, .. } => self.items |= Identities::bit(item_no),
+            OutlineBody::Payment { seq, .. } => self.payments |= Identities::bit(seq),
+        }
+    }
+
+    /// False where no fact has this fact's identity.
+    pub fn may_hold(&self, fact: &Outline) -> bool {
+        match fact.body {
+            OutlineBody::Lifecycle(kind) if fact.is_known_by_kind() => {
+                self.has_other || self.kinds & (1 << kind as u8) != 0
+            }
+            OutlineBody::Lifecycle(_) => self.has_other || self.kinds != 0,
+            OutlineBody::Item { item_no, .. } => self.items & Identities::bit(item_no) != 0,
+            OutlineBody::Payment { seq, .. } => self.payments & Identities::bit(seq) != 0,
+        }
     }
 }
 
@@ -152,23 +218,18 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// What a fact of the order `key` meets at logical time `time`; `scratch` is used to look into the order.
-    pub fn place(&self, key: OrderKey, time: Time, law: &Law, scratch: &mut View) -> Place {
-        let settings = &law.settings;
+    /// What a fact of the order `key` meets at logical time `time`; `likely` is its number, unless it has changed.
+    pub fn place(&self, key: OrderKey, likely: Option<u32>, time: Time, settings: &Settings) -> Place {
         let of_bound = |bound: Time| match () {
             () if time <= bound.saturating_add(settings.horizon_ms) => Place::Retired,
             () => Place::Absent,
         };
-        if let Some(number) = self.numbers.find(hash(key), |number| self.has_key(*number, key)) {
-            let Some(order) = self.orders.get(*number) else { return Place::Absent };
-            if time <= order.accepted_at.saturating_add(settings.retention_ms.min(settings.max_age_ms)) {
-                return Place::Alive(*number);
-            }
-            scratch.evaluate(order.tenant, &order.facts, law, time);
-            let bound = order.bound(scratch, settings);
+        let number = likely.filter(|number| self.has_key(*number, key)).or_else(|| self.find(key));
+        if let Some((number, order)) = number.and_then(|number| Some((number, self.orders.get(number)?))) {
+            let bound = order.bound(settings);
             return match of_bound(bound) {
-                _ if time <= bound => Place::Alive(*number),
-                Place::Absent => Place::Outlived(*number),
+                _ if time <= bound => Place::Alive(number),
+                Place::Absent => Place::Outlived(number),
                 place => place,
             };
         }
@@ -176,6 +237,21 @@ impl Registry {
             Some(tombstone) => of_bound(tombstone.bound),
             None => Place::Absent,
         }
+    }
+
+    /// The numbers of these orders, each where it lives, and all of them brought from memory into the caches. One lookup
+    /// after another would wait for memory each time; these do not depend on each other, so the processor waits for many
+    /// of them at once.
+    pub fn find_all(&self, keys: impl Iterator<Item = OrderKey>, numbers: &mut Vec<Option<u32>>) {
+        numbers.clear();
+        numbers.extend(keys.map(|key| self.find(key)));
+        self.warm(numbers.iter().flatten().copied());
+    }
+
+    /// Brings orders from memory into the caches.
+    pub fn warm(&self, numbers: impl Iterator<Item = u32>) {
+        let orders = numbers.filter_map(|number| self.orders.get(number));
+        std::hint::black_box(orders.map(Order::touch).fold(0, u64::wrapping_add));
     }
 
     /// Starts an order without facts.
@@ -190,7 +266,9 @@ impl Registry {
             order_id: delivery.order_id(),
             facts: PackedFacts::default(),
             accepted_at: delivery.time,
-            share: Share::default(),
+            identities: Identities::default(),
+            state: State::default(),
+            outcomes: Outcomes::default(),
             due: Time::MAX,
             scheduled: Time::MAX,
         });
@@ -200,9 +278,10 @@ impl Registry {
     }
 
     /// Retires an order: its facts leave memory, a tombstone stays. What it was.
-    pub fn retire(&mut self, number: u32, bound: Time, status: Status, settings: &Settings) -> Option<Order> {
+    pub fn retire(&mut self, number: u32, settings: &Settings) -> Option<Order> {
         let order = self.remove(number)?;
-        let tombstone = Tombstone { key: order.key, bound, status };
+        let bound = order.bound(settings);
+        let tombstone = Tombstone { key: order.key, bound, status: order.state.status() };
         self.sweep(bound, settings.horizon_ms);
         self.tombstones.insert_unique(hash(order.key), tombstone, |tombstone| hash(tombstone.key));
         Some(order)
@@ -235,6 +314,10 @@ impl Registry {
     /// Every order that lives, with its number.
     pub fn numbered(&self) -> impl Iterator<Item = (u32, &Order)> {
         self.orders.iter()
+    }
+
+    fn find(&self, key: OrderKey) -> Option<u32> {
+        self.numbers.find(hash(key), |number| self.has_key(*number, key)).copied()
     }
 
     fn has_key(&self, number: u32, key: OrderKey) -> bool {

@@ -4,8 +4,9 @@
 //! from such differences alone, so an order that retires contributes no difference and its share stays. A window that
 //! has closed by the time of the change takes no part (semantics.md, section 8).
 
-use super::sla::{Outcome, reached};
-use super::view::{DropOff, ItemLine, PaymentLine, View, category};
+use super::outlook::{DropOff, Outcomes};
+use super::state::State;
+use super::view::{ItemLine, PaymentLine, View, category};
 use crate::model::packed::PackedFacts;
 use crate::model::{Money, Sla, Stage, Status, Symbol};
 use crate::settings::Settings;
@@ -24,40 +25,44 @@ pub struct Share {
     status: Option<Status>,
     /// The counts of the funnel, a bit each.
     funnel: u8,
-    drop_off: Option<DropOff>,
-    outcomes: [Option<Outcome>; 3],
+    outcomes: Outcomes,
 }
 
 impl Share {
-    /// What an order with this view contributes.
-    pub fn of(view: &View) -> Share {
-        let has_items = !view.items.is_empty();
+    /// What an order contributes in this state, time having made `outcomes` of it.
+    pub fn of(state: &State, outcomes: &Outcomes) -> Share {
+        let fold = &state.fold;
+        let has_items = state.items > 0;
         let counted = [
             true,
             has_items,
-            has_items && !view.payments.is_empty(),
-            has_items && view.paid_value >= view.item_value + view.freight_value,
-            reached(&view.fold, Stage::Processing),
-            reached(&view.fold, Stage::Shipped),
-            reached(&view.fold, Stage::Delivered),
-            view.fold.cancelled_at.is_some(),
+            has_items && state.payments > 0,
+            has_items && state.paid_value >= state.item_value + state.freight_value,
+            fold.has_reached(Stage::Processing),
+            fold.has_reached(Stage::Shipped),
+            fold.has_reached(Stage::Delivered),
+            fold.is_cancelled(),
         ];
         Share {
-            item_value: view.item_value,
-            freight_value: view.freight_value,
-            placed_at: view.fold.placed_at(),
-            items: view.items.len() as u32,
-            payments: view.payments.len() as u32,
-            status: view.exists.then(|| view.status()),
+            item_value: state.item_value,
+            freight_value: state.freight_value,
+            placed_at: fold.placed_at(),
+            items: state.items,
+            payments: state.payments,
+            status: state.exists().then(|| state.status()),
             funnel: counted.iter().enumerate().map(|(bit, counted)| u8::from(*counted) << bit).sum(),
-            drop_off: view.drop_off,
-            outcomes: Sla::ALL.map(|sla| Some(view.slas[sla as usize]?.outcome)),
+            outcomes: *outcomes,
         }
     }
 
     /// How many items and payments contribute.
     pub fn lines(&self) -> (usize, usize) {
         (self.items as usize, self.payments as usize)
+    }
+
+    /// True where the items of one side count elsewhere on the other: they are to be named on both sides.
+    pub fn moves_items(&self, after: &Share) -> bool {
+        self.items > 0 && self.placed_at != after.placed_at
     }
 
     fn is_cancelled(&self) -> bool {
@@ -70,16 +75,17 @@ impl Share {
 pub struct Side<'a> {
     /// What the order contributes as a whole.
     pub share: Share,
-    /// Its items.
+    /// Its items; those that both sides have may be left out of both, unless they move.
     pub items: &'a [ItemLine],
-    /// Its payments.
+    /// Its payments, likewise.
     pub payments: &'a [PaymentLine],
 }
 
 impl<'a> Side<'a> {
     /// An order with this view.
     pub fn of(view: &'a View) -> Side<'a> {
-        Side { share: Share::of(view), items: &view.items, payments: &view.payments }
+        let share = Share::of(&view.state, &view.outlook.outcomes());
+        Side { share, items: &view.items, payments: &view.payments }
     }
 
     /// An order that contributes nothing.
@@ -119,12 +125,12 @@ impl Change<'_> {
         if !same_cohort || !same_gmv {
             self.replace(before, after, |share| self.gmv(share), emit);
         }
-        if !same_cohort || !same_value || before.status != after.status || before.drop_off != after.drop_off {
+        if !same_cohort || !same_value || before.status != after.status || before.outcomes.drop_off != after.outcomes.drop_off {
             self.replace(before, after, |share| self.drop_off(share), emit);
             self.replace(before, after, |share| self.status(share), emit);
         }
         for sla in Sla::ALL {
-            if before.outcomes[sla as usize] != after.outcomes[sla as usize] {
+            if before.outcomes.slas[sla as usize] != after.outcomes.slas[sla as usize] {
                 self.replace(before, after, |share| self.sla(share, sla), emit);
             }
         }
@@ -231,7 +237,7 @@ impl Change<'_> {
     }
 
     fn drop_off(&self, share: &Share) -> Option<(MeasureKey, Measures)> {
-        let (reason, status) = (share.drop_off?, share.status?);
+        let (reason, status) = (share.outcomes.drop_off?, share.status?);
         let start = Window::Hour.start(share.placed_at?);
         if !self.is_open(Window::Hour, start) {
             return None;
@@ -247,7 +253,7 @@ impl Change<'_> {
 
     fn sla(&self, share: &Share, sla: Sla) -> Option<(MeasureKey, Measures)> {
         let mut measures = Measures::default();
-        measures.counts[share.outcomes[sla as usize]? as usize] = 1;
+        measures.counts[share.outcomes.slas[sla as usize]? as usize] = 1;
         Some((self.unwindowed(Aggregate::SlaSummary, sla as u16), measures))
     }
 }

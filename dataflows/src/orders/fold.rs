@@ -8,18 +8,18 @@ use crate::model::{EventKind, Stage, Status, Verdict};
 use crate::settings::Transitions;
 use crate::time::Time;
 
+/// Stands for a time that has not come: there are many orders, and an `Option<Time>` takes twice the bytes.
+const NEVER: Time = Time::MAX;
+
 /// An order's state as its lifecycle facts so far make it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fold {
+    stage_at: [Time; 4],
+    confirmed_at: Time,
+    cancelled_at: Time,
+    #[allow(clippy::box_collection)] // few orders are ever held: the others pay eight bytes
+    holds: Option<Box<Vec<Hold>>>,
     stage: Option<Stage>,
-    /// When each stage was reached; none where it was skipped or is still to come.
-    pub stage_at: [Option<Time>; 4],
-    /// When the shop confirmed it.
-    pub confirmed_at: Option<Time>,
-    /// When it was cancelled.
-    pub cancelled_at: Option<Time>,
-    /// Holds in order: from, and until where released.
-    pub holds: Vec<Hold>,
 }
 
 /// A hold: SLAs stand still from `held_at` to `released_at`.
@@ -31,17 +31,17 @@ pub struct Hold {
     pub released_at: Option<Time>,
 }
 
-impl Fold {
-    /// Back to the state of an order without facts.
-    pub fn clear(&mut self) {
-        let holds = std::mem::take(&mut self.holds);
-        *self = Fold { holds, ..Fold::default() };
-        self.holds.clear();
+impl Default for Fold {
+    /// The state of an order without lifecycle facts.
+    fn default() -> Fold {
+        Fold { stage_at: [NEVER; 4], confirmed_at: NEVER, cancelled_at: NEVER, holds: None, stage: None }
     }
+}
 
+impl Fold {
     /// The order's status as it is shown.
     pub fn status(&self) -> Status {
-        match (self.placed_at(), self.cancelled_at, self.stage) {
+        match (self.placed_at(), self.cancelled_at(), self.stage) {
             (None, _, _) => Status::Unplaced,
             (_, Some(_), _) => Status::Cancelled,
             (_, _, Some(Stage::Processing)) => Status::Processing,
@@ -53,7 +53,7 @@ impl Fold {
 
     /// True where nothing more is expected of the order: delivered or cancelled, placed or not.
     pub fn is_terminal(&self) -> bool {
-        self.cancelled_at.is_some() || self.stage == Some(Stage::Delivered)
+        self.is_cancelled() || self.stage == Some(Stage::Delivered)
     }
 
     /// When the order was placed, where known.
@@ -61,9 +61,34 @@ impl Fold {
         self.reached_at(Stage::Order)
     }
 
-    /// When `stage` was reached, where it was.
+    /// When `stage` was reached; none where it was skipped or is still to come.
     pub fn reached_at(&self, stage: Stage) -> Option<Time> {
-        self.stage_at[stage as usize]
+        come(self.stage_at[stage as usize])
+    }
+
+    /// True where `stage` or a later one has a time.
+    pub fn has_reached(&self, stage: Stage) -> bool {
+        self.stage_at[stage as usize..].iter().any(|at| *at != NEVER)
+    }
+
+    /// When the shop confirmed it.
+    pub fn confirmed_at(&self) -> Option<Time> {
+        come(self.confirmed_at)
+    }
+
+    /// When it was cancelled.
+    pub fn cancelled_at(&self) -> Option<Time> {
+        come(self.cancelled_at)
+    }
+
+    /// True where it was cancelled.
+    pub fn is_cancelled(&self) -> bool {
+        self.cancelled_at != NEVER
+    }
+
+    /// Holds in order: from, and until where released.
+    pub fn holds(&self) -> &[Hold] {
+        self.holds.as_ref().map_or(&[], |holds| holds)
     }
 
     /// Judges the next event in fold order and applies it where its verdict and `transitions` say so.
@@ -74,7 +99,7 @@ impl Fold {
             Verdict::Ok => self.record(kind, at),
             Verdict::NotPlaced | Verdict::SkippedStage | Verdict::Backward if lenient => self.record(kind, at),
             Verdict::AfterCancellation if lenient && kind == EventKind::Placed => {
-                self.stage_at[Stage::Order as usize] = Some(at);
+                self.stage_at[Stage::Order as usize] = at;
             }
             _ => {}
         }
@@ -84,7 +109,7 @@ impl Fold {
     /// The first row of the law's table that fits.
     fn judge(&self, kind: EventKind) -> Verdict {
         let placed = self.placed_at().is_some();
-        let cancelled = self.cancelled_at.is_some();
+        let cancelled = self.is_cancelled();
         let not_placed_or = |verdict| if placed { verdict } else { Verdict::NotPlaced };
         match kind {
             EventKind::Cancelled => match () {
@@ -115,9 +140,9 @@ impl Fold {
 
     /// Confirmed again, held while held, or released while not held.
     fn is_repeated_mark(&self, kind: EventKind) -> bool {
-        let held = self.holds.last().is_some_and(|hold| hold.released_at.is_none());
+        let held = self.holds().last().is_some_and(|hold| hold.released_at.is_none());
         match kind {
-            EventKind::Confirmed => self.confirmed_at.is_some(),
+            EventKind::Confirmed => self.confirmed_at != NEVER,
             EventKind::Held => held,
             _ => !held,
         }
@@ -125,22 +150,26 @@ impl Fold {
 
     fn record(&mut self, kind: EventKind, at: Time) {
         match kind {
-            EventKind::Confirmed => self.confirmed_at = Some(at),
-            EventKind::Cancelled => self.cancelled_at = Some(at),
-            EventKind::Held => self.holds.push(Hold { held_at: at, released_at: None }),
+            EventKind::Confirmed => self.confirmed_at = at,
+            EventKind::Cancelled => self.cancelled_at = at,
+            EventKind::Held => self.holds.get_or_insert_default().push(Hold { held_at: at, released_at: None }),
             EventKind::Released => {
-                if let Some(hold) = self.holds.last_mut() {
+                if let Some(hold) = self.holds.as_mut().and_then(|holds| holds.last_mut()) {
                     hold.released_at = Some(at);
                 }
             }
             EventKind::Placed | EventKind::ProcessingStarted | EventKind::Shipped | EventKind::Delivered => {
                 if let Some(stage) = kind.stage() {
-                    self.stage_at[stage as usize] = Some(at);
+                    self.stage_at[stage as usize] = at;
                     self.stage = self.stage.max(Some(stage));
                 }
             }
         }
     }
+}
+
+fn come(time: Time) -> Option<Time> {
+    (time != NEVER).then_some(time)
 }
 
 #[cfg(test)]
@@ -160,7 +189,7 @@ mod tests {
             verdicts(Transitions::Strict, &[Placed, Confirmed, Held, Released, ProcessingStarted, Shipped, Delivered]);
         assert_eq!(verdicts, [Verdict::Ok; 7]);
         assert_eq!((fold.status(), fold.is_terminal()), (Status::Delivered, true));
-        assert_eq!(fold.holds, [Hold { held_at: 2, released_at: Some(3) }]);
+        assert_eq!(fold.holds(), [Hold { held_at: 2, released_at: Some(3) }]);
     }
 
     #[test]

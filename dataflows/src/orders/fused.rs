@@ -14,7 +14,7 @@ use timely::dataflow::operators::{ConnectLoop, Feedback};
 use super::driver::drive;
 use super::keeper::{Keeper, Purpose};
 use super::parcel::Parcel;
-use super::view::Law;
+use super::outlook::Law;
 use super::{Detail, OrderOutputs};
 use crate::operators::limit::{Until, announce};
 use crate::time::Time;

@@ -7,19 +7,24 @@
 
 use std::rc::Rc;
 
+use differential_dataflow::difference::IsZero;
+
 use super::Detail;
 use super::admit::{self, Judgement, Order, Place, Registry};
-use super::contribution::{Change, Side};
+use super::contribution::{Change, Share, Side};
 use super::driver::{Emitted, Machine};
+use super::outlook::{Law, Outlook};
 use super::parcel::{Delivery, Parcel};
-use super::view::{Law, View};
+use super::sla::Party;
+use super::view::View;
 use crate::model::packed::PackedFacts;
 use crate::model::{OrderId, Sla};
 use crate::operators::calendar::Calendar;
 use crate::operators::limit::Until;
 use crate::operators::stash::Stash;
 use crate::operators::ticks::Ticks;
-use crate::time::{Diff, HOUR_MS, Time};
+use crate::settings::Settings;
+use crate::time::{DAY_MS, Diff, HOUR_MS, Time};
 use crate::views::dead_letters::Refusal;
 use crate::views::measures::{MeasureKey, Measures};
 use crate::views::order_events;
@@ -38,14 +43,27 @@ pub enum Purpose {
     Admit,
 }
 
-/// How an order's state before a change is known.
+impl Purpose {
+    /// How often aggregates change. Where only what they come to is wanted, a day's differences are added up first.
+    fn tick_ms(self, settings: &Settings) -> u64 {
+        match self {
+            Purpose::Show(Detail::Final | Detail::Counts) => DAY_MS,
+            Purpose::Show(Detail::Changes) | Purpose::Admit => settings.tick_ms,
+        }
+    }
+}
+
+/// How an order stood before a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Before {
-    /// By the share it contributed: enough where facts were only added.
-    Share,
-    /// By its view, evaluated.
+    /// What it contributed: enough where facts were only added.
+    Share(Share),
+    /// As the view before shows it.
     View,
 }
+
+/// Contributions on their way to the aggregates.
+type Sums = Ticks<MeasureKey, Measures>;
 
 /// A worker's orders.
 pub struct Keeper {
@@ -54,13 +72,20 @@ pub struct Keeper {
     registry: Registry,
     stash: Stash,
     timers: Calendar<u32>,
-    ticks: Ticks<MeasureKey, Measures>,
+    ticks: Sums,
     emitted: Emitted,
     /// Results are known to reach at least to here.
     known_until: Time,
     announced: Time,
+    /// What became of facts since it was published last, and when the last of them came.
+    counted: (Time, Measures),
     before: View,
+    /// The order as it stands after a change; of its lines, where it is not whole, the new ones only.
     after: View,
+    /// The orders of the facts that are being judged, as looked up beforehand; kept for its allocation.
+    numbers: Vec<Option<u32>>,
+    /// True where `after` has all lines.
+    is_whole: bool,
 }
 
 impl Keeper {
@@ -68,7 +93,7 @@ impl Keeper {
     pub fn new(law: Rc<Law>, until: Until, purpose: Purpose) -> Keeper {
         let known_until = until.known_at_start();
         Keeper {
-            ticks: Ticks::new(law.settings.tick_ms),
+            ticks: Ticks::new(purpose.tick_ms(&law.settings)),
             law,
             purpose,
             registry: Registry::default(),
@@ -77,34 +102,36 @@ impl Keeper {
             emitted: Emitted::default(),
             known_until,
             announced: known_until,
+            counted: (0, Measures::default()),
             before: View::default(),
             after: View::default(),
+            numbers: Vec::new(),
+            is_whole: false,
         }
     }
 
     /// Admits deliveries of one order and one logical time.
-    fn admit(&mut self, deliveries: &[Delivery<'_>]) {
-        let mut changed = None;
+    fn admit(&mut self, deliveries: &[Delivery<'_>], likely: Option<u32>) {
+        let (mut placed, mut before) = (None, None);
         for delivery in deliveries {
-            let Some(number) = self.place(delivery) else { continue };
+            let known = placed.filter(|_| !delivery.too_late);
+            let Some(number) = known.or_else(|| self.place(delivery, likely)) else { continue };
+            placed = Some(number);
             let Some(order) = self.registry.get(number) else { continue };
-            let judgement = admit::judge(&order.facts, delivery.packed);
-            let accepted = matches!(judgement, Judgement::Accepted | Judgement::Displaces(_));
-            if accepted && changed.is_none() {
-                changed = Some((number, self.prepare_change(number, deliveries)));
+            let judgement = admit::judge(order, &delivery.outline, delivery.packed);
+            if before.is_none() && matches!(judgement, Judgement::Accepted | Judgement::Displaces(_)) {
+                before = Some(self.prepare_change(number, deliveries));
             }
             self.keep(number, delivery, judgement);
         }
-        if let (Some((number, before)), Some(delivery)) = (changed, deliveries.first()) {
-            let Some(order) = self.registry.get(number) else { return };
-            self.after.evaluate(order.tenant, &order.facts, &self.law, delivery.time);
-            self.emit_change(number, delivery.time, before);
+        if let (Some(number), Some(before), Some(delivery)) = (placed, before, deliveries.first()) {
+            self.change(number, delivery.time, before);
         }
     }
 
     /// The order that a delivery belongs to, started where it is new; none where the delivery is refused.
-    fn place(&mut self, delivery: &Delivery<'_>) -> Option<u32> {
-        let place = self.registry.place(delivery.key, delivery.time, &self.law, &mut self.after);
+    fn place(&mut self, delivery: &Delivery<'_>, likely: Option<u32>) -> Option<u32> {
+        let place = self.registry.place(delivery.key, likely, delivery.time, &self.law.settings);
         if place == Place::Retired || delivery.too_late {
             if place == Place::Retired {
                 self.refuse(delivery, Refusal::OrderRetired);
@@ -118,7 +145,7 @@ impl Keeper {
         match place {
             Place::Alive(number) => return Some(number),
             Place::Outlived(number) => {
-                self.known_until = self.known_until.max(delivery.at());
+                self.known_until = self.known_until.max(delivery.outline.at);
                 // The last of these retires the order.
                 self.fire_order_until(number, delivery.time);
             }
@@ -127,19 +154,23 @@ impl Keeper {
         Some(self.registry.start(delivery))
     }
 
-    /// Brings an order up to the time just before its deliveries; how its state before them is known.
+    /// Brings an order up to the time just before its deliveries; how it stood then.
     fn prepare_change(&mut self, number: u32, deliveries: &[Delivery<'_>]) -> Before {
         let time = deliveries.first().map_or(0, |delivery| delivery.time).saturating_sub(1);
-        self.known_until = self.known_until.max(deliveries.iter().map(Delivery::at).min().unwrap_or(0));
+        let earliest = deliveries.iter().map(|delivery| delivery.outline.at).min();
+        self.known_until = self.known_until.max(earliest.unwrap_or(0));
         self.fire_order_until(number, time);
-        let Some(order) = self.registry.get(number) else { return Before::Share };
-        let displaces =
-            |delivery: &Delivery<'_>| matches!(admit::judge(&order.facts, delivery.packed), Judgement::Displaces(_));
+        self.after.clear();
+        self.is_whole = false;
+        let Some(order) = self.registry.get(number) else { return Before::Share(Share::default()) };
+        let displaces = |delivery: &Delivery<'_>| {
+            matches!(admit::judge(order, &delivery.outline, delivery.packed), Judgement::Displaces(_))
+        };
         if self.purpose == Purpose::Show(Detail::Changes) || deliveries.iter().any(displaces) {
             self.before.evaluate(order.tenant, &order.facts, &self.law, time);
             return Before::View;
         }
-        Before::Share
+        Before::Share(order.share())
     }
 
     /// Keeps a judged fact and counts it.
@@ -148,11 +179,11 @@ impl Keeper {
         let (accepted, counted) = match judgement {
             Judgement::Duplicate => {
                 let minute = quality::key(self.law.source(delivery.fact().position), Some(delivery.record_at));
-                self.ticks.give(delivery.time, minute, quality::DUPLICATE);
+                self.ticks.give(delivery.time, minute, &quality::DUPLICATE);
                 (false, record_law::DUPLICATE)
             }
             Judgement::Loses => {
-                order.facts.push(delivery.packed, true);
+                order.keep(&delivery.outline, delivery.packed, true);
                 self.refuse(delivery, Refusal::ConflictingDuplicate);
                 (false, record_law::REFUSED)
             }
@@ -163,13 +194,16 @@ impl Keeper {
                     self.emitted.facts.push(((order.id(), loser), delivery.time, -1));
                 }
                 order.facts.mark_loser(offset as usize);
-                order.facts.push(delivery.packed, false);
+                order.keep(&delivery.outline, delivery.packed, false);
+                self.is_whole = true;
                 self.emitted.refused.push((displaced, delivery.time, 1));
                 // The displaced fact was counted as accepted: this one takes its place.
                 (true, record_law::REFUSED)
             }
             Judgement::Accepted => {
-                order.facts.push(delivery.packed, false);
+                let offset = order.keep(&delivery.outline, delivery.packed, false);
+                self.after.add_line(offset, &delivery.outline);
+                self.is_whole |= !order.state.extend(&delivery.outline, self.law.settings.transitions);
                 (true, record_law::ACCEPTED)
             }
         };
@@ -178,7 +212,7 @@ impl Keeper {
             if self.purpose == Purpose::Admit {
                 self.emitted.facts.push(((order.id(), delivery.packed.to_vec()), delivery.time, 1));
             }
-            self.known_until = self.known_until.max(delivery.at());
+            self.known_until = self.known_until.max(delivery.outline.at);
         }
         self.count(delivery.time, counted);
     }
@@ -188,36 +222,64 @@ impl Keeper {
     }
 
     fn count(&mut self, time: Time, counted: Measures) {
-        self.ticks.give(time, record_law::key(), counted);
+        self.counted.0 = time;
+        self.counted.1.add(&counted, 1);
+    }
+
+    /// Brings what was counted into the ticks: the record law is looked at as a whole, not fact by fact.
+    fn give_counted(&mut self) {
+        let (time, counted) = std::mem::take(&mut self.counted);
+        if !counted.is_zero() {
+            self.ticks.give(time, record_law::key(), &counted);
+        }
+    }
+
+    /// Shows what deliveries at `time` changed: `after` has their lines, unless it is to be made whole.
+    fn change(&mut self, number: u32, time: Time, before: Before) {
+        let Keeper { registry, law, after, is_whole, .. } = self;
+        let Some(order) = registry.get_mut(number) else { return };
+        *is_whole |= law.rules.asks_party()
+            || match &before {
+                Before::Share(share) => share.moves_items(&order.share()),
+                Before::View => true,
+            };
+        if *is_whole {
+            after.evaluate(order.tenant, &order.facts, law, time);
+            order.state.clone_from(&after.state);
+        } else {
+            after.outlook = Outlook::of(&order.state, Party::nobody(), law, time);
+        }
+        self.emit_change(number, time, before);
     }
 
     /// Emits the difference that `after` makes at `time`, and sees to the order's next timer.
     fn emit_change(&mut self, number: u32, time: Time, before_as: Before) {
         let Keeper { registry, law, ticks, emitted, timers, before, after, .. } = self;
         let Some(order) = registry.get_mut(number) else { return };
-        let retires_at = order.bound(after, &law.settings).saturating_add(1);
+        let retires_at = order.bound(&law.settings).saturating_add(1);
         order.due = retires_at;
         if let Purpose::Show(detail) = self.purpose {
-            let after_side = Side::of(after);
             let before_side = match before_as {
                 Before::View => Side::of(before),
-                Before::Share => {
-                    // No fact went away, so the lines of before are the first ones of after.
-                    let (items, payments) = order.share.lines();
+                // No fact went away, so where all lines are there, those of before are the first ones of after.
+                Before::Share(share) if self.is_whole => {
+                    let (items, payments) = share.lines();
                     let items = after.items.get(..items).unwrap_or_default();
                     let payments = after.payments.get(..payments).unwrap_or_default();
-                    Side { share: order.share, items, payments }
+                    Side { share, items, payments }
                 }
+                Before::Share(share) => Side { share, items: &[], payments: &[] },
             };
+            order.outcomes = after.outlook.outcomes();
+            let after_side = Side { share: order.share(), items: &after.items, payments: &after.payments };
             let (tenant, facts, settings) = (order.tenant, &order.facts, &law.settings);
             let change = Change { tenant, facts, before: before_side, after: after_side, time, settings };
-            change.differences(|key, measures| ticks.give(time, key, measures));
-            order.share = after_side.share;
+            change.differences(|key, measures| ticks.give(time, key, &measures));
             if detail == Detail::Changes {
                 emitted.give_rows(&order.id(), &order.facts, before, time, -1);
                 emitted.give_rows(&order.id(), &order.facts, after, time, 1);
             }
-            order.due = after.next_change_at.map_or(retires_at, |next| next.min(retires_at));
+            order.due = after.outlook.next_change_at.map_or(retires_at, |next| next.min(retires_at));
         }
         if order.due < order.scheduled {
             order.scheduled = order.due;
@@ -233,7 +295,11 @@ impl Keeper {
 
     /// Fires every timer that is due at or before `time`.
     fn fire_until(&mut self, time: Time) {
-        while let Some((due, number)) = self.timers.pop_until(time) {
+        loop {
+            if let Some(numbers) = self.timers.newly_current() {
+                self.registry.warm(numbers);
+            }
+            let Some((due, number)) = self.timers.pop_until(time) else { return };
             let Some(order) = self.registry.get_mut(number) else { continue };
             if order.scheduled != due {
                 continue;
@@ -259,27 +325,29 @@ impl Keeper {
 
     /// Looks at an order at the time it asked for.
     fn fire(&mut self, number: u32, time: Time) {
-        let Keeper { registry, law, before, after, .. } = self;
+        let Keeper { registry, law, before, .. } = self;
         let Some(order) = registry.get(number) else { return };
-        after.evaluate(order.tenant, &order.facts, law, time);
-        if time > order.bound(after, &law.settings) {
+        if time > order.bound(&law.settings) {
             return self.retire(number, time);
         }
-        if self.purpose == Purpose::Show(Detail::Changes) {
-            before.evaluate(order.tenant, &order.facts, law, time.saturating_sub(1));
-        }
-        let before = if self.purpose == Purpose::Show(Detail::Changes) { Before::View } else { Before::Share };
-        self.emit_change(number, time, before);
+        let before_as = match self.purpose {
+            Purpose::Show(Detail::Changes) => {
+                before.evaluate(order.tenant, &order.facts, law, time.saturating_sub(1));
+                Before::View
+            }
+            _ => Before::Share(order.share()),
+        };
+        self.is_whole = look(order, law, &mut self.after, time, before_as == Before::View);
+        self.emit_change(number, time, before_as);
     }
 
-    /// Retires an order whose bound has passed and whose view is `after`; its rows stay as they are.
+    /// Retires an order whose bound has passed; its rows stay as they are.
     fn retire(&mut self, number: u32, time: Time) {
-        let Keeper { registry, law, after, emitted, .. } = self;
-        let Some(order) = registry.get(number) else { return };
-        let bound = order.bound(after, &law.settings);
-        let retired = registry.retire(number, bound, after.status(), &law.settings);
+        let retired = self.registry.retire(number, &self.law.settings);
         if let (Some(order), Purpose::Show(detail)) = (retired, self.purpose) {
-            emitted.give_accumulated(&order, after, time.min(self.known_until), detail);
+            look(&order, &self.law, &mut self.after, time, detail == Detail::Final);
+            let time = time.min(self.known_until);
+            self.emitted.give_accumulated(&order, &self.after, time, detail, &mut self.ticks);
         }
     }
 
@@ -291,7 +359,7 @@ impl Keeper {
             let Some(order) = self.registry.get(number) else { continue };
             let time = order.accepted_at;
             self.before.evaluate(order.tenant, &order.facts, &self.law, time);
-            self.after.evaluate(order.tenant, &order.facts, &self.law, end);
+            self.is_whole = look(order, &self.law, &mut self.after, end, true);
             self.emit_change(number, time, Before::View);
         }
     }
@@ -317,28 +385,36 @@ impl Machine<Parcel> for Keeper {
     }
 
     fn advance(&mut self, frontier: Time) {
+        let mut numbers = std::mem::take(&mut self.numbers);
         while let Some(bucket) = self.stash.take_before(frontier) {
             let mut entries = bucket.entries();
+            let keys = entries.iter().map(|entry| Delivery::key_of(bucket.record(entry)));
+            self.registry.find_all(keys, &mut numbers);
+            let mut likely = numbers.iter().copied();
             while let Some(first) = entries.first() {
-                let same = entries.partition_point(|entry| (entry.time, entry.group) <= (first.time, first.group));
+                let others = entries.iter().skip(1);
+                let same = 1 + others.take_while(|entry| (entry.time, entry.group) == (first.time, first.group)).count();
                 self.fire_until(first.time.saturating_sub(1).min(self.known_until));
                 // A tick beyond the end that is known may turn out to be the end.
                 self.publish_before(first.time.min(self.known_until));
                 let (group, rest) = entries.split_at(same);
+                let number = likely.nth(same - 1).flatten();
                 if let [only] = group {
-                    self.admit(&[Delivery::read(bucket.record(only))]);
+                    self.admit(&[Delivery::read(bucket.record(only))], number);
                 } else {
                     let mut deliveries: Vec<Delivery<'_>> =
                         group.iter().map(|entry| Delivery::read(bucket.record(entry))).collect();
                     admit::sort(&mut deliveries);
                     for of_order in deliveries.chunk_by(|left, right| left.key == right.key) {
-                        self.admit(of_order);
+                        self.admit(of_order, number);
                     }
                 }
                 entries = rest;
             }
         }
+        self.numbers = numbers;
         self.fire_until(frontier.saturating_sub(1).min(self.known_until));
+        self.give_counted();
         let done_before = self.done_before(frontier);
         self.publish_before(done_before);
     }
@@ -352,14 +428,14 @@ impl Machine<Parcel> for Keeper {
         let end = self.known_until;
         self.fire_until(end);
         self.take_back(end);
-        let Keeper { ticks, emitted, .. } = self;
-        ticks.publish_rest(end, |tick, key, measures| emitted.measures.push((key, tick, measures)));
         if let Purpose::Show(detail @ (Detail::Final | Detail::Counts)) = self.purpose {
             for order in self.registry.iter() {
-                self.after.evaluate(order.tenant, &order.facts, &self.law, end);
-                self.emitted.give_accumulated(order, &self.after, end, detail);
+                look(order, &self.law, &mut self.after, end, detail == Detail::Final);
+                self.emitted.give_accumulated(order, &self.after, end, detail, &mut self.ticks);
             }
         }
+        let Keeper { ticks, emitted, .. } = self;
+        ticks.publish_rest(end, |tick, key, measures| emitted.measures.push((key, tick, measures)));
     }
 
     fn emitted(&mut self) -> &mut Emitted {
@@ -367,13 +443,29 @@ impl Machine<Parcel> for Keeper {
     }
 }
 
+/// Makes `view` that of an order as of `time`: whole where it has to be, the outlook alone otherwise. True where it is
+/// whole.
+fn look(order: &Order, law: &Law, view: &mut View, time: Time, whole: bool) -> bool {
+    let whole = whole || law.rules.asks_party();
+    if whole {
+        view.evaluate(order.tenant, &order.facts, law, time);
+    } else {
+        view.clear();
+        view.outlook = Outlook::of(&order.state, Party::nobody(), law, time);
+    }
+    whole
+}
+
 impl Emitted {
     /// Gives an order's rows as they stand for good, as `detail` wants them.
-    fn give_accumulated(&mut self, order: &Order, view: &View, time: Time, detail: Detail) {
+    fn give_accumulated(&mut self, order: &Order, view: &View, time: Time, detail: Detail, ticks: &mut Sums) {
         match detail {
             Detail::Changes => {}
             Detail::Final => self.give_rows(&order.id(), &order.facts, view, time, 1),
-            Detail::Counts => self.measures.push((row_counts::key(), time, row_counts::of_order(view))),
+            Detail::Counts => {
+                let counts = row_counts::of_order(&order.state, &view.outlook);
+                ticks.give(time, row_counts::key(), &counts);
+            }
         }
     }
 

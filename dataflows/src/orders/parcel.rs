@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::model::packed::{self, FactView, PackedText, Reader, write_number, write_text};
+use crate::model::packed::{self, FactView, Outline, PackedText, Reader, write_number, write_text};
 use crate::model::{Fact, OrderId, Position, Text};
 use crate::time::Time;
 
@@ -128,6 +128,8 @@ pub struct Delivery<'a> {
     order_id: PackedText<'a>,
     /// The fact's bytes.
     pub packed: &'a [u8],
+    /// The fact's numbers.
+    pub outline: Outline,
 }
 
 impl<'a> Delivery<'a> {
@@ -140,7 +142,13 @@ impl<'a> Delivery<'a> {
         let record_at = reader.number();
         let (tenant, order_id) = (reader.text(), reader.text());
         let packed = reader.rest();
-        Delivery { key, time, record_at, too_late, tenant, order_id, packed }
+        let outline = Reader::new(packed).outline();
+        Delivery { key, time, record_at, too_late, tenant, order_id, packed, outline }
+    }
+
+    /// The key of the order that a record of a parcel speaks of.
+    pub fn key_of(record: &[u8]) -> OrderKey {
+        record.first_chunk::<16>().map_or(0, |key| u128::from_le_bytes(*key))
     }
 
     /// The order the fact speaks of.
@@ -155,7 +163,7 @@ impl<'a> Delivery<'a> {
 
     /// The fact's event time.
     pub fn at(&self) -> Time {
-        Reader::new(self.packed).outline().at
+        self.outline.at
     }
 
     /// The order's tenant.

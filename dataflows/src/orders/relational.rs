@@ -25,7 +25,8 @@ use super::driver::drive;
 use super::keeper::{Keeper, Purpose};
 use super::parcel::Parcel;
 use super::showing::{Show, Standing};
-use super::view::{Law, View};
+use super::view::View;
+use super::outlook::Law;
 use super::{Detail, OrderOutputs};
 use crate::model::packed::PackedFacts;
 use crate::model::{OrderId, Symbol};
@@ -91,7 +92,7 @@ pub fn relational<'scope>(
 fn instants(order: &OrderId, facts: &PackedFacts, law: &Law) -> Vec<Time> {
     let (tenant, mut view, mut instants) = (Symbol::new(&order.tenant), View::default(), Vec::new());
     view.evaluate(tenant, facts, law, 0);
-    while let Some(instant) = view.next_change_at {
+    while let Some(instant) = view.outlook.next_change_at {
         instants.push(instant);
         view.evaluate(tenant, facts, law, instant);
     }

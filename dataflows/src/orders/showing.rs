@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use super::Detail;
 use super::contribution::{Change, Side};
 use super::driver::{Emitted, Machine};
-use super::view::{Law, View};
+use super::outlook::Law;
+use super::view::View;
 use crate::model::packed::PackedFacts;
 use crate::model::{OrderId, Symbol};
 use crate::operators::limit::Until;
@@ -75,9 +76,9 @@ impl Show {
             time,
             settings: &law.settings,
         };
-        change.differences(|key, measures| ticks.give(time, key, measures.times(diff as i64)));
+        change.differences(|key, measures| ticks.give(time, key, &measures.times(diff as i64)));
         match self.detail {
-            Detail::Counts => ticks.give(time, row_counts::key(), row_counts::of_order(view).times(diff as i64)),
+            Detail::Counts => ticks.give(time, row_counts::key(), &row_counts::of_order(&view.state, &view.outlook).times(diff as i64)),
             Detail::Changes | Detail::Final => emitted.give_rows(order, &facts, view, time, diff),
         }
     }

@@ -5,6 +5,7 @@
 //! assessment does not change.
 
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
 use super::fold::{Fold, Hold};
 use crate::model::{Rules, Sla, SlaRule, Stage, Text, Within};
@@ -57,6 +58,15 @@ pub struct Party<'a> {
     pub categories: &'a [Option<Text>],
 }
 
+static NO_TENANT: LazyLock<Text> = LazyLock::new(Text::default);
+
+impl Party<'_> {
+    /// Nobody: enough where no rule asks for a tenant or a category.
+    pub fn nobody() -> Party<'static> {
+        Party { tenant: &NO_TENANT, categories: &[] }
+    }
+}
+
 /// What became of an SLA.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs)] // the law's words
@@ -96,18 +106,19 @@ pub fn assess(
     now: Time,
 ) -> Option<Assessment> {
     let placed_at = fold.placed_at()?;
-    let [_, processing_at, shipped_at, delivered_at] = fold.stage_at;
+    let [processing_at, shipped_at, delivered_at] =
+        [Stage::Processing, Stage::Shipped, Stage::Delivered].map(|stage| fold.reached_at(stage));
     let (started_at, met_at) = match sla {
         Sla::Processing => (placed_at, earliest([processing_at, shipped_at, delivered_at])),
         Sla::Shipping => (processing_at?, earliest([shipped_at, delivered_at, None])),
         Sla::Delivery => (placed_at, delivered_at),
     };
-    let cancelled_at = fold.cancelled_at;
+    let cancelled_at = fold.cancelled_at();
     let of_sla = &rules.by_sla[sla as usize];
     let ended_at = earliest([met_at, cancelled_at, None]);
     let due = |considered_until| {
         let within = of_sla.within(party, started_at, considered_until);
-        (within != Within::Off, deadline(started_at, within, &fold.holds))
+        (within != Within::Off, deadline(started_at, within, fold.holds()))
     };
 
     // Rules that reach open SLAs, one time of validity after another, each judged by the deadline so far.
@@ -193,11 +204,6 @@ pub fn deadline(started_at: Time, within: Within, holds: &[Hold]) -> Option<Time
 
 fn earliest(times: [Option<Time>; 3]) -> Option<Time> {
     times.into_iter().flatten().min()
-}
-
-/// When `stage` comes to count for `reached_processing` and its like: it or a later one has a time.
-pub fn reached(fold: &Fold, stage: Stage) -> bool {
-    fold.stage_at[stage as usize..].iter().any(Option::is_some)
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::order_events::EventType;
 use super::sla_breaches::Resolution;
 use crate::model::{EventKind, Money, PaymentType, Sla, Status, Symbol, Text, Verdict};
-use crate::orders::view::DropOff;
+use crate::orders::outlook::DropOff;
 use crate::time::{Time, Window};
 
 /// What a column holds.

@@ -4,7 +4,7 @@
 use super::collection::{At, collection};
 use super::measures::{Aggregate, Sums};
 use crate::model::{Money, Status, Symbol, Text};
-use crate::orders::view::DropOff;
+use crate::orders::outlook::DropOff;
 
 collection! {
     /// Orders that came no further, by the hour of their placement.

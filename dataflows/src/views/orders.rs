@@ -47,25 +47,25 @@ collection! {
 
 /// The order's row; none for an order without accepted facts.
 pub fn row(order: &OrderId, view: &View, facts: &PackedFacts) -> Option<OrderRow> {
-    let reached = |stage| view.fold.reached_at(stage).map(At);
-    view.exists.then(|| OrderRow {
+    let reached = |stage| view.state.fold.reached_at(stage).map(At);
+    view.state.exists().then(|| OrderRow {
         order_id: order.order_id.clone(),
         tenant: order.tenant.clone(),
         customer_id: customer_id(view, facts),
-        status: view.status(),
+        status: view.state.status(),
         placed_at: reached(Stage::Order),
-        confirmed_at: view.fold.confirmed_at.map(At),
+        confirmed_at: view.state.fold.confirmed_at().map(At),
         processing_at: reached(Stage::Processing),
         shipped_at: reached(Stage::Shipped),
         delivered_at: reached(Stage::Delivered),
-        cancelled_at: view.fold.cancelled_at.map(At),
+        cancelled_at: view.state.fold.cancelled_at().map(At),
         items: view.items.len() as i64,
-        item_value: view.item_value,
-        freight_value: view.freight_value,
+        item_value: view.state.item_value,
+        freight_value: view.state.freight_value,
         payments: view.payments.len() as i64,
-        paid_value: view.paid_value,
-        violations: view.violations,
-        last_event_at: At(view.last_event_at),
+        paid_value: view.state.paid_value,
+        violations: view.state.violations,
+        last_event_at: At(view.state.last_event_at),
     })
 }
 

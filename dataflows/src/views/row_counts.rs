@@ -3,7 +3,8 @@
 use super::measures::{Aggregate, MeasureKey, Measures, Sums};
 use super::record_law;
 use crate::model::Sla;
-use crate::orders::view::View;
+use crate::orders::outlook::Outlook;
+use crate::orders::state::State;
 
 /// Rows of orders, order_events, violations, sla_breaches and stalled_orders.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,15 +23,15 @@ pub fn key() -> MeasureKey {
 }
 
 /// The rows of one order.
-pub fn of_order(view: &View) -> Measures {
-    let breaches = Sla::ALL.into_iter().filter(|sla| view.breach(*sla).is_some()).count() as i64;
+pub fn of_order(state: &State, outlook: &Outlook) -> Measures {
+    let breaches = Sla::ALL.into_iter().filter(|sla| outlook.breach(*sla).is_some()).count() as i64;
     let mut measures = Measures::default();
     measures.counts[..5].copy_from_slice(&[
-        i64::from(view.exists),
-        view.events.len() as i64 + breaches,
-        i64::from(view.violations),
+        i64::from(state.exists()),
+        i64::from(state.events) + breaches,
+        i64::from(state.violations),
         breaches,
-        i64::from(view.stalled_at.is_some()),
+        i64::from(outlook.stalled_at.is_some()),
     ]);
     measures
 }

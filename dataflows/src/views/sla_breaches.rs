@@ -56,7 +56,7 @@ impl Resolution {
 
 /// The order's breach of `sla`, where there is one.
 pub fn row(order: &OrderId, view: &View, facts: &PackedFacts, sla: Sla) -> Option<SlaBreachRow> {
-    let breach = view.breach(sla)?;
+    let breach = view.outlook.breach(sla)?;
     let deadline_at = breach.deadline_at?;
     Some(SlaBreachRow {
         order_id: order.order_id.clone(),
@@ -99,7 +99,7 @@ fn message(order: &OrderId, view: &View, facts: &PackedFacts, sla: Sla, within_m
         message += &format!("{} {} × {name}", if number == 0 { ":" } else { "," }, item.quantity);
     }
     if !view.items.is_empty() {
-        message += &format!(", {}", view.item_value);
+        message += &format!(", {}", view.state.item_value);
     }
     message
 }

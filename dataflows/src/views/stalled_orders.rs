@@ -27,9 +27,9 @@ pub fn row(order: &OrderId, view: &View) -> Option<StalledOrderRow> {
     Some(StalledOrderRow {
         order_id: order.order_id.clone(),
         tenant: order.tenant.clone(),
-        status: view.status(),
-        placed_at: view.fold.placed_at().map(At),
-        last_event_at: At(view.last_event_at),
-        stalled_at: At(view.stalled_at?),
+        status: view.state.status(),
+        placed_at: view.state.fold.placed_at().map(At),
+        last_event_at: At(view.state.last_event_at),
+        stalled_at: At(view.outlook.stalled_at?),
     })
 }

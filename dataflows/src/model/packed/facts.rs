@@ -4,12 +4,13 @@
 //! the same customer refers to it.
 
 use super::{
-    BodyView, CUSTOMER_FIRST, FactView, HEAD_LOSER, Outline, OutlineBody, PackedText, Reader, write,
+    BodyView, CUSTOMER_FIRST, FactView, HEAD_LOSER, Outline, PackedText, Reader, write,
     writing::set_length,
 };
 use crate::model::{OrderId, Text};
 
-/// An order's memory grows by this many bytes.
+/// What the facts of an ordinary order take, and by how many bytes those of another one grow.
+const ORDINARY_BYTES: usize = 160;
 const GROWTH_BYTES: usize = 64;
 
 /// The facts of one order, winners and losers, packed one after another.
@@ -20,7 +21,9 @@ impl PackedFacts {
     /// Facts packed one by one.
     pub fn of<'a>(facts: impl Iterator<Item = &'a [u8]>) -> PackedFacts {
         let mut packed = PackedFacts::default();
-        facts.for_each(|fact| packed.push(fact, false));
+        for fact in facts {
+            packed.push(fact, false);
+        }
         packed
     }
 
@@ -57,6 +60,14 @@ impl PackedFacts {
         reader.fact()
     }
 
+    /// The category of the item at `offset`; none where it has none or is no item.
+    pub fn category(&self, offset: u32) -> Option<PackedText<'_>> {
+        match Reader::new(&self.0[offset as usize..]).fact().body {
+            BodyView::Item(item) => item.category,
+            _ => None,
+        }
+    }
+
     /// The customer that later facts of the order need not repeat.
     fn first_customer(&self) -> Option<PackedText<'_>> {
         self.iter().find_map(|(_, fact)| match fact.body {
@@ -75,15 +86,16 @@ impl PackedFacts {
         }
     }
 
-    /// Keeps a fact whose bytes are `packed`; `loser` where another of the same identity won.
-    pub fn push(&mut self, packed: &[u8], loser: bool) {
+    /// Keeps a fact whose bytes are `packed`; `loser` where another of the same identity won. Its offset.
+    pub fn push(&mut self, packed: &[u8], loser: bool) -> u32 {
         let offset = self.0.len();
-        let is_lifecycle = matches!(Reader::new(packed).outline().body, OutlineBody::Lifecycle(_));
+        let is_lifecycle = Reader::new(packed).is_lifecycle();
         let shared = if is_lifecycle && offset > 0 { self.shared_customer_bytes(packed) } else { 0 };
         // Room for a few facts at once: an order grows by a fact at a time, and there are many orders.
         let needed = offset + packed.len() + 1;
         if needed > self.0.capacity() {
-            self.0.reserve_exact(needed.next_multiple_of(GROWTH_BYTES) - offset);
+            let beyond = needed.saturating_sub(ORDINARY_BYTES).next_multiple_of(GROWTH_BYTES);
+            self.0.reserve_exact(ORDINARY_BYTES + beyond - offset);
         }
         if shared > 0 {
             let mut reader = Reader::new(packed);
@@ -98,6 +110,12 @@ impl PackedFacts {
         if loser {
             self.mark_loser(offset);
         }
+        offset as u32
+    }
+
+    /// Reads a byte of every cache line.
+    pub fn touch(&self) -> u64 {
+        self.0.iter().step_by(64).map(|byte| u64::from(*byte)).sum()
     }
 
     /// Marks the fact at `offset` as one that lost its identity to another.
