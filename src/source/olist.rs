@@ -87,7 +87,7 @@ impl Olist {
         let payments = PaymentColumns::from_header(&headers[2].record).map_err(wrong_header(&paths[2]))?;
         let categories = read_categories(directory)?;
 
-        let index = if arrival_order { None } else { Index::find(&paths, &headers)? };
+        let index = if arrival_order { None } else { Index::find(&paths, &headers, threads)? };
         let plan = match index {
             Some(index) => Plan::Joined { files: [open(&paths[0])?, open(&paths[1])?, open(&paths[2])?], index },
             None => {
