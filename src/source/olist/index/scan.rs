@@ -10,11 +10,12 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
 use dataflows::time::Time;
-use memchr::{memchr, memchr_iter, memchr2};
+use memchr::{memchr, memchr_iter};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::earliest::{Earliest, USUAL_BYTES, Usual};
 use super::{FilePlace, Header};
+use crate::decode::cells::is_plain;
 use crate::validate::MAX_RECORD_BYTES;
 
 /// What is looked at in a cell.
@@ -117,7 +118,7 @@ impl RowFile {
 
     /// What whole rows say that start at `offset`; none where they are odd.
     fn look_at(&self, rows: &[u8], offset: u64) -> Option<Segment> {
-        if has_other_line_ends_or_quotes(rows) {
+        if !is_plain(rows) {
             return None;
         }
         let mut earliest = Earliest::default();
@@ -168,12 +169,4 @@ impl RowFile {
             id.is_empty() || [id.first(), id.last()].into_iter().flatten().all(|byte| byte.is_ascii_graphic())
         })
     }
-}
-
-/// True where a CSV reader could see other rows or fields than those between line ends and commas.
-fn has_other_line_ends_or_quotes(rows: &[u8]) -> bool {
-    let is_suspect = memchr2(b'"', b'\r', rows).is_some();
-    is_suspect
-        && (memchr(b'"', rows).is_some()
-            || memchr_iter(b'\r', rows).any(|at| !matches!(rows.get(at + 1), None | Some(b'\n'))))
 }
