@@ -4,6 +4,7 @@
 //! does I/O, looks at a clock or stops a job.
 
 pub mod categories;
+pub mod cells;
 pub mod json;
 pub mod olist;
 mod scan;

@@ -13,6 +13,7 @@ use dataflows::model::text::pack_hex;
 use dataflows::model::{Money, PaymentType, Text};
 use dataflows::time::Time;
 
+use super::cells::Cells;
 use crate::validate::{Broken, Cell, Check, Limits, MAX_RECORD_BYTES, Reason, number, timestamp};
 
 /// What is wrong with a file's header.
@@ -114,7 +115,7 @@ impl OrderColumns {
     }
 
     /// What a row says, or every rule it breaks.
-    pub fn decode(&self, record: &ByteRecord, limits: &Limits) -> Result<OrderRow, Broken> {
+    pub fn decode(&self, record: &impl Cells, limits: &Limits) -> Result<OrderRow, Broken> {
         let mut row = Row::open(record, self.width, limits)?;
         let order_id = row.required("order_id", self.order_id, Row::id);
         let customer_id = row.id("customer_id", self.customer_id);
@@ -172,7 +173,7 @@ impl ItemColumns {
     }
 
     /// What a row says, or every rule it breaks.
-    pub fn decode(&self, record: &ByteRecord, limits: &Limits) -> Result<ItemRow, Broken> {
+    pub fn decode(&self, record: &impl Cells, limits: &Limits) -> Result<ItemRow, Broken> {
         let mut row = Row::open(record, self.width, limits)?;
         let order_id = row.required("order_id", self.order_id, Row::id);
         let item_no = row.required("order_item_id", self.item_no, Row::small_count);
@@ -227,7 +228,7 @@ impl PaymentColumns {
     }
 
     /// What a row says, or every rule it breaks.
-    pub fn decode(&self, record: &ByteRecord, limits: &Limits) -> Result<PaymentRow, Broken> {
+    pub fn decode(&self, record: &impl Cells, limits: &Limits) -> Result<PaymentRow, Broken> {
         let mut row = Row::open(record, self.width, limits)?;
         let order_id = row.required("order_id", self.order_id, Row::id);
         let seq = row.required("payment_sequential", self.seq, Row::small_count);
@@ -244,34 +245,35 @@ impl PaymentColumns {
 }
 
 /// True where a row is whole: not too large, UTF-8, as wide as its header.
-pub(super) fn whole(record: &ByteRecord, width: usize) -> Result<(), Broken> {
-    if record.as_slice().len() + record.len().saturating_sub(1) > MAX_RECORD_BYTES {
+pub(super) fn whole(record: &impl Cells, width: usize) -> Result<(), Broken> {
+    if record.length() > MAX_RECORD_BYTES {
         return Err(Broken::only(Reason::TooLarge));
     }
-    if !record.as_slice().is_ascii() && record.iter().any(|cell| std::str::from_utf8(cell).is_err()) {
+    let mut cells = (0..record.count()).filter_map(|place| record.cell(place));
+    if !record.bytes().is_ascii() && cells.any(|cell| std::str::from_utf8(cell).is_err()) {
         return Err(Broken::only(Reason::NotUtf8));
     }
-    if record.len() != width {
+    if record.count() != width {
         return Err(Broken::only(Reason::ColumnCount));
     }
     Ok(())
 }
 
 /// A whole row under check. Each rule tries the fast way first, which knows trimmed cells of the usual form.
-struct Row<'r> {
-    record: &'r ByteRecord,
+struct Row<'r, C> {
+    record: &'r C,
     limits: &'r Limits,
     check: Check<'r>,
 }
 
-impl<'r> Row<'r> {
-    fn open(record: &'r ByteRecord, width: usize, limits: &'r Limits) -> Result<Row<'r>, Broken> {
+impl<'r, C: Cells> Row<'r, C> {
+    fn open(record: &'r C, width: usize, limits: &'r Limits) -> Result<Row<'r, C>, Broken> {
         whole(record, width)?;
         Ok(Row { record, limits, check: Check::new(limits) })
     }
 
     fn bytes(&self, place: usize) -> &'r [u8] {
-        self.record.get(place).unwrap_or_default()
+        self.record.cell(place).unwrap_or_default()
     }
 
     fn cell(&self, place: usize) -> Cell<'r> {
@@ -285,7 +287,7 @@ impl<'r> Row<'r> {
         &mut self,
         column: &'static str,
         place: usize,
-        rule: impl FnOnce(&mut Row<'r>, &'static str, usize) -> Option<T>,
+        rule: impl FnOnce(&mut Row<'r, C>, &'static str, usize) -> Option<T>,
     ) -> Option<T> {
         let value = rule(self, column, place);
         if value.is_none() {

@@ -87,7 +87,7 @@ impl Olist {
         let payments = PaymentColumns::from_header(&headers[2].record).map_err(wrong_header(&paths[2]))?;
         let categories = read_categories(directory)?;
 
-        let index = if arrival_order { None } else { Index::find(&paths, &headers)? };
+        let index = if arrival_order { None } else { Index::find(&paths, &headers, threads)? };
         let plan = match index {
             Some(index) => Plan::Joined { files: [open(&paths[0])?, open(&paths[1])?, open(&paths[2])?], index },
             None => {
@@ -118,10 +118,11 @@ impl Olist {
         blocks.next_block().map_err(|error| unreadable(&self.paths[table as usize], &error))
     }
 
-    fn read_range(&self, table: Table, from: &Cut, to: &Cut) -> JobResult<Block> {
+    /// Reads a block's rows of one file into `bytes`, which it takes for that.
+    fn read_range(&self, table: Table, from: &Cut, to: &Cut, mut bytes: Vec<u8>) -> JobResult<Block> {
         let Plan::Joined { files, .. } = &self.plan else { return Ok(Block::empty()) };
         let (start, end) = (from.places[table as usize], to.places[table as usize]);
-        let mut bytes = vec![0; (end.offset - start.offset) as usize];
+        bytes.resize((end.offset - start.offset) as usize, 0);
         files[table as usize].read_exact_at(&mut bytes, start.offset).map_err(|error| {
             JobError::io("read", &self.paths[table as usize], &error).remedy("the file changed while it was read")
         })?;
@@ -155,6 +156,8 @@ pub struct OlistReader {
     watermark: Option<Watermark>,
     rows: RowReader,
     stamps: BlockStamps,
+    /// One for each file: blocks of one file are of much the same length.
+    buffers: [Vec<u8>; 3],
     done: bool,
 }
 
@@ -181,6 +184,7 @@ impl OlistReader {
             watermark,
             rows: RowReader::default(),
             stamps: BlockStamps::default(),
+            buffers: Default::default(),
             done: false,
         }
     }
@@ -194,8 +198,10 @@ impl OlistReader {
         self.next += self.share.of;
         self.stamps.clear();
         for table in Table::ALL {
-            let block = self.olist.read_range(table, from, to)?;
+            let buffer = std::mem::take(&mut self.buffers[table as usize]);
+            let block = self.olist.read_range(table, from, to, buffer)?;
             self.rows.read(&self.olist, table, &block, &mut None, intake, Some(&mut self.stamps));
+            self.buffers[table as usize] = block.bytes;
         }
         Ok(Polled::Read)
     }

@@ -66,16 +66,23 @@ impl Text {
 
     /// The text; a packed id is written into `scratch` first.
     pub fn as_str_in<'a>(&'a self, scratch: &'a mut Scratch) -> &'a str {
-        let bytes: &[u8] = match &self.0 {
+        match &self.0 {
+            Repr::Heap(text) => text,
+            // The others hold bytes that were UTF-8 when the text was made.
+            _ => std::str::from_utf8(self.as_bytes_in(scratch)).unwrap_or_default(),
+        }
+    }
+
+    /// The bytes of the text, as [`Text::as_str_in`].
+    pub fn as_bytes_in<'a>(&'a self, scratch: &'a mut Scratch) -> &'a [u8] {
+        match &self.0 {
             Repr::Hex(packed) => {
                 unpack_hex(packed, scratch);
                 scratch
             }
             Repr::Inline(length, bytes) => &bytes[..usize::from(*length)],
-            Repr::Heap(text) => return text,
-        };
-        // Both arms hold bytes that were UTF-8 when the text was made.
-        std::str::from_utf8(bytes).unwrap_or_default()
+            Repr::Heap(text) => text.as_bytes(),
+        }
     }
 
     /// True for the empty text.
@@ -87,26 +94,22 @@ impl Text {
 /// Packs exactly 32 lower-case hexadecimal digits.
 pub fn pack_hex(text: &[u8]) -> Option<[u8; 16]> {
     let digits: &[u8; 32] = text.try_into().ok()?;
+    // Without tables and branches, so that the digits are looked at side by side.
+    let (mut values, mut wrong) = ([0; 32], false);
+    for (value, byte) in values.iter_mut().zip(digits) {
+        let (decimal, letter) = (byte.wrapping_sub(b'0'), byte.wrapping_sub(b'a'));
+        *value = if decimal < 10 { decimal } else { letter.wrapping_add(10) };
+        wrong |= decimal >= 10 && letter >= 6;
+    }
     let mut packed = [0; 16];
-    let mut wrong = 0;
-    for (byte, pair) in packed.iter_mut().zip(digits.chunks_exact(2)) {
-        let (high, low) = (HEX_VALUES[usize::from(pair[0])], HEX_VALUES[usize::from(pair[1])]);
-        wrong |= high | low;
-        *byte = high << 4 | (low & 15);
+    for (four, eight) in packed.chunks_exact_mut(4).zip(values.chunks_exact(8)) {
+        let eight = u64::from_be_bytes(eight.try_into().unwrap_or_default());
+        let bytes = (eight | eight >> 4) & 0x00FF_00FF_00FF_00FF;
+        let pairs = (bytes | bytes >> 8) & 0x0000_FFFF_0000_FFFF;
+        four.copy_from_slice(&((pairs | pairs >> 16) as u32).to_be_bytes());
     }
-    (wrong < 16).then_some(packed)
+    (!wrong).then_some(packed)
 }
-
-/// Value of each lower-case hexadecimal digit; 128 where the byte is none.
-const HEX_VALUES: [u8; 256] = {
-    let mut values = [128; 256];
-    let mut digit = 0;
-    while digit < 16 {
-        values[HEX_DIGITS[digit] as usize] = digit as u8;
-        digit += 1;
-    }
-    values
-};
 
 fn unpack_hex(packed: &[u8; 16], digits: &mut Scratch) {
     for (pair, byte) in digits.chunks_exact_mut(2).zip(packed) {
@@ -120,7 +123,7 @@ impl Ord for Text {
         match (&self.0, &other.0) {
             // Hexadecimal digits ascend in ASCII as their values do.
             (Repr::Hex(left), Repr::Hex(right)) => left.cmp(right),
-            _ => self.as_str_in(&mut [0; 32]).as_bytes().cmp(other.as_str_in(&mut [0; 32]).as_bytes()),
+            _ => self.as_bytes_in(&mut [0; 32]).cmp(other.as_bytes_in(&mut [0; 32])),
         }
     }
 }

@@ -4,19 +4,27 @@
 //! nothing else. A directory is co-ordered where the items and payments files list their orders in the order of the
 //! orders file, none of which is listed twice. Whatever the pass does not understand at a glance (a quote, an odd time,
 //! an item without order) makes the directory one that is not, which costs memory and never correctness.
+//!
+//! All threads scan stripes of the files (`index/scan.rs`), whoever has scanned one merges what has come so far
+//! (`index/merge.rs`). Order ids are compared by their 64-bit hashes. That two ids of one hash are taken for one does no
+//! harm: two such orders count as one listed twice, and an item whose id has the hash of another's order is then of no
+//! order at all, which reading it finds out.
 
-use std::fs::File;
-use std::io::Read;
+mod earliest;
+mod merge;
+mod scan;
+
+use std::ops::Range;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use dataflows::time::Time;
-use hashbrown::HashTable;
-use memchr::{memchr, memchr_iter};
-use xxhash_rust::xxh3::xxh3_64;
 
 use super::{Header, open, unreadable};
 use crate::error::JobResult;
-use crate::validate::timestamp;
+use merge::Merge;
+use scan::RowFile;
 
 /// A place in a file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,7 +36,7 @@ pub struct FilePlace {
 }
 
 /// A place between two orders, in all three files.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cut {
     /// Where it is in the orders, items and payments files.
     pub places: [FilePlace; 3],
@@ -42,27 +50,58 @@ pub struct Index {
     cuts: Vec<Cut>,
 }
 
-/// Blocks are cut after this many bytes of the orders file.
-const BLOCK_BYTES: u64 = 256 << 10;
-const BUFFER_BYTES: usize = 4 << 20;
+/// Bytes of a stripe, and of a block's orders: so many that a block is worth a parcel for each of several workers, so few
+/// that they stay in a core's cache while they are looked at.
+const STRIPE_BYTES: u64 = 256 << 10;
 const TIMES: [&str; 4] =
     ["order_purchase_timestamp", "order_approved_at", "order_delivered_carrier_date", "order_delivered_customer_date"];
 
 impl Index {
-    /// Looks a directory over; none where it is not co-ordered.
-    pub fn find(paths: &[PathBuf; 3], headers: &[Header; 3]) -> JobResult<Option<Index>> {
-        let mut scans = Vec::with_capacity(paths.len());
-        for (path, header) in paths.iter().zip(headers) {
-            let place = |name: &str| header.record.iter().position(|column| column.trim_ascii() == name.as_bytes());
-            let Some(order_id) = place("order_id") else { return Ok(None) };
-            scans.push(Scan::new(open(path)?, header, order_id));
+    /// Looks a directory over with this many threads; none where it is not co-ordered.
+    pub fn find(paths: &[PathBuf; 3], headers: &[Header; 3], threads: usize) -> JobResult<Option<Index>> {
+        Index::find_in_stripes(paths, headers, threads, STRIPE_BYTES)
+    }
+
+    fn find_in_stripes(
+        paths: &[PathBuf; 3],
+        headers: &[Header; 3],
+        threads: usize,
+        stripe_bytes: u64,
+    ) -> JobResult<Option<Index>> {
+        let mut files = Vec::with_capacity(paths.len());
+        for ((path, header), times) in paths.iter().zip(headers).zip([&TIMES[..], &[], &[]]) {
+            let file = RowFile::new(open(path)?, header, times).map_err(|error| unreadable(path, &error))?;
+            let Some(file) = file else { return Ok(None) };
+            files.push(file);
         }
-        let times: Vec<usize> = TIMES
-            .iter()
-            .filter_map(|name| headers[0].record.iter().position(|column| column.trim_ascii() == name.as_bytes()))
-            .collect();
-        let found = find(&mut scans, &times);
-        found.map_err(|error| unreadable(&paths[0], &error))
+        let (stripes, counts) = stripes(&files, stripe_bytes);
+        let [orders, items, payments] =
+            [0, 1, 2].map(|file: usize| (files[file].start, files[file].end_offset, counts[file]));
+        let merge = Mutex::new(Merge::new([orders, items, payments]));
+        let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
+        let scan = || -> JobResult<Shards> {
+            let (mut buffer, mut shards) = (Vec::new(), Shards::default());
+            while !stop.load(Ordering::Relaxed) {
+                let Some(stripe) = stripes.get(next.fetch_add(1, Ordering::Relaxed)) else { break };
+                let segment = files[stripe.file].scan(&stripe.bytes, &mut buffer);
+                if !matches!(segment, Ok(Some(_))) {
+                    stop.store(true, Ordering::Relaxed);
+                }
+                let Some(segment) = segment.map_err(|error| unreadable(&paths[stripe.file], &error))? else { break };
+                if stripe.file == 0 {
+                    segment.runs.iter().for_each(|run| shards.push(run.fingerprint));
+                }
+                let mut merge = merge.lock().unwrap_or_else(PoisonError::into_inner);
+                if !merge.take(stripe.file, stripe.number, segment) {
+                    stop.store(true, Ordering::Relaxed);
+                }
+            }
+            Ok(shards)
+        };
+        let shards = on_threads(threads, scan).into_iter().collect::<JobResult<Vec<Shards>>>()?;
+        let merge = merge.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let cuts = if stop.into_inner() { None } else { merge.finish() };
+        Ok(cuts.filter(|_| are_distinct(&shards, threads)).map(|cuts| Index { cuts }))
     }
 
     /// Block `number`: where it starts and ends.
@@ -77,157 +116,78 @@ impl Index {
     }
 }
 
-fn find(scans: &mut [Scan], times: &[usize]) -> std::io::Result<Option<Index>> {
-    let [orders, dependents @ ..] = scans else { return Ok(None) };
-    let mut seen: HashTable<u64> = HashTable::new();
-    let mut cuts = Vec::new();
-    let mut cut_after = 0;
-    let mut earliest = Time::MAX;
-    for dependent in dependents.iter_mut() {
-        dependent.next_row()?;
-    }
-    while orders.next_row()? {
-        if orders.start.offset >= cut_after {
-            let places = [orders.start, dependents[0].start, dependents[1].start];
-            cuts.push(Cut { places, earliest: Time::MAX });
-            cut_after = orders.start.offset + BLOCK_BYTES;
-        }
-        let Some(row) = orders.row() else { return Ok(None) };
-        let Some(order_id) = cell(row, orders.order_id) else { return Ok(None) };
-        let fingerprint = xxh3_64(order_id);
-        if seen.find(fingerprint, |known| *known == fingerprint).is_some() {
-            return Ok(None);
-        }
-        seen.insert_unique(fingerprint, fingerprint, |known| *known);
-        earliest = Time::MAX;
-        for time in times {
-            match cell(row, *time) {
-                Some([]) => {}
-                Some(text) => match timestamp::parse(text) {
-                    Some(at) => earliest = earliest.min(at),
-                    None => return Ok(None),
-                },
-                None => return Ok(None),
-            }
-        }
-        if let Some(cut) = cuts.last_mut() {
-            cut.earliest = cut.earliest.min(earliest);
-        }
-        for dependent in dependents.iter_mut() {
-            while dependent.row().is_some_and(|row| cell(row, dependent.order_id) == Some(order_id)) {
-                dependent.next_row()?;
-            }
-        }
-    }
-    let exhausted = !orders.is_odd && dependents.iter().all(|dependent| dependent.ended && !dependent.is_odd);
-    if !exhausted || earliest == Time::MAX {
-        return Ok(None);
-    }
-    let mut later = Time::MAX;
-    for cut in cuts.iter_mut().rev() {
-        later = later.min(cut.earliest);
-        cut.earliest = later;
-    }
-    cuts.push(Cut { places: [orders.start, dependents[0].start, dependents[1].start], earliest: Time::MAX });
-    Ok(Some(Index { cuts }))
+/// A part of a file to be scanned.
+struct Stripe {
+    file: usize,
+    number: usize,
+    bytes: Range<u64>,
 }
 
-/// The field of a row of unquoted fields.
-fn cell(row: &[u8], column: usize) -> Option<&[u8]> {
-    let start = match column {
-        0 => 0,
-        column => memchr_iter(b',', row).nth(column - 1)? + 1,
-    };
-    let rest = &row[start..];
-    Some(&rest[..memchr(b',', rest).unwrap_or(rest.len())])
-}
-
-/// A file being scanned row by row.
-struct Scan {
-    file: File,
-    order_id: usize,
-    buffer: Vec<u8>,
-    /// Where the current row starts and ends in the buffer, its line end not included.
-    row: std::ops::Range<usize>,
-    /// Where the next row starts in the buffer.
-    next: usize,
-    /// Where the current row starts in the file; after the last row, the end of the file.
-    start: FilePlace,
-    next_place: FilePlace,
-    ended: bool,
-    /// Something this scan does not understand.
-    is_odd: bool,
-}
-
-impl Scan {
-    fn new(file: File, header: &Header, order_id: usize) -> Scan {
-        let place = FilePlace { offset: header.offset, line: header.line };
-        Scan {
-            file,
-            order_id,
-            buffer: Vec::new(),
-            row: 0..0,
-            next: 0,
-            start: FilePlace::default(),
-            next_place: place,
-            ended: false,
-            is_odd: false,
+/// Every stripe, so that the files are gone through side by side, and how many each file has.
+fn stripes(files: &[RowFile], stripe_bytes: u64) -> (Vec<Stripe>, [usize; 3]) {
+    let mut stripes = Vec::new();
+    let mut counts = [0; 3];
+    for (file, (rows, count)) in files.iter().zip(&mut counts).enumerate() {
+        let mut start = rows.start.offset;
+        while start < rows.end_offset {
+            let end = rows.end_offset.min(start + stripe_bytes);
+            stripes.push(Stripe { file, number: *count, bytes: start..end });
+            *count += 1;
+            start = end;
         }
     }
+    let share_before = |stripe: &Stripe| (stripe.number << 32) / counts[stripe.file].max(1);
+    stripes.sort_by_key(share_before);
+    (stripes, counts)
+}
 
-    /// The current row, where there is one.
-    fn row(&self) -> Option<&[u8]> {
-        (!self.ended).then(|| &self.buffer[self.row.clone()])
+/// Hashes, dealt out by their first byte: of two equal ones both are in the same shard.
+struct Shards(Vec<Vec<u64>>);
+
+impl Default for Shards {
+    fn default() -> Shards {
+        Shards(vec![Vec::new(); 256])
     }
+}
 
-    /// Goes to the next row; false at the end, and where the file is odd.
-    fn next_row(&mut self) -> std::io::Result<bool> {
-        if self.ended {
-            return Ok(false);
-        }
-        self.start = self.next_place;
-        let mut searched = self.next;
-        let end = loop {
-            if let Some(end) = memchr(b'\n', &self.buffer[searched..]) {
-                break searched + end;
+impl Shards {
+    fn push(&mut self, fingerprint: u64) {
+        self.0[(fingerprint >> 56) as usize].push(fingerprint);
+    }
+}
+
+/// True where no hash is there twice.
+fn are_distinct(shards: &[Shards], threads: usize) -> bool {
+    let next = AtomicUsize::new(0);
+    let distinct = on_threads(threads, || {
+        let mut hashes = Vec::new();
+        loop {
+            let shard = next.fetch_add(1, Ordering::Relaxed);
+            hashes.clear();
+            for Shards(shards) in shards {
+                let Some(part) = shards.get(shard) else { return true };
+                hashes.extend_from_slice(part);
             }
-            searched = self.buffer.len() - self.next;
-            if !self.refill()? {
-                if self.next == self.buffer.len() || self.is_odd {
-                    self.ended = true;
-                    return Ok(false);
-                }
-                break self.buffer.len();
+            hashes.sort_unstable();
+            if hashes.windows(2).any(|pair| pair[0] == pair[1]) {
+                return false;
             }
-        };
-        let line_end = end.min(self.buffer.len());
-        let end_with_return = line_end - usize::from(self.buffer[self.next..line_end].last() == Some(&b'\r'));
-        self.row = self.next..end_with_return;
-        let next = (line_end + 1).min(self.buffer.len());
-        self.next_place.offset += (next - self.next) as u64;
-        self.next_place.line += 1;
-        self.next = next;
-        Ok(true)
-    }
-
-    /// Reads more; what was not given stays at the front of the buffer.
-    fn refill(&mut self) -> std::io::Result<bool> {
-        if self.buffer.is_empty() {
-            use std::io::Seek;
-            self.file.seek(std::io::SeekFrom::Start(self.next_place.offset))?;
         }
-        self.buffer.drain(..self.next);
-        self.next = 0;
-        let kept = self.buffer.len();
-        if kept > BUFFER_BYTES {
-            self.is_odd = true;
-            return Ok(false);
-        }
-        let read = self.file.by_ref().take(BUFFER_BYTES as u64).read_to_end(&mut self.buffer)?;
-        if memchr(b'"', &self.buffer[kept..]).is_some() {
-            self.is_odd = true;
-            return Ok(false);
-        }
-        Ok(read > 0)
-    }
+    });
+    distinct.into_iter().all(|distinct| distinct)
 }
+
+/// Does the same on this many threads, of which the caller's is one.
+fn on_threads<T: Send>(threads: usize, work: impl Fn() -> T + Sync) -> Vec<T> {
+    std::thread::scope(|scope| {
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(&work)).collect();
+        let mut results = vec![work()];
+        for other in others {
+            results.push(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        }
+        results
+    })
+}
+
+#[cfg(test)]
+mod tests;

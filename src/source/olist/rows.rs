@@ -11,6 +11,7 @@ use dataflows::time::Time;
 use super::stamps::{BlockStamps, Stamp};
 use super::{Olist, Plan, Table};
 use crate::clock::Watermark;
+use crate::decode::cells::{Cells, PlainRows};
 use crate::decode::olist::{ItemRow, OrderRow, PaymentRow};
 use crate::source::blocks::{Block, ends_within_quotes};
 use crate::source::intake::{Decoded, Intake};
@@ -60,6 +61,14 @@ impl RowReader {
         if let Some(stamps) = &mut block_stamps {
             stamps.rewind();
         }
+        let mut rows = Rows { olist, table, watermark, intake, stamps: block_stamps, tenant: &self.tenant };
+        let place = |lines: u64, raw| Place { position: Position::new(file, block.first_line + lines), raw };
+        if let Some(mut plain) = PlainRows::of(&block.bytes) {
+            while let Some((lines, raw, row)) = plain.next_row() {
+                rows.take(&row, &place(lines, raw));
+            }
+            return;
+        }
         let mut reader = csv_reader(&block.bytes);
         loop {
             let (start, line) = (reader.position().byte() as usize, reader.position().line());
@@ -68,33 +77,61 @@ impl RowReader {
                 break;
             }
             let end = reader.position().byte() as usize;
-            let place = Place { file, block, start, end, line };
+            let (blank_lines, raw) = without_line_ends(block.bytes.get(start..end).unwrap_or_default());
+            let place = place(line - 1 + blank_lines, raw);
             if is_open(&block.bytes, start, end) {
-                intake.refuse(place.position(), &Broken::only(Reason::Malformed), place.raw());
+                rows.intake.refuse(place.position, &Broken::only(Reason::Malformed), place.raw);
                 continue;
             }
-            let seen = match table {
-                Table::Orders => self.order(olist, &place, watermark, intake, &mut block_stamps),
-                Table::Items => self.item(olist, &place, watermark, intake, &mut block_stamps),
-                Table::Payments => self.payment(olist, &place, watermark, intake, &mut block_stamps),
-            };
-            if let (Some(at), Some(watermark)) = (seen, watermark.as_mut()) {
-                watermark.observe(at);
-            }
+            rows.take(&self.record, &place);
+        }
+    }
+}
+
+/// Blank lines before a row, which are no records, and its bytes without line end.
+fn without_line_ends(bytes: &[u8]) -> (u64, &[u8]) {
+    let start = bytes.iter().take_while(|byte| matches!(byte, b'\n' | b'\r')).count();
+    let (blank, raw) = bytes.split_at(start);
+    let raw = raw.strip_suffix(b"\n").unwrap_or(raw);
+    (blank.iter().filter(|byte| **byte == b'\n').count() as u64, raw.strip_suffix(b"\r").unwrap_or(raw))
+}
+
+/// Rows of a block on their way into `intake`.
+struct Rows<'r> {
+    olist: &'r Olist,
+    table: Table,
+    watermark: &'r mut Option<Watermark>,
+    intake: &'r mut Intake,
+    stamps: Option<&'r mut BlockStamps>,
+    tenant: &'r Text,
+}
+
+impl Rows<'_> {
+    fn take(&mut self, row: &impl Cells, place: &Place<'_>) {
+        let seen = match self.table {
+            Table::Orders => self.order(row, place),
+            Table::Items => self.item(row, place),
+            Table::Payments => self.payment(row, place),
+        };
+        if let (Some(at), Some(watermark)) = (seen, self.watermark.as_mut()) {
+            watermark.observe(at);
         }
     }
 
+    /// The row, where it was decoded; otherwise it is refused.
+    fn kept<R>(&mut self, decoded: Result<R, Broken>, place: &Place<'_>) -> Option<R> {
+        decoded.map_err(|broken| self.intake.refuse(place.position, &broken, place.raw)).ok()
+    }
+
+    fn decoded(&self, order: &OrderId, place: &Place<'_>, record_at: Time) -> Decoded {
+        let watermark = self.watermark.as_ref().map_or(0, Watermark::time);
+        Decoded { key: order_key(order), position: place.position, record_at, watermark }
+    }
+
     /// Takes an order row in; the largest event time it holds.
-    fn order(
-        &self,
-        olist: &Olist,
-        place: &Place<'_>,
-        watermark: &Option<Watermark>,
-        intake: &mut Intake,
-        stamps: &mut Option<&mut BlockStamps>,
-    ) -> Option<Time> {
-        let row = place.kept(olist.orders.decode(&self.record, &intake.limits), intake)?;
-        if let Some(stamps) = stamps {
+    fn order(&mut self, row: &impl Cells, place: &Place<'_>) -> Option<Time> {
+        let row = self.kept(self.olist.orders.decode(row, &self.intake.limits), place)?;
+        if let Some(stamps) = &mut self.stamps {
             stamps.push(&row);
         }
         let events = lifecycle(&row);
@@ -103,8 +140,8 @@ impl RowReader {
         let largest = times.max();
         let OrderRow { order_id, customer_id, .. } = row;
         let order = OrderId { tenant: self.tenant.clone(), order_id };
-        let record = decoded(&order, place, record_at, watermark);
-        intake.count_decoded(record);
+        let record = self.decoded(&order, place, record_at);
+        self.intake.count_decoded(record);
         let mut fact = Fact {
             order,
             at: 0,
@@ -116,22 +153,15 @@ impl RowReader {
             if let Body::Lifecycle { kind, .. } = &mut fact.body {
                 *kind = event;
             }
-            intake.fact(&fact, record);
+            self.intake.fact(&fact, record);
         }
         largest
     }
 
-    fn item(
-        &self,
-        olist: &Olist,
-        place: &Place<'_>,
-        watermark: &Option<Watermark>,
-        intake: &mut Intake,
-        stamps: &mut Option<&mut BlockStamps>,
-    ) -> Option<Time> {
-        let row = place.kept(olist.items.decode(&self.record, &intake.limits), intake)?;
+    fn item(&mut self, row: &impl Cells, place: &Place<'_>) -> Option<Time> {
+        let row = self.kept(self.olist.items.decode(row, &self.intake.limits), place)?;
         let ItemRow { order_id, item_no, product_id, seller_id, price, freight } = row;
-        let category = product_id.as_ref().and_then(|product_id| olist.categories.get(product_id)).cloned();
+        let category = product_id.as_ref().and_then(|product_id| self.olist.categories.get(product_id)).cloned();
         let body = Body::Item {
             item_no,
             product_id,
@@ -143,36 +173,19 @@ impl RowReader {
             price,
             freight,
         };
-        self.stamped(olist, place, watermark, intake, stamps, order_id, body)
+        self.stamped(place, order_id, body)
     }
 
-    fn payment(
-        &self,
-        olist: &Olist,
-        place: &Place<'_>,
-        watermark: &Option<Watermark>,
-        intake: &mut Intake,
-        stamps: &mut Option<&mut BlockStamps>,
-    ) -> Option<Time> {
-        let row = place.kept(olist.payments.decode(&self.record, &intake.limits), intake)?;
+    fn payment(&mut self, row: &impl Cells, place: &Place<'_>) -> Option<Time> {
+        let row = self.kept(self.olist.payments.decode(row, &self.intake.limits), place)?;
         let PaymentRow { order_id, seq, payment_type, installments, value } = row;
         let body = Body::Payment { seq, payment_type, installments, value };
-        self.stamped(olist, place, watermark, intake, stamps, order_id, body)
+        self.stamped(place, order_id, body)
     }
 
     /// Takes in an item or a payment with its order's time; that time.
-    #[allow(clippy::too_many_arguments)] // what a row meets on its way
-    fn stamped(
-        &self,
-        olist: &Olist,
-        place: &Place<'_>,
-        watermark: &Option<Watermark>,
-        intake: &mut Intake,
-        stamps: &mut Option<&mut BlockStamps>,
-        order_id: Text,
-        body: Body,
-    ) -> Option<Time> {
-        let stamp: Option<Stamp> = match (stamps, &olist.plan) {
+    fn stamped(&mut self, place: &Place<'_>, order_id: Text, body: Body) -> Option<Time> {
+        let stamp: Option<Stamp> = match (&mut self.stamps, &self.olist.plan) {
             (Some(stamps), _) => stamps.get(&order_id),
             (None, Plan::Stamped { stamps, .. }) => stamps.get(&order_id),
             (None, Plan::Joined { .. }) => None,
@@ -182,58 +195,22 @@ impl RowReader {
         let order = OrderId { tenant: self.tenant.clone(), order_id };
         let fact = Fact { order, at, event_id: None, body };
         if stamp.is_none() {
-            intake.refuse_unknown_order(place.position(), &fact, EventKind::ALL.len() as u8 + u8::from(!is_item));
+            self.intake.refuse_unknown_order(place.position, &fact, EventKind::ALL.len() as u8 + u8::from(!is_item));
             return None;
         }
-        let record = decoded(&fact.order, place, at, watermark);
-        intake.count_decoded(record);
-        intake.fact(&fact, record);
+        let record = self.decoded(&fact.order, place, at);
+        self.intake.count_decoded(record);
+        self.intake.fact(&fact, record);
         Some(at)
     }
 }
 
-/// Where a row stands in its block.
+/// Where a row stands.
 struct Place<'b> {
-    file: u32,
-    block: &'b Block,
-    start: usize,
-    end: usize,
-    line: u64,
-}
-
-impl Place<'_> {
-    /// The row's first line. Blank lines before it are no records.
-    fn position(&self) -> Position {
-        let blank = self.bytes().iter().take_while(|byte| matches!(byte, b'\n' | b'\r'));
-        let blank_lines = blank.filter(|byte| **byte == b'\n').count() as u64;
-        Position::new(self.file, self.block.first_line + self.line - 1 + blank_lines)
-    }
-
-    /// The row, where it was decoded; otherwise it is refused.
-    fn kept<R>(&self, decoded: Result<R, Broken>, intake: &mut Intake) -> Option<R> {
-        decoded.map_err(|broken| intake.refuse(self.position(), &broken, self.raw())).ok()
-    }
-
-    /// The row's bytes without line end.
-    fn raw(&self) -> &[u8] {
-        let start = self.bytes().iter().take_while(|byte| matches!(byte, b'\n' | b'\r')).count();
-        let raw = &self.bytes()[start..];
-        let raw = raw.strip_suffix(b"\n").unwrap_or(raw);
-        raw.strip_suffix(b"\r").unwrap_or(raw)
-    }
-
-    fn bytes(&self) -> &[u8] {
-        self.block.bytes.get(self.start..self.end).unwrap_or_default()
-    }
-}
-
-fn decoded(order: &OrderId, place: &Place<'_>, record_at: Time, watermark: &Option<Watermark>) -> Decoded {
-    Decoded {
-        key: order_key(order),
-        position: place.position(),
-        record_at,
-        watermark: watermark.as_ref().map_or(0, Watermark::time),
-    }
+    /// Its first line.
+    position: Position,
+    /// Its bytes without line end.
+    raw: &'b [u8],
 }
 
 /// The lifecycle facts of an order row (inputs.md, section 1).

@@ -87,7 +87,7 @@ pub fn write_text(text: &Text, bytes: &mut Vec<u8>) {
         return;
     }
     let mut scratch = [0; 32];
-    let text = text.as_str_in(&mut scratch).as_bytes();
+    let text = text.as_bytes_in(&mut scratch);
     if text.len() < usize::from(TEXT_LONG) {
         bytes.push(text.len() as u8);
     } else {
