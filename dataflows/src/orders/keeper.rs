@@ -24,10 +24,11 @@ use crate::views::dead_letters::Refusal;
 use crate::views::measures::{MeasureKey, Measures};
 use crate::views::order_events;
 use crate::views::orders;
+use crate::views::quality::{self, QualityCounts, QualityKey};
 use crate::views::sla_breaches;
 use crate::views::stalled_orders;
 use crate::views::violations;
-use crate::views::{quality, record_law, row_counts};
+use crate::views::{record_law, row_counts};
 
 /// What a keeper is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +56,7 @@ pub struct Keeper {
     stash: Stash,
     timers: Calendar<u32>,
     ticks: Ticks<MeasureKey, Measures>,
+    quality: Ticks<QualityKey, QualityCounts>,
     emitted: Emitted,
     /// Results are known to reach at least to here.
     known_until: Time,
@@ -69,6 +71,7 @@ impl Keeper {
         let known_until = until.known_at_start();
         Keeper {
             ticks: Ticks::new(law.settings.tick_ms),
+            quality: Ticks::new(law.settings.tick_ms),
             law,
             purpose,
             registry: Registry::default(),
@@ -147,8 +150,8 @@ impl Keeper {
         let Some(order) = self.registry.get_mut(number) else { return };
         let (accepted, counted) = match judgement {
             Judgement::Duplicate => {
-                let minute = quality::key(self.law.source(delivery.fact().position), Some(delivery.record_at));
-                self.ticks.give(delivery.time, minute, quality::DUPLICATE);
+                let minute = QualityKey::new(self.law.source(delivery.fact().position), Some(delivery.record_at));
+                self.quality.give(delivery.time, minute, quality::DUPLICATE);
                 (false, record_law::DUPLICATE)
             }
             Judgement::Loses => {
@@ -227,8 +230,9 @@ impl Keeper {
 
     /// Publishes the ticks before `time`. A timer that fires late adds to its tick in another update.
     fn publish_before(&mut self, time: Time) {
-        let Keeper { ticks, emitted, .. } = self;
+        let Keeper { ticks, quality, emitted, .. } = self;
         ticks.publish_before(time, |tick, key, measures| emitted.measures.push((key, tick, measures)));
+        quality.publish_before(time, |tick, key, counts| emitted.quality.push((key, tick, counts)));
     }
 
     /// Fires every timer that is due at or before `time`.
@@ -352,8 +356,9 @@ impl Machine<Parcel> for Keeper {
         let end = self.known_until;
         self.fire_until(end);
         self.take_back(end);
-        let Keeper { ticks, emitted, .. } = self;
+        let Keeper { ticks, quality, emitted, .. } = self;
         ticks.publish_rest(end, |tick, key, measures| emitted.measures.push((key, tick, measures)));
+        quality.publish_rest(end, |tick, key, counts| emitted.quality.push((key, tick, counts)));
         if let Purpose::Show(detail @ (Detail::Final | Detail::Counts)) = self.purpose {
             for order in self.registry.iter() {
                 self.after.evaluate(order.tenant, &order.facts, &self.law, end);
@@ -371,7 +376,7 @@ impl Emitted {
     /// Gives an order's rows as they stand for good, as `detail` wants them.
     fn give_accumulated(&mut self, order: &Order, view: &View, time: Time, detail: Detail) {
         match detail {
-            Detail::Changes => {}
+            Detail::Changes | Detail::Nothing => {}
             Detail::Final => self.give_rows(&order.id(), &order.facts, view, time, 1),
             Detail::Counts => self.measures.push((row_counts::key(), time, row_counts::of_order(view))),
         }
