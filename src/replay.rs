@@ -59,15 +59,15 @@ pub fn run(config: &JobConfig, options: &ReplayOptions, style: Style) -> JobResu
         return Ok(());
     }
     let results = Results::new(gathered, &job.law.settings.windows, options.until);
-    let mut console = Console::default();
-    results.write_to(&job.inputs, job.detail, &mut console)?;
+    let mut console = (!options.no_console).then(Console::default);
+    let mut sinks: Vec<&mut dyn Sink> = Vec::new();
+    sinks.extend(console.as_mut().map(|console| console as &mut dyn Sink));
+    sinks.extend(files.as_mut().map(|files| files as &mut dyn Sink));
+    results.write_to(&job.inputs, &mut sinks)?;
     if let Some(files) = &mut files {
-        results.write_to(&job.inputs, job.detail, files)?;
         files.commit()?;
     }
-    if options.no_console {
-        return Ok(());
-    }
+    let Some(console) = console else { return Ok(()) };
     let summary = summary(&results, console, started.elapsed());
     let mut out = io::stdout().lock();
     match print_summary(&mut out, &summary, style).and_then(|()| out.flush()) {
@@ -99,7 +99,12 @@ fn prepare(config: &JobConfig, options: &ReplayOptions) -> JobResult<Job> {
         law,
         plan: config.plan,
         until: options.until.map_or(Until::LargestAccepted, Until::Given),
-        detail: if options.out.is_some() { Detail::Final } else { Detail::Counts },
+        detail: match (&options.out, options.no_console) {
+            (Some(_), _) => Detail::Final,
+            // The processes of a cluster must build one graph, and another one may have a console.
+            (None, true) if config.cluster.processes == 1 => Detail::Nothing,
+            (None, _) => Detail::Counts,
+        },
         local_workers,
         records_read: AtomicU64::new(0),
         event_time_read: AtomicU64::new(0),

@@ -5,11 +5,11 @@
 
 use std::collections::BTreeSet;
 
-use dataflows::orders::Detail;
 use dataflows::time::{Diff, Time, Window};
-use dataflows::views::collection::{Cell, Row};
+use dataflows::views::collection::Row;
 use dataflows::views::dead_letters::{DeadLetterRow, RefusedFacts, RefusedRecord};
-use dataflows::views::measures::{Aggregate, Measures, Sums};
+use dataflows::views::measures::{Aggregate, Measures};
+use dataflows::views::roll_up::sums_of;
 use dataflows::views::{
     categories, drop_off, funnel, gmv, payments, quality, record_law, row_counts, sla_summary, status,
 };
@@ -23,7 +23,6 @@ use crate::worker::Gathered;
 /// What a replay came to.
 pub struct Results {
     gathered: Gathered,
-    sums: Sums,
     windows: Vec<Window>,
     as_of: Option<Time>,
 }
@@ -31,16 +30,14 @@ pub struct Results {
 impl Results {
     /// Takes what worker 0 gathered.
     pub fn new(mut gathered: Gathered, windows: &[Window], until: Option<Time>) -> Results {
-        let mut sums = Sums::default();
-        gathered.measures.drain(..).for_each(|(key, _, measures)| sums.add(key, &measures));
-        let accepted = record_law::of(&sums).accepted > 0;
+        let accepted = record_law::of(&gathered.measures).accepted > 0;
         let as_of = if accepted { until.or(gathered.largest_accepted) } else { None };
         replace_by_key(&mut gathered.orders);
         replace_by_key(&mut gathered.stalled_orders);
         replace_by_key(&mut gathered.sla_breaches);
         replace_by_key(&mut gathered.order_events);
         replace_by_key(&mut gathered.violations);
-        Results { gathered, sums, windows: windows.to_vec(), as_of }
+        Results { gathered, windows: windows.to_vec(), as_of }
     }
 
     /// The logical time of the results; none where no fact was accepted.
@@ -50,34 +47,34 @@ impl Results {
 
     /// What came of every record and fact.
     pub fn record_law(&self) -> record_law::RecordLaw {
-        record_law::of(&self.sums)
+        record_law::of(&self.gathered.measures)
     }
 
     /// Records that were read and facts that decoding yielded, counted apart from what became of them.
     pub fn read_and_given(&self) -> (i64, i64) {
         let mut total = Measures::default();
-        self.sums.of(Aggregate::RecordLaw).for_each(|(_, measures)| total.add(measures, 1));
+        sums_of(&self.gathered.measures, Aggregate::RecordLaw).for_each(|(_, measures)| total.add(measures, 1));
         (total.counts[RECORDS_READ], total.counts[FACTS_GIVEN])
     }
 
-    /// Writes every collection to a sink. Row collections are only counted where `detail` kept no rows.
-    pub fn write_to(&self, inputs: &Inputs, detail: Detail, sink: &mut dyn Sink) -> JobResult<()> {
-        let (all, sums, windows) = (&self.gathered, &self.sums, &self.windows);
-        let counts = (detail == Detail::Counts).then(|| row_counts::of(sums));
-        write_rows(sink, all.orders.iter().map(|(row, _, _)| row), counts.map(|counts| counts.orders))?;
-        write_rows(sink, all.order_events.iter().map(|(row, _, _)| row), counts.map(|counts| counts.order_events))?;
-        write_rows(sink, all.violations.iter().map(|(row, _, _)| row), counts.map(|counts| counts.violations))?;
-        write_rows(sink, all.sla_breaches.iter().map(|(row, _, _)| row), counts.map(|counts| counts.sla_breaches))?;
-        write_sorted(sink, sla_summary::rows(sums))?;
-        write_rows(sink, all.stalled_orders.iter().map(|(row, _, _)| row), counts.map(|counts| counts.stalled_orders))?;
-        write_sorted(sink, status::rows(sums))?;
-        write_sorted(sink, funnel::rows(sums, windows))?;
-        write_sorted(sink, gmv::rows(sums, windows))?;
-        write_sorted(sink, categories::rows(sums, windows))?;
-        write_sorted(sink, drop_off::rows(sums))?;
-        write_sorted(sink, payments::rows(sums, windows))?;
-        write_sorted(sink, self.dead_letters(inputs))?;
-        write_sorted(sink, quality::rows(sums))
+    /// Writes every collection to all sinks. Of rows that are kept nowhere sinks get as many empty ones as were counted.
+    pub fn write_to(&self, inputs: &Inputs, sinks: &mut [&mut dyn Sink]) -> JobResult<()> {
+        let (all, sums, windows) = (&self.gathered, &self.gathered.measures, &self.windows);
+        let counted = row_counts::of(sums);
+        write_updates(sinks, &all.orders, counted.orders)?;
+        write_updates(sinks, &all.order_events, counted.order_events)?;
+        write_updates(sinks, &all.violations, counted.violations)?;
+        write_updates(sinks, &all.sla_breaches, counted.sla_breaches)?;
+        write_unsorted(sinks, sla_summary::rows(sums), 0)?;
+        write_updates(sinks, &all.stalled_orders, counted.stalled_orders)?;
+        write_unsorted(sinks, status::rows(sums), 0)?;
+        write_unsorted(sinks, funnel::rows(sums, windows), counted.real_time_funnel)?;
+        write_unsorted(sinks, gmv::rows(sums, windows), counted.gmv_metrics)?;
+        write_unsorted(sinks, categories::rows(sums, windows), counted.category_metrics)?;
+        write_unsorted(sinks, drop_off::rows(sums), counted.drop_off_analysis)?;
+        write_unsorted(sinks, payments::rows(sums, windows), counted.payment_metrics)?;
+        write_unsorted(sinks, self.dead_letters(inputs), 0)?;
+        write_unsorted(sinks, quality::rows(&all.quality), counted.data_quality_metrics)
     }
 
     fn dead_letters(&self, inputs: &Inputs) -> Vec<DeadLetterRow> {
@@ -126,22 +123,26 @@ fn accumulate<R: Row + Ord>(rows: &mut Vec<(R, Time, Diff)>) {
     rows.retain(|(_, _, diff)| *diff > 0);
 }
 
-fn write_sorted<R: Row>(sink: &mut dyn Sink, mut rows: Vec<R>) -> JobResult<()> {
-    if sink.needs_order() {
+fn write_unsorted<R: Row>(sinks: &mut [&mut dyn Sink], mut rows: Vec<R>, counted: i64) -> JobResult<()> {
+    if sinks.iter().any(|sink| sink.needs_order()) {
         rows.sort_by(R::key_order);
     }
-    write_rows(sink, rows.iter(), None)
+    write_rows(sinks, rows.iter(), counted)
 }
 
-/// Writes rows, or as many empty ones as were counted to a sink that only counts.
+fn write_updates<R: Row>(sinks: &mut [&mut dyn Sink], rows: &[(R, Time, Diff)], counted: i64) -> JobResult<()> {
+    write_rows(sinks, rows.iter().map(|(row, _, _)| row), counted)
+}
+
+/// Writes rows, and an empty one for each that was only `counted`.
 fn write_rows<'r, R: Row + 'r>(
-    sink: &mut dyn Sink,
-    rows: impl Iterator<Item = &'r R>,
-    counted: Option<i64>,
+    sinks: &mut [&mut dyn Sink],
+    rows: impl Iterator<Item = &'r R> + Clone,
+    counted: i64,
 ) -> JobResult<()> {
-    let cells = |row: &R| -> Vec<Cell> { row.cells() };
-    match counted {
-        None => sink.write(R::NAME, R::COLUMNS, &mut rows.map(cells)),
-        Some(count) => sink.write(R::NAME, R::COLUMNS, &mut (0..count).map(|_| Vec::new())),
+    for sink in sinks {
+        let empty = (0..counted).map(|_| Vec::new());
+        sink.write(R::NAME, R::COLUMNS, &mut rows.clone().map(R::cells).chain(empty))?;
     }
+    Ok(())
 }

@@ -11,16 +11,16 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use dataflows::graph::{self, Plan};
-use dataflows::operators::accumulate::accumulate;
 use dataflows::operators::limit::Until;
 use dataflows::orders::parcel::Parcel;
 use dataflows::orders::outlook::Law;
 use dataflows::orders::{Detail, Updates};
 use dataflows::time::{Diff, Time};
 use dataflows::views::dead_letters::{RefusedFact, RefusedRecord};
-use dataflows::views::measures::{MeasureKey, Measures};
+use dataflows::views::measures::{MeasureKey, Measures, Sums};
 use dataflows::views::order_events::OrderEventRow;
 use dataflows::views::orders::OrderRow;
+use dataflows::views::quality::{QualityCounts, QualityKey, QualitySums};
 use dataflows::views::sla_breaches::SlaBreachRow;
 use dataflows::views::stalled_orders::StalledOrderRow;
 use dataflows::views::violations::ViolationRow;
@@ -79,7 +79,8 @@ pub struct Gathered {
     pub violations: Vec<(ViolationRow, Time, Diff)>,
     pub sla_breaches: Vec<(SlaBreachRow, Time, Diff)>,
     pub stalled_orders: Vec<(StalledOrderRow, Time, Diff)>,
-    pub measures: Vec<(MeasureKey, Time, Measures)>,
+    pub measures: Sums,
+    pub quality: QualitySums,
     pub refused_facts: Vec<(RefusedFact, Time, Diff)>,
     pub refused_records: Vec<(RefusedRecord, Time, Diff)>,
     /// The largest event time accepted; none where there was no fact, or all ended before a given time.
@@ -106,7 +107,8 @@ type Feeder<D> = InputHandle<Time, CapacityContainerBuilder<Vec<D>>>;
 /// The handles through which a worker feeds its graph.
 struct Feed {
     parcels: Feeder<Parcel>,
-    counts: Feeder<(MeasureKey, Time, Measures)>,
+    law: Feeder<(MeasureKey, Time, Measures)>,
+    quality: Feeder<(QualityKey, Time, QualityCounts)>,
     refused_records: Feeder<(RefusedRecord, Time, Diff)>,
     refused_facts: Feeder<(RefusedFact, Time, Diff)>,
 }
@@ -114,7 +116,8 @@ struct Feed {
 impl Feed {
     fn give(&mut self, intake: &mut Intake) {
         intake.parcels().into_iter().for_each(|parcel| self.parcels.send(parcel));
-        intake.counts().into_iter().for_each(|count| self.counts.send(count));
+        intake.law().into_iter().for_each(|count| self.law.send(count));
+        intake.quality().for_each(|count| self.quality.send(count));
         for (record, time) in intake.refused_records() {
             self.refused_records.send((record, time, 1));
         }
@@ -125,7 +128,8 @@ impl Feed {
 
     fn advance_to(&mut self, time: Time) {
         self.parcels.advance_to(time);
-        self.counts.advance_to(time);
+        self.law.advance_to(time);
+        self.quality.advance_to(time);
         self.refused_records.advance_to(time);
         self.refused_facts.advance_to(time);
     }
@@ -207,11 +211,16 @@ fn build(
 ) -> Feed {
     worker.dataflow::<Time, _, _>(|scope| {
         let (parcels, parcels_in) = scope.new_input();
-        let (counts, counts_in) = scope.new_input();
+        let (law, record_counts) = scope.new_input();
+        let (quality, quality_in) = scope.new_input();
         let (refused_records, refused_records_in) = scope.new_input();
         let (refused_facts, refused_facts_in) = scope.new_input();
-        let inputs =
-            graph::Inputs { parcels: parcels_in, record_counts: counts_in, refused_records: refused_records_in };
+        let inputs = graph::Inputs {
+            parcels: parcels_in,
+            record_counts,
+            quality: quality_in,
+            refused_records: refused_records_in,
+        };
         let outputs = graph::build(inputs, Rc::new(job.law.clone()), job.plan, job.until, job.detail);
         let orders = outputs.orders;
         gather_largest(orders.accepted.clone(), probe, gathered);
@@ -224,34 +233,26 @@ fn build(
         gather("stalled_orders", orders.stalled_orders, probe, gathered, |all| &mut all.stalled_orders);
         gather("refused facts", refused, probe, gathered, |all| &mut all.refused_facts);
         gather("refused records", outputs.refused_records, probe, gathered, |all| &mut all.refused_records);
-        let sums = accumulate("Measures: Accumulate", orders.measures);
-        gather("measures", sums, probe, gathered, |all| &mut all.measures);
-        Feed { parcels, counts, refused_records, refused_facts }
+        let settled = graph::settle(orders.measures, orders.quality, &job.law.settings.windows, job.detail);
+        at_first_worker("measures", settled.measures, probe, gathered, |all, parts| {
+            parts.drain(..).for_each(|part| all.measures.merge(part));
+        });
+        at_first_worker("quality", settled.quality, probe, gathered, |all, parts| {
+            parts.drain(..).for_each(|part| all.quality.merge(part));
+        });
+        Feed { parcels, law, quality, refused_records, refused_facts }
     })
 }
 
 /// Gathers a collection at worker 0.
-fn gather<'scope, D, R>(
+fn gather<'scope, D: ExchangeData>(
     name: &str,
-    updates: Updates<'scope, D, R>,
+    updates: Updates<'scope, D>,
     probe: &ProbeHandle<Time>,
     gathered: &Rc<RefCell<Gathered>>,
-    of: impl Fn(&mut Gathered) -> &mut Vec<(D, Time, R)> + 'static,
-) where
-    D: ExchangeData,
-    R: ExchangeData,
-{
-    let gathered = Rc::clone(gathered);
-    let sent = updates.unary::<CapacityContainerBuilder<Vec<()>>, _, _, _>(
-        Exchange::new(|_| 0),
-        &format!("Gather: {name}"),
-        move |_, _| {
-            move |input, _| {
-                input.for_each(|_, batch| of(&mut gathered.borrow_mut()).append(batch));
-            }
-        },
-    );
-    sent.probe_with(probe);
+    of: impl Fn(&mut Gathered) -> &mut Vec<(D, Time, Diff)> + 'static,
+) {
+    at_first_worker(name, updates, probe, gathered, move |all, batch| of(all).append(batch));
 }
 
 /// Gathers the largest event time accepted, by any worker, at worker 0.
@@ -260,16 +261,26 @@ fn gather_largest<'scope>(
     probe: &ProbeHandle<Time>,
     gathered: &Rc<RefCell<Gathered>>,
 ) {
+    at_first_worker("accepted", accepted, probe, gathered, |all, times| {
+        all.largest_accepted = times.drain(..).max().max(all.largest_accepted);
+    });
+}
+
+/// Sends a stream to worker 0, which takes each batch `into` what it has gathered.
+fn at_first_worker<'scope, D: ExchangeData>(
+    name: &str,
+    stream: Stream<'scope, Time, Vec<D>>,
+    probe: &ProbeHandle<Time>,
+    gathered: &Rc<RefCell<Gathered>>,
+    into: impl Fn(&mut Gathered, &mut Vec<D>) + 'static,
+) {
     let gathered = Rc::clone(gathered);
-    let sent = accepted.unary::<timely::container::CapacityContainerBuilder<Vec<()>>, _, _, _>(
+    let sent = stream.unary::<CapacityContainerBuilder<Vec<()>>, _, _, _>(
         Exchange::new(|_| 0),
-        "Gather: accepted",
+        &format!("Gather: {name}"),
         move |_, _| {
             move |input, _| {
-                input.for_each(|_, times| {
-                    let largest = &mut gathered.borrow_mut().largest_accepted;
-                    *largest = times.drain(..).max().max(*largest);
-                });
+                input.for_each(|_, batch| into(&mut gathered.borrow_mut(), batch));
             }
         },
     );

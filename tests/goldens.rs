@@ -9,6 +9,8 @@
 
 #[path = "goldens/compare.rs"]
 mod compare;
+#[path = "goldens/counts.rs"]
+mod counts;
 #[path = "goldens/inputs.rs"]
 mod inputs;
 #[path = "support/run.rs"]

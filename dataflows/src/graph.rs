@@ -15,23 +15,30 @@ use std::rc::Rc;
 use serde::Deserialize;
 use timely::dataflow::Stream;
 use timely::dataflow::operators::Concat;
+use timely::dataflow::operators::generic::operator::empty;
 
+use crate::operators::accumulate::{accumulate, at_owners};
+use crate::operators::groups::Part;
 use crate::operators::limit::Until;
 use crate::orders::fused::fused;
 use crate::orders::parcel::Parcel;
 use crate::orders::relational::relational;
 use crate::orders::outlook::Law;
 use crate::orders::{Detail, OrderOutputs, Updates};
-use crate::time::Time;
+use crate::time::{Time, Window};
 use crate::views::dead_letters::RefusedRecord;
 use crate::views::measures::{MeasureKey, Measures};
+use crate::views::quality::{QualityCounts, QualityKey};
+use crate::views::{roll_up, row_counts};
 
 /// What the graph is fed.
 pub struct Inputs<'scope> {
     /// Decoded facts.
     pub parcels: Stream<'scope, Time, Vec<Parcel>>,
-    /// Counts of records, by source and minute.
+    /// Counts of records altogether.
     pub record_counts: Updates<'scope, MeasureKey, Measures>,
+    /// Counts of records, by source and minute.
+    pub quality: Updates<'scope, QualityKey, QualityCounts>,
     /// Records that decoding refused.
     pub refused_records: Updates<'scope, RefusedRecord>,
 }
@@ -67,5 +74,37 @@ pub fn build<'scope>(
         Plan::Relational => relational(inputs.parcels, law, until, detail),
     };
     orders.measures = orders.measures.concat(inputs.record_counts);
+    orders.quality = orders.quality.concat(inputs.quality);
     Outputs { orders, refused_records: inputs.refused_records }
+}
+
+/// Sums as they are wanted at the end, in parts to be added up: each worker's, or each owner's.
+pub struct Settled<'scope> {
+    /// Contributions.
+    pub measures: Stream<'scope, Time, Vec<Part<MeasureKey, Measures>>>,
+    /// What came of every record, by source and minute.
+    pub quality: Stream<'scope, Time, Vec<Part<QualityKey, QualityCounts>>>,
+}
+
+/// Accumulates the aggregates until their input ends. Where no row is wanted, sums go to the owners of their groups,
+/// which roll them up, all at once, and let go no more than totals and numbers of rows.
+pub fn settle<'scope>(
+    measures: Updates<'scope, MeasureKey, Measures>,
+    quality: Updates<'scope, QualityKey, QualityCounts>,
+    windows: &[Window],
+    detail: Detail,
+) -> Settled<'scope> {
+    let scope = measures.scope();
+    let measures = accumulate("Measures: Accumulate", measures);
+    let quality = accumulate("Quality: Accumulate", quality);
+    match detail {
+        Detail::Changes | Detail::Final => Settled { measures, quality },
+        Detail::Counts => {
+            let windows = windows.to_vec();
+            let totals = at_owners("Measures: RollUp", measures, move |sums| roll_up::totals(sums, &windows));
+            let counted = at_owners("Quality: Count", quality, row_counts::of_quality);
+            Settled { measures: totals.concat(counted), quality: empty(scope) }
+        }
+        Detail::Nothing => Settled { measures: empty(scope), quality: empty(scope) },
+    }
 }

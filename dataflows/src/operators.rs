@@ -2,6 +2,7 @@
 
 pub mod accumulate;
 pub mod calendar;
+pub mod groups;
 pub mod limit;
 pub mod slab;
 pub mod stash;

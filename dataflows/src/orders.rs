@@ -21,6 +21,7 @@ use crate::views::dead_letters::RefusedFact;
 use crate::views::measures::{MeasureKey, Measures};
 use crate::views::order_events::OrderEventRow;
 use crate::views::orders::OrderRow;
+use crate::views::quality::{QualityCounts, QualityKey};
 use crate::views::sla_breaches::SlaBreachRow;
 use crate::views::stalled_orders::StalledOrderRow;
 use crate::views::violations::ViolationRow;
@@ -35,6 +36,8 @@ pub enum Detail {
     Final,
     /// Not at all: only the number of rows is kept, as [`crate::views::row_counts`]. For a job without such a sink.
     Counts,
+    /// Not even counted: for a job that nobody watches.
+    Nothing,
 }
 
 /// A collection's updates.
@@ -50,6 +53,8 @@ pub struct OrderOutputs<'scope> {
     pub stalled_orders: Updates<'scope, StalledOrderRow>,
     /// At ticks, as all of the aggregates.
     pub measures: Updates<'scope, MeasureKey, Measures>,
+    /// At ticks: what came of the facts, by source and minute.
+    pub quality: Updates<'scope, QualityKey, QualityCounts>,
     pub refused: Updates<'scope, RefusedFact>,
     /// Times of facts that were accepted; its frontier is how far the facts have been judged.
     pub accepted: Stream<'scope, Time, Vec<Time>>,

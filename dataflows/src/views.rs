@@ -17,6 +17,7 @@ pub mod orders;
 pub mod payments;
 pub mod quality;
 pub mod record_law;
+pub mod roll_up;
 pub mod row_counts;
 pub mod sla_breaches;
 pub mod sla_summary;

@@ -11,7 +11,8 @@ use dataflows::orders::parcel::{Arrival, OrderKey, Parcel, Parcels};
 use dataflows::time::{Time, tick_at_or_after};
 use dataflows::views::dead_letters::{Refusal, RefusedFact, RefusedRecord, shown};
 use dataflows::views::measures::{MeasureKey, Measures};
-use dataflows::views::{quality, record_law};
+use dataflows::views::quality::{self, QualityCounts, QualityKey};
+use dataflows::views::record_law;
 use hashbrown::{HashMap, HashSet};
 
 use crate::clock::Lateness;
@@ -43,7 +44,7 @@ pub struct Intake {
     sources: Arc<Vec<Symbol>>,
     parcels: Parcels,
     ready: Vec<Parcel>,
-    counts: HashMap<(MeasureKey, Time), Measures>,
+    quality: HashMap<(QualityKey, Time), QualityCounts>,
     tick_ms: u64,
     law: Measures,
     refused_records: Vec<(RefusedRecord, Time)>,
@@ -83,7 +84,7 @@ impl Intake {
             sources,
             parcels: Parcels::new(workers),
             ready: Vec::new(),
-            counts: HashMap::new(),
+            quality: HashMap::new(),
             tick_ms,
             law: Measures::default(),
             refused_records: Vec::new(),
@@ -166,11 +167,11 @@ impl Intake {
         self.law.counts[RECORDS_READ] += 1;
     }
 
-    fn count(&mut self, position: Position, minute_of: Option<Time>, time: Time, measures: Measures) {
+    fn count(&mut self, position: Position, minute_of: Option<Time>, time: Time, counted: QualityCounts) {
         let source = self.sources.get(position.file() as usize).copied().unwrap_or_default();
         let time = time.max(self.now).min(self.selection.until.max(self.now));
         let tick = tick_at_or_after(time, self.tick_ms);
-        self.counts.entry((quality::key(source, minute_of), tick)).or_default().add(&measures, 1);
+        self.quality.entry((QualityKey::new(source, minute_of), tick)).or_default().add(&counted);
     }
 
     /// Hands over every parcel, open ones included.
@@ -179,14 +180,15 @@ impl Intake {
         std::mem::take(&mut self.ready)
     }
 
-    /// Hands over the counts of records.
-    pub fn counts(&mut self) -> Vec<(MeasureKey, Time, Measures)> {
-        let mut counts = Vec::new();
-        if self.law != Measures::default() {
-            counts.push((record_law::key(), self.now, std::mem::take(&mut self.law)));
-        }
-        counts.extend(self.counts.drain().map(|((key, tick), measures)| (key, tick, measures)));
-        counts
+    /// Hands over the counts of all records.
+    pub fn law(&mut self) -> Option<(MeasureKey, Time, Measures)> {
+        let law = std::mem::take(&mut self.law);
+        (law != Measures::default()).then(|| (record_law::key(), self.now, law))
+    }
+
+    /// Hands over the counts of records by source and minute.
+    pub fn quality(&mut self) -> impl Iterator<Item = (QualityKey, Time, QualityCounts)> + '_ {
+        self.quality.drain().map(|((key, tick), counts)| (key, tick, counts))
     }
 
     /// Hands over refused records.

@@ -3,9 +3,8 @@
 use std::collections::BTreeSet;
 
 use dataflows::time::{Time, tick_at_or_after};
-use orderwatch::worker::Gathered;
 
-use super::harness::{CHANGES, Dice, Way, check, expected_as_of, inside, run, seeds};
+use super::harness::{CHANGES, Dice, Gathered, Way, check, expected_as_of, inside, run, seeds};
 use super::law::histories::{Case, history};
 use super::tables::{ROW_COLLECTIONS, as_of, compare};
 

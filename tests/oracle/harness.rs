@@ -13,10 +13,15 @@ use dataflows::orders::parcel::{self, Parcel, Parcels};
 use dataflows::orders::sla::RuleBook;
 use dataflows::orders::outlook::Law;
 use dataflows::orders::{Detail, Updates};
-use dataflows::time::Time;
-use dataflows::views::dead_letters::RefusedRecord;
+use dataflows::time::{Diff, Time};
+use dataflows::views::dead_letters::{RefusedFact, RefusedRecord};
 use dataflows::views::measures::{MeasureKey, Measures};
-use orderwatch::worker::Gathered;
+use dataflows::views::order_events::OrderEventRow;
+use dataflows::views::orders::OrderRow;
+use dataflows::views::quality::{QualityCounts, QualityKey};
+use dataflows::views::sla_breaches::SlaBreachRow;
+use dataflows::views::stalled_orders::StalledOrderRow;
+use dataflows::views::violations::ViolationRow;
 use timely::ExchangeData;
 use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::{Input, Operator, Probe};
@@ -43,6 +48,20 @@ pub const CHANGES: Way = Way { detail: Detail::Changes, ..FINAL };
 
 /// A run that does not end within this has hung.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// All that came out, update by update.
+#[derive(Debug, Default)]
+pub struct Gathered {
+    pub orders: Vec<(OrderRow, Time, Diff)>,
+    pub order_events: Vec<(OrderEventRow, Time, Diff)>,
+    pub violations: Vec<(ViolationRow, Time, Diff)>,
+    pub sla_breaches: Vec<(SlaBreachRow, Time, Diff)>,
+    pub stalled_orders: Vec<(StalledOrderRow, Time, Diff)>,
+    pub measures: Vec<(MeasureKey, Time, Measures)>,
+    pub quality: Vec<(QualityKey, Time, QualityCounts)>,
+    pub refused_facts: Vec<(RefusedFact, Time, Diff)>,
+    pub largest_accepted: Option<Time>,
+}
 
 /// What a worker does next.
 enum Step {
@@ -183,8 +202,9 @@ fn play(worker: &mut Worker, steps: &[Vec<Step>], law: &Law, way: Way, until: Un
     let mut input = worker.dataflow::<Time, _, _>(|scope| {
         let (handle, parcels) = scope.new_input();
         let (_, record_counts) = scope.new_input::<Vec<(MeasureKey, Time, Measures)>>();
+        let (_, quality) = scope.new_input::<Vec<(QualityKey, Time, QualityCounts)>>();
         let (_, refused_records) = scope.new_input::<Vec<(RefusedRecord, Time, isize)>>();
-        let inputs = graph::Inputs { parcels, record_counts, refused_records };
+        let inputs = graph::Inputs { parcels, record_counts, quality, refused_records };
         let orders = graph::build(inputs, Rc::new(law.clone()), way.plan, until, way.detail).orders;
         gather(orders.orders, &probe, &gathered, |all| &mut all.orders);
         gather(orders.order_events, &probe, &gathered, |all| &mut all.order_events);
@@ -193,6 +213,7 @@ fn play(worker: &mut Worker, steps: &[Vec<Step>], law: &Law, way: Way, until: Un
         gather(orders.stalled_orders, &probe, &gathered, |all| &mut all.stalled_orders);
         gather(orders.refused, &probe, &gathered, |all| &mut all.refused_facts);
         gather(orders.measures, &probe, &gathered, |all| &mut all.measures);
+        gather(orders.quality, &probe, &gathered, |all| &mut all.quality);
         gather_accepted(orders.accepted, &probe, &gathered);
         handle
     });

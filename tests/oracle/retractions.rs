@@ -5,10 +5,9 @@ use dataflows::model::Text;
 use dataflows::time::{Time, tick_at_or_after};
 use dataflows::views::collection::At;
 use dataflows::views::sla_breaches::{Resolution, SlaBreachRow};
-use orderwatch::worker::Gathered;
 
 use super::final_state::open_ended;
-use super::harness::{CHANGES, Dice, Way, check, expected, inside, run, seeds};
+use super::harness::{CHANGES, Dice, Gathered, Way, check, expected, inside, run, seeds};
 use super::law::Arrival;
 use super::law::histories::{Case, history};
 use super::story::{HOUR, hour, promises, settings, told};

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
-use dataflows::orders::Detail;
 use dataflows::time::{Diff, Time, Window};
 use dataflows::views::collection::{Cell, Column};
 use dataflows::views::dead_letters::RefusedFact;
@@ -14,8 +13,9 @@ use orderwatch::sink::Sink;
 use orderwatch::sink::cell::write_text;
 use orderwatch::source::inputs::Inputs;
 use orderwatch::validate::Limits;
-use orderwatch::worker::Gathered;
+use orderwatch::worker;
 
+use super::harness::Gathered;
 use super::law::Answer;
 
 pub type Row = Vec<String>;
@@ -55,19 +55,24 @@ static NO_INPUTS: LazyLock<Inputs> = LazyLock::new(|| {
 /// The results by all updates up to and at `time`.
 pub fn as_of(gathered: &Gathered, time: Time, windows: &[Window], until: Option<Time>) -> Result<Outcome, String> {
     let refused_facts = accumulated(&gathered.refused_facts, time)?;
-    let kept = Gathered {
+    let mut kept = worker::Gathered {
         orders: accumulated(&gathered.orders, time)?,
         order_events: accumulated(&gathered.order_events, time)?,
         violations: accumulated(&gathered.violations, time)?,
         sla_breaches: accumulated(&gathered.sla_breaches, time)?,
         stalled_orders: accumulated(&gathered.stalled_orders, time)?,
-        measures: gathered.measures.iter().filter(|(_, at, _)| *at <= time).cloned().collect(),
         largest_accepted: gathered.largest_accepted,
-        ..Gathered::default()
+        ..worker::Gathered::default()
     };
+    for (key, _, measures) in gathered.measures.iter().filter(|(_, at, _)| *at <= time) {
+        kept.measures.add(*key, *measures);
+    }
+    for (key, _, counts) in gathered.quality.iter().filter(|(_, at, _)| *at <= time) {
+        kept.quality.add(*key, *counts);
+    }
     let results = Results::new(kept, windows, until);
     let mut collector = Collector::default();
-    results.write_to(&NO_INPUTS, Detail::Changes, &mut collector).map_err(|error| format!("{error:?}"))?;
+    results.write_to(&NO_INPUTS, &mut [&mut collector]).map_err(|error| format!("{error:?}"))?;
     let law = results.record_law();
     collector.0.insert("refusals", refusals(&refused_facts));
     Ok(Outcome {

@@ -5,7 +5,9 @@ use std::fmt::Debug;
 
 use dataflows::time::{Diff, Time};
 use dataflows::views::measures::{Aggregate, Measures};
-use orderwatch::worker::Gathered;
+use dataflows::views::quality::QualityCounts;
+
+use super::harness::Gathered;
 
 /// A collection's name, an instant and a row.
 pub type Place = (&'static str, Time, String);
@@ -15,6 +17,7 @@ pub type Place = (&'static str, Time, String);
 pub struct Updates {
     pub rows: BTreeMap<Place, Diff>,
     pub measures: BTreeMap<Place, Measures>,
+    pub quality: BTreeMap<Place, QualityCounts>,
 }
 
 impl Updates {
@@ -31,13 +34,15 @@ impl Updates {
         for (key, time, measures) in &gathered.measures {
             let name = match key.aggregate {
                 Aggregate::RecordLaw => "record_law",
-                Aggregate::Quality => "data_quality",
                 _ => "aggregates",
             };
             let key = format!("{key:?} {} {}", key.tenant.text(), key.category.text());
             updates.measures.entry((name, *time, key)).or_default().add(measures, 1);
         }
         updates.measures.retain(|_, measures| *measures != Measures::default());
+        for (key, time, counts) in &gathered.quality {
+            updates.quality.entry(("data_quality", *time, format!("{key:?}"))).or_default().add(counts);
+        }
         updates
     }
 
@@ -51,6 +56,7 @@ impl Updates {
     pub fn filtered(mut self, wanted: impl Fn(&Place) -> bool) -> Updates {
         self.rows.retain(|place, _| wanted(place));
         self.measures.retain(|place, _| wanted(place));
+        self.quality.retain(|place, _| wanted(place));
         self
     }
 
@@ -59,7 +65,9 @@ impl Updates {
         let complaint = alone(&self.rows, &actual.rows, '-')
             + &alone(&actual.rows, &self.rows, '+')
             + &alone(&self.measures, &actual.measures, '-')
-            + &alone(&actual.measures, &self.measures, '+');
+            + &alone(&actual.measures, &self.measures, '+')
+            + &alone(&self.quality, &actual.quality, '-')
+            + &alone(&actual.quality, &self.quality, '+');
         if complaint.is_empty() { Ok(()) } else { Err(complaint) }
     }
 }

@@ -21,6 +21,7 @@ use crate::views::dead_letters::RefusedFact;
 use crate::views::measures::{MeasureKey, Measures};
 use crate::views::order_events::OrderEventRow;
 use crate::views::orders::OrderRow;
+use crate::views::quality::{QualityCounts, QualityKey};
 use crate::views::sla_breaches::SlaBreachRow;
 use crate::views::stalled_orders::StalledOrderRow;
 use crate::views::violations::ViolationRow;
@@ -65,6 +66,7 @@ pub struct Emitted {
     pub refused: Vec<(RefusedFact, Time, Diff)>,
     /// Accepted facts, where the machine only admits.
     pub facts: Vec<(AcceptedFact, Time, Diff)>,
+    pub quality: Vec<(QualityKey, Time, QualityCounts)>,
 }
 
 type Output<D, R = Diff> = OutputBuilder<Time, CapacityContainerBuilder<Vec<(D, Time, R)>>>;
@@ -79,6 +81,7 @@ struct Outputs {
     measures: Output<MeasureKey, Measures>,
     refused: Output<RefusedFact>,
     facts: Output<AcceptedFact>,
+    quality: Output<QualityKey, QualityCounts>,
 }
 
 impl Outputs {
@@ -91,6 +94,7 @@ impl Outputs {
         give(&mut self.measures, held.get(5), &mut emitted.measures);
         give(&mut self.refused, held.get(6), &mut emitted.refused);
         give(&mut self.facts, held.get(7), &mut emitted.facts);
+        give(&mut self.quality, held.get(8), &mut emitted.quality);
     }
 }
 
@@ -130,6 +134,7 @@ where
     let (measures_out, measures) = builder.new_output_connection(from_inputs.clone());
     let (refused_out, refused) = builder.new_output_connection(from_inputs.clone());
     let (facts_out, facts) = builder.new_output_connection(from_inputs.clone());
+    let (quality_out, quality) = builder.new_output_connection(from_inputs.clone());
     let (accepted_out, accepted) = builder.new_output_connection::<Vec<Time>, _>(from_inputs);
 
     let mut outputs = Outputs {
@@ -141,6 +146,7 @@ where
         measures: OutputBuilder::from(measures_out),
         refused: OutputBuilder::from(refused_out),
         facts: OutputBuilder::from(facts_out),
+        quality: OutputBuilder::from(quality_out),
     };
     let mut accepted_out: OutputBuilder<Time, CapacityContainerBuilder<Vec<Time>>> = OutputBuilder::from(accepted_out);
 
@@ -175,7 +181,16 @@ where
             }
         }
     });
-    let outputs =
-        OrderOutputs { orders, order_events, violations, sla_breaches, stalled_orders, measures, refused, accepted };
+    let outputs = OrderOutputs {
+        orders,
+        order_events,
+        violations,
+        sla_breaches,
+        stalled_orders,
+        measures,
+        quality,
+        refused,
+        accepted,
+    };
     (outputs, facts)
 }

@@ -29,10 +29,11 @@ use crate::views::dead_letters::Refusal;
 use crate::views::measures::{MeasureKey, Measures};
 use crate::views::order_events;
 use crate::views::orders;
+use crate::views::quality::{self, QualityCounts, QualityKey};
 use crate::views::sla_breaches;
 use crate::views::stalled_orders;
 use crate::views::violations;
-use crate::views::{quality, record_law, row_counts};
+use crate::views::{record_law, row_counts};
 
 /// What a keeper is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,8 +48,8 @@ impl Purpose {
     /// How often aggregates change. Where only what they come to is wanted, a day's differences are added up first.
     fn tick_ms(self, settings: &Settings) -> u64 {
         match self {
-            Purpose::Show(Detail::Final | Detail::Counts) => DAY_MS,
             Purpose::Show(Detail::Changes) | Purpose::Admit => settings.tick_ms,
+            Purpose::Show(_) => DAY_MS,
         }
     }
 }
@@ -73,6 +74,7 @@ pub struct Keeper {
     stash: Stash,
     timers: Calendar<u32>,
     ticks: Sums,
+    quality: Ticks<QualityKey, QualityCounts>,
     emitted: Emitted,
     /// Results are known to reach at least to here.
     known_until: Time,
@@ -94,6 +96,7 @@ impl Keeper {
         let known_until = until.known_at_start();
         Keeper {
             ticks: Ticks::new(purpose.tick_ms(&law.settings)),
+            quality: Ticks::new(purpose.tick_ms(&law.settings)),
             law,
             purpose,
             registry: Registry::default(),
@@ -178,8 +181,8 @@ impl Keeper {
         let Some(order) = self.registry.get_mut(number) else { return };
         let (accepted, counted) = match judgement {
             Judgement::Duplicate => {
-                let minute = quality::key(self.law.source(delivery.fact().position), Some(delivery.record_at));
-                self.ticks.give(delivery.time, minute, &quality::DUPLICATE);
+                let minute = QualityKey::new(self.law.source(delivery.fact().position), Some(delivery.record_at));
+                self.quality.give(delivery.time, minute, &quality::DUPLICATE);
                 (false, record_law::DUPLICATE)
             }
             Judgement::Loses => {
@@ -289,8 +292,9 @@ impl Keeper {
 
     /// Publishes the ticks before `time`. A timer that fires late adds to its tick in another update.
     fn publish_before(&mut self, time: Time) {
-        let Keeper { ticks, emitted, .. } = self;
+        let Keeper { ticks, quality, emitted, .. } = self;
         ticks.publish_before(time, |tick, key, measures| emitted.measures.push((key, tick, measures)));
+        quality.publish_before(time, |tick, key, counts| emitted.quality.push((key, tick, counts)));
     }
 
     /// Fires every timer that is due at or before `time`.
@@ -434,8 +438,9 @@ impl Machine<Parcel> for Keeper {
                 self.emitted.give_accumulated(order, &self.after, end, detail, &mut self.ticks);
             }
         }
-        let Keeper { ticks, emitted, .. } = self;
+        let Keeper { ticks, quality, emitted, .. } = self;
         ticks.publish_rest(end, |tick, key, measures| emitted.measures.push((key, tick, measures)));
+        quality.publish_rest(end, |tick, key, counts| emitted.quality.push((key, tick, counts)));
     }
 
     fn emitted(&mut self) -> &mut Emitted {
@@ -460,7 +465,7 @@ impl Emitted {
     /// Gives an order's rows as they stand for good, as `detail` wants them.
     fn give_accumulated(&mut self, order: &Order, view: &View, time: Time, detail: Detail, ticks: &mut Sums) {
         match detail {
-            Detail::Changes => {}
+            Detail::Changes | Detail::Nothing => {}
             Detail::Final => self.give_rows(&order.id(), &order.facts, view, time, 1),
             Detail::Counts => {
                 let counts = row_counts::of_order(&order.state, &view.outlook);

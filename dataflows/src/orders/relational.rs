@@ -82,6 +82,7 @@ pub fn relational<'scope>(
     let (shown, _) = drive("Orders: Show", standing.inner, Pipeline, announced, Show::new(law, until, detail));
     OrderOutputs {
         measures: shown.measures.concat(admitted.measures),
+        quality: admitted.quality,
         refused: admitted.refused,
         accepted: admitted.accepted,
         ..shown

@@ -1,7 +1,8 @@
 //! `category_metrics`: value by category of the orders placed in a window. A contribution counts item lines.
 
 use super::collection::{At, collection};
-use super::measures::{Aggregate, Measures, RolledKey, Sums};
+use super::measures::{Aggregate, Measures, Sums};
+use super::roll_up::{RolledKey, rolled_up};
 use super::{all_or, window_start};
 use crate::model::{Money, Text};
 use crate::time::Window;
@@ -34,6 +35,5 @@ pub fn rows(sums: &Sums, windows: &[Window]) -> Vec<CategoryRow> {
         items: measures.counts[0],
         gmv: measures.amounts[0],
     };
-    let rolled = sums.rolled_up(Aggregate::Categories, windows);
-    rolled.into_iter().filter(|(_, measures)| measures.counts[0] != 0).map(row).collect()
+    rolled_up(sums, Aggregate::Categories, windows).into_iter().map(row).collect()
 }

@@ -1,9 +1,11 @@
 //! `drop_off_analysis`: orders that came no further, by the hour of their placement, by status and by reason. A
 //! contribution counts orders and adds their item value.
 
+use super::all_or;
 use super::collection::{At, collection};
-use super::measures::{Aggregate, Sums};
-use crate::model::{Money, Status, Symbol, Text};
+use super::measures::{Aggregate, Measures, Sums};
+use super::roll_up::{RolledKey, rolled_up};
+use crate::model::{Money, Status, Text};
 use crate::orders::outlook::DropOff;
 
 collection! {
@@ -26,17 +28,16 @@ collection! {
 
 /// The rows these sums make, in no order.
 pub fn rows(sums: &Sums) -> Vec<DropOffRow> {
-    let dropped = sums.of(Aggregate::DropOff).filter(|(_, measures)| measures.counts[0] != 0);
-    let row = |(key, measures): (&super::measures::MeasureKey, &super::measures::Measures)| {
-        let code = usize::from(key.code);
+    let row = |((_, start, tenant, code, _), measures): (RolledKey, Measures)| {
+        let code = usize::from(code);
         DropOffRow {
-            window_start: At(key.start),
-            tenant: Symbol::text(key.tenant),
+            window_start: At(start),
+            tenant: all_or(tenant),
             order_status: Status::ALL[code / DropOff::ALL.len()],
             stage: DropOff::ALL[code % DropOff::ALL.len()],
             dropped_orders: measures.counts[0],
             dropped_value: measures.amounts[0],
         }
     };
-    dropped.map(row).collect()
+    rolled_up(sums, Aggregate::DropOff, &[]).into_iter().map(row).collect()
 }

@@ -4,7 +4,8 @@
 //! reached shipped, delivered, cancelled.
 
 use super::collection::{At, Hundredths, collection};
-use super::measures::{Aggregate, Sums};
+use super::measures::{Aggregate, Measures, Sums};
+use super::roll_up::{RolledKey, rolled_up};
 use super::{all_or, window_start};
 use crate::model::Text;
 use crate::model::money::percent_hundredths;
@@ -48,8 +49,7 @@ collection! {
 
 /// The rows these sums make, in no order.
 pub fn rows(sums: &Sums, windows: &[Window]) -> Vec<FunnelRow> {
-    let rolled = sums.rolled_up(Aggregate::Funnel, windows);
-    let row = |((window, start, tenant, _, _), measures): ((_, _, _, _, _), super::measures::Measures)| {
+    let row = |((window, start, tenant, _, _), measures): (RolledKey, Measures)| {
         let [orders, with_items, with_payment, paid, processing, shipped, delivered, cancelled] = measures.counts;
         FunnelRow {
             window,
@@ -69,5 +69,5 @@ pub fn rows(sums: &Sums, windows: &[Window]) -> Vec<FunnelRow> {
             dropped_after_items: with_items - with_payment,
         }
     };
-    rolled.into_iter().filter(|(_, measures)| measures.counts[0] != 0).map(row).collect()
+    rolled_up(sums, Aggregate::Funnel, windows).into_iter().map(row).collect()
 }

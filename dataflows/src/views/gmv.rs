@@ -3,7 +3,8 @@
 //! A contribution counts orders with items and item lines, and adds value, freight and the value of cancelled orders.
 
 use super::collection::{At, collection};
-use super::measures::{Aggregate, Measures, RolledKey, Sums};
+use super::measures::{Aggregate, Measures, Sums};
+use super::roll_up::{RolledKey, rolled_up};
 use super::{all_or, window_start};
 use crate::model::{Money, Text};
 use crate::time::Window;
@@ -51,6 +52,5 @@ pub fn rows(sums: &Sums, windows: &[Window]) -> Vec<GmvRow> {
             average_order_value: gmv.average(orders),
         }
     };
-    let rolled = sums.rolled_up(Aggregate::Gmv, windows);
-    rolled.into_iter().filter(|(_, measures)| measures.counts[0] != 0).map(row).collect()
+    rolled_up(sums, Aggregate::Gmv, windows).into_iter().map(row).collect()
 }

@@ -2,15 +2,15 @@
 //!
 //! A contribution is an update whose diff is a vector of sums, so that an aggregate is the plain accumulation of its
 //! contributions. Each is made once, for the finest window that is kept and still open; coarser windows and the row of
-//! all tenants (`*`) are a linear function of it ([`Sums::rolled_up`]), so rolling up before or after accumulation is
+//! all tenants (`*`) are a linear function of it ([`super::roll_up`]), so rolling up before or after accumulation is
 //! the same. Limits: counts fit 63 bits, amounts 127.
 
 use differential_dataflow::difference::{IsZero, Semigroup};
-use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{Money, Symbol};
-use crate::time::{Time, Window};
+use crate::operators::groups::{Grouped, Groups};
+use crate::time::{DAY_MS, Time, Window};
 
 /// The aggregate collections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -24,7 +24,6 @@ pub enum Aggregate {
     Payments,
     SlaSummary,
     OrdersByStatus,
-    Quality,
     RecordLaw,
     RowCounts,
 }
@@ -38,13 +37,29 @@ pub struct MeasureKey {
     pub window: Window,
     /// What is counted, by number: a payment type, an SLA, a status, a stage of drop-off.
     pub code: u16,
-    /// The tenant (the source, of quality).
+    /// The tenant.
     pub tenant: Symbol,
     /// The category, of categories.
     pub category: Symbol,
     /// Start of the window.
     pub start: Time,
 }
+
+impl Grouped for MeasureKey {
+    /// The collection and the UTC day, counted from 1970: what rolls up in any window but `total` and over tenants.
+    type Group = (Aggregate, u32);
+
+    fn group(&self) -> (Aggregate, u32) {
+        (self.aggregate, (self.start / DAY_MS) as u32)
+    }
+
+    fn spread((aggregate, day): &(Aggregate, u32)) -> u64 {
+        u64::from(*day) + *aggregate as u64
+    }
+}
+
+/// Accumulated contributions.
+pub type Sums = Groups<MeasureKey, Measures>;
 
 /// How many counts and amounts a contribution has room for.
 pub const COUNTS: usize = 8;
@@ -88,44 +103,5 @@ impl IsZero for Measures {
 impl Semigroup for Measures {
     fn plus_equals(&mut self, other: &Measures) {
         self.add(other, 1);
-    }
-}
-
-/// Accumulated contributions.
-#[derive(Clone, Debug, Default)]
-pub struct Sums(HashMap<MeasureKey, Measures>);
-
-/// What a rolled-up sum is of: window, its start, tenant (none: all of them), code and category.
-pub type RolledKey = (Window, Time, Option<Symbol>, u16, Symbol);
-
-impl Sums {
-    /// Adds a contribution.
-    pub fn add(&mut self, key: MeasureKey, measures: &Measures) {
-        self.0.entry(key).or_default().add(measures, 1);
-    }
-
-    /// Takes all sums out, leaving none.
-    pub fn drain(&mut self) -> impl Iterator<Item = (MeasureKey, Measures)> + '_ {
-        self.0.drain().filter(|(_, measures)| !measures.is_zero())
-    }
-
-    /// The sums of `aggregate` as contributed: by tenant and, windowed or not, by the finest window.
-    pub fn of(&self, aggregate: Aggregate) -> impl Iterator<Item = (&MeasureKey, &Measures)> {
-        self.0.iter().filter(move |(key, measures)| key.aggregate == aggregate && !measures.is_zero())
-    }
-
-    /// The sums of `aggregate` in each of `windows`, of each tenant and of all.
-    pub fn rolled_up(&self, aggregate: Aggregate, windows: &[Window]) -> HashMap<RolledKey, Measures> {
-        let mut rolled: HashMap<RolledKey, Measures> = HashMap::new();
-        for (key, measures) in self.of(aggregate) {
-            for window in windows.iter().filter(|window| **window >= key.window) {
-                let start = window.start(key.start);
-                for tenant in [Some(key.tenant), None] {
-                    rolled.entry((*window, start, tenant, key.code, key.category)).or_default().add(measures, 1);
-                }
-            }
-        }
-        rolled.retain(|_, measures| !measures.is_zero());
-        rolled
     }
 }

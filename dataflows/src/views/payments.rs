@@ -2,7 +2,8 @@
 //! instalments.
 
 use super::collection::{At, collection};
-use super::measures::{Aggregate, Measures, RolledKey, Sums};
+use super::measures::{Aggregate, Measures, Sums};
+use super::roll_up::{RolledKey, rolled_up};
 use super::{all_or, window_start};
 use crate::model::{Money, PaymentType, Text};
 use crate::time::Window;
@@ -41,6 +42,5 @@ pub fn rows(sums: &Sums, windows: &[Window]) -> Vec<PaymentRow> {
         average_value: measures.amounts[0].average(measures.counts[0]),
         installments: measures.counts[1],
     };
-    let rolled = sums.rolled_up(Aggregate::Payments, windows);
-    rolled.into_iter().filter(|(_, measures)| measures.counts[0] != 0).map(row).collect()
+    rolled_up(sums, Aggregate::Payments, windows).into_iter().map(row).collect()
 }

@@ -3,6 +3,7 @@
 //! Not a collection but the count that shows that nothing vanished (semantics.md, section 7).
 
 use super::measures::{Aggregate, MeasureKey, Measures, Sums};
+use super::roll_up::sums_of;
 use crate::model::{Money, Symbol};
 use crate::time::Window;
 
@@ -56,7 +57,7 @@ pub fn key() -> MeasureKey {
 /// The counts in these sums.
 pub fn of(sums: &Sums) -> RecordLaw {
     let mut total = Measures::default();
-    sums.of(Aggregate::RecordLaw).for_each(|(_, measures)| total.add(measures, 1));
+    sums_of(sums, Aggregate::RecordLaw).for_each(|(_, measures)| total.add(measures, 1));
     let [decoded, refused_records, accepted, duplicates, refused_facts, ..] = total.counts;
     RecordLaw { decoded, refused_records, accepted, duplicates, refused_facts }
 }

@@ -3,10 +3,10 @@
 
 use super::all_or;
 use super::collection::{Hundredths, collection};
-use super::measures::{Aggregate, Measures, RolledKey, Sums};
+use super::measures::{Aggregate, Measures, Sums};
+use super::roll_up::{RolledKey, rolled_up};
 use crate::model::money::percent_hundredths;
 use crate::model::{Sla, Text};
-use crate::time::Window;
 
 collection! {
     /// Placed orders with the SLA started, by outcome; orders is the sum of the six.
@@ -52,5 +52,5 @@ pub fn rows(sums: &Sums) -> Vec<SlaSummaryRow> {
             breach_rate: percent_hundredths(breached, met + breached).map(Hundredths),
         }
     };
-    sums.rolled_up(Aggregate::SlaSummary, &[Window::Total]).into_iter().map(row).collect()
+    rolled_up(sums, Aggregate::SlaSummary, &[]).into_iter().map(row).collect()
 }

@@ -2,9 +2,9 @@
 
 use super::all_or;
 use super::collection::collection;
-use super::measures::{Aggregate, Measures, RolledKey, Sums};
+use super::measures::{Aggregate, Measures, Sums};
+use super::roll_up::{RolledKey, rolled_up};
 use crate::model::{Money, Status, Text};
-use crate::time::Window;
 
 collection! {
     /// Orders by status, unplaced ones included.
@@ -28,6 +28,5 @@ pub fn rows(sums: &Sums) -> Vec<StatusRow> {
         orders: measures.counts[0],
         item_value: measures.amounts[0],
     };
-    let rolled = sums.rolled_up(Aggregate::OrdersByStatus, &[Window::Total]);
-    rolled.into_iter().filter(|(_, measures)| measures.counts[0] != 0).map(row).collect()
+    rolled_up(sums, Aggregate::OrdersByStatus, &[]).into_iter().map(row).collect()
 }
