@@ -17,7 +17,11 @@ use crate::validate::{Cell, Check, Limits};
 /// Category by product.
 #[derive(Clone, Debug, Default)]
 pub struct ProductCategories {
-    by_product: HashMap<Text, Text>,
+    /// Every item looks its product up, and hardly ever the one before it: so small an entry makes a table of which a
+    /// core's cache holds most.
+    by_packed_id: HashMap<[u8; 16], u32>,
+    by_other_id: HashMap<Text, u32>,
+    categories: Vec<Text>,
     skipped: u64,
 }
 
@@ -71,28 +75,40 @@ impl Translation {
 impl ProductCategories {
     /// Reads a products file; categories without a translation keep their name.
     pub fn read(products: impl Read, translation: &Translation) -> Result<ProductCategories, CategoriesError> {
-        let (mut by_product, skipped) = read_pairs(products, "product_id", "product_category_name")?;
-        for category in by_product.values_mut() {
-            if let Some(english) = translation.english.get(category) {
-                *category = english.clone();
-            }
+        let (by_product, skipped) = read_pairs(products, "product_id", "product_category_name")?;
+        let mut found = ProductCategories { skipped: skipped + translation.skipped, ..ProductCategories::default() };
+        let mut numbers = HashMap::new();
+        for (product_id, category) in by_product {
+            let category = translation.english.get(&category).unwrap_or(&category);
+            let number = *numbers.entry(category.clone()).or_insert_with(|| {
+                found.categories.push(category.clone());
+                found.categories.len() as u32 - 1
+            });
+            match product_id.packed_hex() {
+                Some(packed) => found.by_packed_id.insert(*packed, number),
+                None => found.by_other_id.insert(product_id, number),
+            };
         }
-        Ok(ProductCategories { by_product, skipped: skipped + translation.skipped })
+        Ok(found)
     }
 
     /// The category of a product; none where it has none or is not known.
     pub fn get(&self, product_id: &Text) -> Option<&Text> {
-        self.by_product.get(product_id)
+        let number = match product_id.packed_hex() {
+            Some(packed) => self.by_packed_id.get(packed),
+            None => self.by_other_id.get(product_id),
+        };
+        self.categories.get(*number? as usize)
     }
 
     /// How many products have a category.
     pub fn len(&self) -> usize {
-        self.by_product.len()
+        self.by_packed_id.len() + self.by_other_id.len()
     }
 
     /// True where no product has a category.
     pub fn is_empty(&self) -> bool {
-        self.by_product.is_empty()
+        self.len() == 0
     }
 
     /// Rows of both files that could not be used.

@@ -11,7 +11,6 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Longest text kept in line, in bytes.
 const INLINE_BYTES: usize = 22;
-const HEX_DIGITS: &[u8; 16] = b"0123456789abcdef";
 
 /// An immutable UTF-8 string: an id, a name, a category.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -112,9 +111,15 @@ pub fn pack_hex(text: &[u8]) -> Option<[u8; 16]> {
 }
 
 fn unpack_hex(packed: &[u8; 16], digits: &mut Scratch) {
-    for (pair, byte) in digits.chunks_exact_mut(2).zip(packed) {
-        pair[0] = HEX_DIGITS[usize::from(byte >> 4)];
-        pair[1] = HEX_DIGITS[usize::from(byte & 15)];
+    for (eight, four) in digits.chunks_exact_mut(8).zip(packed.chunks_exact(4)) {
+        let bytes = u64::from(u32::from_be_bytes(four.try_into().unwrap_or_default()));
+        // Half a byte in each of eight bytes.
+        let pairs = (bytes | bytes << 16) & 0x0000_FFFF_0000_FFFF;
+        let single = (pairs | pairs << 8) & 0x00FF_00FF_00FF_00FF;
+        let values = (single | single << 4) & 0x0F0F_0F0F_0F0F_0F0F;
+        // 1 where the digit is a letter: those stand 39 places behind the nines.
+        let letters = (values + 0x0606_0606_0606_0606) >> 4 & 0x0101_0101_0101_0101;
+        eight.copy_from_slice(&(values + 0x3030_3030_3030_3030 + letters * 39).to_be_bytes());
     }
 }
 
@@ -173,6 +178,22 @@ mod tests {
     fn a_text_is_24_bytes() {
         assert_eq!(size_of::<Text>(), 24);
         assert_eq!(size_of::<Option<Text>>(), 24);
+    }
+
+    #[test]
+    fn digits_are_lower_case_hexadecimal_and_nothing_else() {
+        for byte in 0..=u8::MAX {
+            for place in [0, 7, 16, 31] {
+                let mut text = *b"0123456789abcdef0123456789abcdef";
+                text[place] = byte;
+                let mut digits = [0; 32];
+                let unpacked = pack_hex(&text).map(|packed| {
+                    unpack_hex(&packed, &mut digits);
+                    digits
+                });
+                assert_eq!(unpacked, b"0123456789abcdef".contains(&byte).then_some(text), "{byte:#x} at {place}");
+            }
+        }
     }
 
     proptest! {

@@ -21,11 +21,16 @@ use crate::validate::{Broken, Reason};
 pub struct RowReader {
     record: ByteRecord,
     tenant: Text,
+    items: Vec<(Position, ItemRow)>,
 }
+
+/// Items whose products are looked up together: the table of products is seldom in the cache, and so the waits for it
+/// overlap.
+const ITEMS_AT_ONCE: usize = 32;
 
 impl Default for RowReader {
     fn default() -> RowReader {
-        RowReader { record: ByteRecord::new(), tenant: Text::new(DEFAULT_TENANT) }
+        RowReader { record: ByteRecord::new(), tenant: Text::new(DEFAULT_TENANT), items: Vec::new() }
     }
 }
 
@@ -61,12 +66,14 @@ impl RowReader {
         if let Some(stamps) = &mut block_stamps {
             stamps.rewind();
         }
-        let mut rows = Rows { olist, table, watermark, intake, stamps: block_stamps, tenant: &self.tenant };
+        let (tenant, items) = (&self.tenant, &mut self.items);
+        let mut rows = Rows { olist, table, watermark, intake, stamps: block_stamps, tenant, items };
         let place = |lines: u64, raw| Place { position: Position::new(file, block.first_line + lines), raw };
         if let Some(mut plain) = PlainRows::of(&block.bytes) {
             while let Some((lines, raw, row)) = plain.next_row() {
                 rows.take(&row, &place(lines, raw));
             }
+            rows.give_items();
             return;
         }
         let mut reader = csv_reader(&block.bytes);
@@ -85,6 +92,7 @@ impl RowReader {
             }
             rows.take(&self.record, &place);
         }
+        rows.give_items();
     }
 }
 
@@ -104,17 +112,31 @@ struct Rows<'r> {
     intake: &'r mut Intake,
     stamps: Option<&'r mut BlockStamps>,
     tenant: &'r Text,
+    /// Items that were decoded and not yet taken in.
+    items: &'r mut Vec<(Position, ItemRow)>,
 }
 
 impl Rows<'_> {
     fn take(&mut self, row: &impl Cells, place: &Place<'_>) {
-        let seen = match self.table {
-            Table::Orders => self.order(row, place),
-            Table::Items => self.item(row, place),
-            Table::Payments => self.payment(row, place),
-        };
-        if let (Some(at), Some(watermark)) = (seen, self.watermark.as_mut()) {
-            watermark.observe(at);
+        match self.table {
+            Table::Orders => {
+                if let Some(order) = self.kept(self.olist.orders.decode(row, &self.intake.limits), place) {
+                    self.order(order, place.position);
+                }
+            }
+            Table::Items => {
+                if let Some(item) = self.kept(self.olist.items.decode(row, &self.intake.limits), place) {
+                    self.items.push((place.position, item));
+                    if self.items.len() == ITEMS_AT_ONCE {
+                        self.give_items();
+                    }
+                }
+            }
+            Table::Payments => {
+                if let Some(payment) = self.kept(self.olist.payments.decode(row, &self.intake.limits), place) {
+                    self.payment(payment, place.position);
+                }
+            }
         }
     }
 
@@ -123,14 +145,18 @@ impl Rows<'_> {
         decoded.map_err(|broken| self.intake.refuse(place.position, &broken, place.raw)).ok()
     }
 
-    fn decoded(&self, order: &OrderId, place: &Place<'_>, record_at: Time) -> Decoded {
+    fn decoded(&self, order: &OrderId, position: Position, record_at: Time) -> Decoded {
         let watermark = self.watermark.as_ref().map_or(0, Watermark::time);
-        Decoded { key: order_key(order), position: place.position, record_at, watermark }
+        Decoded { key: order_key(order), position, record_at, watermark }
     }
 
-    /// Takes an order row in; the largest event time it holds.
-    fn order(&mut self, row: &impl Cells, place: &Place<'_>) -> Option<Time> {
-        let row = self.kept(self.olist.orders.decode(row, &self.intake.limits), place)?;
+    fn observe(&mut self, at: Time) {
+        if let Some(watermark) = self.watermark.as_mut() {
+            watermark.observe(at);
+        }
+    }
+
+    fn order(&mut self, row: OrderRow, position: Position) {
         if let Some(stamps) = &mut self.stamps {
             stamps.push(&row);
         }
@@ -140,7 +166,7 @@ impl Rows<'_> {
         let largest = times.max();
         let OrderRow { order_id, customer_id, .. } = row;
         let order = OrderId { tenant: self.tenant.clone(), order_id };
-        let record = self.decoded(&order, place, record_at);
+        let record = self.decoded(&order, position, record_at);
         self.intake.count_decoded(record);
         let mut fact = Fact {
             order,
@@ -155,36 +181,43 @@ impl Rows<'_> {
             }
             self.intake.fact(&fact, record);
         }
-        largest
+        if let Some(at) = largest {
+            self.observe(at);
+        }
     }
 
-    fn item(&mut self, row: &impl Cells, place: &Place<'_>) -> Option<Time> {
-        let row = self.kept(self.olist.items.decode(row, &self.intake.limits), place)?;
-        let ItemRow { order_id, item_no, product_id, seller_id, price, freight } = row;
-        let category = product_id.as_ref().and_then(|product_id| self.olist.categories.get(product_id)).cloned();
-        let body = Body::Item {
-            item_no,
-            product_id,
-            product_name: None,
-            category,
-            category_joined: true,
-            seller_id,
-            quantity: 1,
-            price,
-            freight,
-        };
-        self.stamped(place, order_id, body)
+    /// Takes the decoded items in.
+    fn give_items(&mut self) {
+        let mut categories = [None; ITEMS_AT_ONCE];
+        for (category, (_, item)) in categories.iter_mut().zip(&*self.items) {
+            *category = item.product_id.as_ref().and_then(|product_id| self.olist.categories.get(product_id));
+        }
+        let mut items = std::mem::take(self.items);
+        for (category, (position, item)) in categories.into_iter().zip(items.drain(..)) {
+            let ItemRow { order_id, item_no, product_id, seller_id, price, freight } = item;
+            let body = Body::Item {
+                item_no,
+                product_id,
+                product_name: None,
+                category: category.cloned(),
+                category_joined: true,
+                seller_id,
+                quantity: 1,
+                price,
+                freight,
+            };
+            self.stamped(position, order_id, body);
+        }
+        *self.items = items;
     }
 
-    fn payment(&mut self, row: &impl Cells, place: &Place<'_>) -> Option<Time> {
-        let row = self.kept(self.olist.payments.decode(row, &self.intake.limits), place)?;
+    fn payment(&mut self, row: PaymentRow, position: Position) {
         let PaymentRow { order_id, seq, payment_type, installments, value } = row;
-        let body = Body::Payment { seq, payment_type, installments, value };
-        self.stamped(place, order_id, body)
+        self.stamped(position, order_id, Body::Payment { seq, payment_type, installments, value });
     }
 
-    /// Takes in an item or a payment with its order's time; that time.
-    fn stamped(&mut self, place: &Place<'_>, order_id: Text, body: Body) -> Option<Time> {
+    /// Takes in an item or a payment with its order's time.
+    fn stamped(&mut self, position: Position, order_id: Text, body: Body) {
         let stamp: Option<Stamp> = match (&mut self.stamps, &self.olist.plan) {
             (Some(stamps), _) => stamps.get(&order_id),
             (None, Plan::Stamped { stamps, .. }) => stamps.get(&order_id),
@@ -195,13 +228,13 @@ impl Rows<'_> {
         let order = OrderId { tenant: self.tenant.clone(), order_id };
         let fact = Fact { order, at, event_id: None, body };
         if stamp.is_none() {
-            self.intake.refuse_unknown_order(place.position, &fact, EventKind::ALL.len() as u8 + u8::from(!is_item));
-            return None;
+            self.intake.refuse_unknown_order(position, &fact, EventKind::ALL.len() as u8 + u8::from(!is_item));
+            return;
         }
-        let record = self.decoded(&fact.order, place, at);
+        let record = self.decoded(&fact.order, position, at);
         self.intake.count_decoded(record);
         self.intake.fact(&fact, record);
-        Some(at)
+        self.observe(at);
     }
 }
 
