@@ -234,11 +234,11 @@ fn build(
         gather("refused facts", refused, probe, gathered, |all| &mut all.refused_facts);
         gather("refused records", outputs.refused_records, probe, gathered, |all| &mut all.refused_records);
         let settled = graph::settle(orders.measures, orders.quality, &job.law.settings.windows, job.detail);
-        at_first_worker("measures", settled.measures, probe, gathered, |all, parts| {
-            parts.drain(..).for_each(|part| all.measures.merge(part));
+        at_first_worker("measures", settled.measures, probe, gathered, |all, bundles| {
+            bundles.drain(..).for_each(|bundle| all.measures.merge(bundle));
         });
-        at_first_worker("quality", settled.quality, probe, gathered, |all, parts| {
-            parts.drain(..).for_each(|part| all.quality.merge(part));
+        at_first_worker("quality", settled.quality, probe, gathered, |all, bundles| {
+            bundles.drain(..).for_each(|bundle| all.quality.merge(bundle));
         });
         Feed { parcels, law, quality, refused_records, refused_facts }
     })

@@ -18,7 +18,7 @@ use timely::dataflow::operators::Concat;
 use timely::dataflow::operators::generic::operator::empty;
 
 use crate::operators::accumulate::{accumulate, at_owners};
-use crate::operators::groups::Part;
+use crate::operators::bundles::Bundle;
 use crate::operators::limit::Until;
 use crate::orders::fused::fused;
 use crate::orders::parcel::Parcel;
@@ -78,15 +78,15 @@ pub fn build<'scope>(
     Outputs { orders, refused_records: inputs.refused_records }
 }
 
-/// Sums as they are wanted at the end, in parts to be added up: each worker's, or each owner's.
+/// Sums as they are wanted at the end, still to be added up: each worker's, or each owner's.
 pub struct Settled<'scope> {
     /// Contributions.
-    pub measures: Stream<'scope, Time, Vec<Part<MeasureKey, Measures>>>,
+    pub measures: Stream<'scope, Time, Vec<Bundle<MeasureKey, Measures>>>,
     /// What came of every record, by source and minute.
-    pub quality: Stream<'scope, Time, Vec<Part<QualityKey, QualityCounts>>>,
+    pub quality: Stream<'scope, Time, Vec<Bundle<QualityKey, QualityCounts>>>,
 }
 
-/// Accumulates the aggregates until their input ends. Where no row is wanted, sums go to the owners of their groups,
+/// Accumulates the aggregates until their input ends. Where no row is wanted, sums go to the owners of their bundles,
 /// which roll them up, all at once, and let go no more than totals and numbers of rows.
 pub fn settle<'scope>(
     measures: Updates<'scope, MeasureKey, Measures>,

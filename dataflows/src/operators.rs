@@ -1,8 +1,8 @@
 //! Building blocks of operators that know no domain word: queues by time, keyed state, pre-aggregation.
 
 pub mod accumulate;
+pub mod bundles;
 pub mod calendar;
-pub mod groups;
 pub mod limit;
 pub mod slab;
 pub mod stash;

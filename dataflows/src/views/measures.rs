@@ -9,7 +9,7 @@ use differential_dataflow::difference::{IsZero, Semigroup};
 use serde::{Deserialize, Serialize};
 
 use crate::model::{Money, Symbol};
-use crate::operators::groups::{Grouped, Groups};
+use crate::operators::bundles::{Bundled, Bundles};
 use crate::time::{DAY_MS, Time, Window};
 
 /// The aggregate collections.
@@ -45,11 +45,11 @@ pub struct MeasureKey {
     pub start: Time,
 }
 
-impl Grouped for MeasureKey {
+impl Bundled for MeasureKey {
     /// The collection and the UTC day, counted from 1970: what rolls up in any window but `total` and over tenants.
-    type Group = (Aggregate, u32);
+    type Label = (Aggregate, u32);
 
-    fn group(&self) -> (Aggregate, u32) {
+    fn label(&self) -> (Aggregate, u32) {
         (self.aggregate, (self.start / DAY_MS) as u32)
     }
 
@@ -59,7 +59,7 @@ impl Grouped for MeasureKey {
 }
 
 /// Accumulated contributions.
-pub type Sums = Groups<MeasureKey, Measures>;
+pub type Sums = Bundles<MeasureKey, Measures>;
 
 /// How many counts and amounts a contribution has room for.
 pub const COUNTS: usize = 8;

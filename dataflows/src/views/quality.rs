@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::collection::{At, Hundredths, collection};
 use crate::model::money::percent_hundredths;
 use crate::model::{Symbol, Text};
-use crate::operators::groups::{Grouped, Groups};
+use crate::operators::bundles::{Bundled, Bundles};
 use crate::time::{DAY_MS, MINUTE_MS, Time};
 
 collection! {
@@ -57,11 +57,11 @@ impl QualityKey {
     }
 }
 
-impl Grouped for QualityKey {
+impl Bundled for QualityKey {
     /// The UTC day, counted from 1970.
-    type Group = u32;
+    type Label = u32;
 
-    fn group(&self) -> u32 {
+    fn label(&self) -> u32 {
         self.window_start().map_or(0, |start| (start.0 / DAY_MS) as u32)
     }
 
@@ -114,7 +114,7 @@ impl Semigroup for QualityCounts {
 }
 
 /// Accumulated counts.
-pub type QualitySums = Groups<QualityKey, QualityCounts>;
+pub type QualitySums = Bundles<QualityKey, QualityCounts>;
 
 /// The rows these sums make, in no order.
 pub fn rows(sums: &QualitySums) -> Vec<QualityRow> {
