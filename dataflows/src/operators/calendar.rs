@@ -42,10 +42,11 @@ impl<T: Copy + Ord> Calendar<T> {
         }
     }
 
-    /// The items of the bucket that is due next, in no order, where they have not been asked for.
-    pub fn newly_current(&mut self) -> Option<impl Iterator<Item = T> + '_> {
+    /// The items of the bucket that is due next, in no order, and its end, where they have not been asked for.
+    pub fn newly_current(&mut self) -> Option<(impl Iterator<Item = T> + '_, Time)> {
         self.load_next();
-        std::mem::take(&mut self.is_new).then(|| self.current.iter().map(|Reverse((_, item))| *item))
+        let end = (self.current_bucket + 1).saturating_mul(self.bucket_ms);
+        std::mem::take(&mut self.is_new).then(|| (self.current.iter().map(|Reverse((_, item))| *item), end))
     }
 
     fn load_next(&mut self) {

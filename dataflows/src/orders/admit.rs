@@ -94,8 +94,6 @@ fn content(fact: &FactView<'_>) -> String {
 /// An order that lives.
 #[derive(Debug)]
 pub struct Order {
-    /// Its key.
-    pub key: OrderKey,
     /// Its tenant.
     pub tenant: Symbol,
     /// The shop's id of it.
@@ -110,10 +108,6 @@ pub struct Order {
     pub outcomes: Outcomes,
     /// Logical time of the fact that was accepted last.
     pub accepted_at: Time,
-    /// When the order is to be looked at next; `Time::MAX` for never.
-    pub due: Time,
-    /// The earliest time at which a timer for it waits; `Time::MAX` where none does.
-    pub scheduled: Time,
 }
 
 impl Order {
@@ -138,12 +132,12 @@ impl Order {
         self.accepted_at.saturating_add(settings.life_ms(self.state.fold.is_terminal()))
     }
 
-    /// Reads a little of all its memory.
+    /// Reads a little of all its memory, that of its facts left out.
     fn touch(&self) -> u64 {
         let State { fold, item_value, paid_value, last_event_at, items, .. } = &self.state;
-        let numbers = [self.key as u64, item_value.0 as u64, paid_value.0 as u64, *last_event_at, u64::from(*items)];
-        let times = [self.accepted_at, self.due, self.scheduled, fold.placed_at().unwrap_or(0)];
-        numbers.into_iter().chain(times).fold(self.facts.touch(), u64::wrapping_add)
+        let amounts = [item_value.0 as u64, paid_value.0 as u64, u64::from(*items), u64::from(self.order_id.is_empty())];
+        let times = [self.accepted_at, *last_event_at, fold.placed_at().unwrap_or(0), u64::from(fold.is_cancelled())];
+        amounts.into_iter().chain(times).fold(0, u64::wrapping_add)
     }
 }
 
@@ -208,10 +202,33 @@ pub enum Place {
     Absent,
 }
 
+/// What is asked of an order most often: kept apart from it, so that these lie close together in memory.
+#[derive(Clone, Copy, Debug)]
+struct Head {
+    key: OrderKey,
+    /// When the order is to be looked at next; `Time::MAX` for never.
+    due: Time,
+    /// The earliest time at which a timer for it waits; `Time::MAX` where none does.
+    scheduled: Time,
+}
+
+/// What a timer that has come says of its order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Timer {
+    /// Nothing: another one stands for the order, or the order is gone.
+    Stale,
+    /// It is to be looked at as of this time.
+    Due(Time),
+    /// A timer is to wait for it until this time.
+    Later(Time),
+}
+
 /// The orders of a worker: those that live, and the tombstones of those that are retired.
 #[derive(Debug, Default)]
 pub struct Registry {
     orders: Slab<Order>,
+    /// By the numbers of the orders.
+    heads: Vec<Head>,
     numbers: HashTable<u32>,
     tombstones: HashTable<Tombstone>,
     sweep_at: Time,
@@ -245,13 +262,45 @@ impl Registry {
     pub fn find_all(&self, keys: impl Iterator<Item = OrderKey>, numbers: &mut Vec<Option<u32>>) {
         numbers.clear();
         numbers.extend(keys.map(|key| self.find(key)));
-        self.warm(numbers.iter().flatten().copied());
+        let orders = numbers.iter().flatten().filter_map(|number| self.orders.get(*number));
+        std::hint::black_box(orders.map(|order| order.touch() ^ order.facts.touch()).fold(0, u64::wrapping_add));
     }
 
-    /// Brings orders from memory into the caches.
-    pub fn warm(&self, numbers: impl Iterator<Item = u32>) {
-        let orders = numbers.filter_map(|number| self.orders.get(number));
+    /// Brings those of these orders that are due by `until` from memory into the caches.
+    pub fn warm(&self, numbers: impl Iterator<Item = u32>, until: Time) {
+        let orders = numbers.filter(|number| self.due(*number) <= until).filter_map(|number| self.orders.get(number));
         std::hint::black_box(orders.map(Order::touch).fold(0, u64::wrapping_add));
+    }
+
+    /// When the order is to be looked at next; `Time::MAX` for never.
+    pub fn due(&self, number: u32) -> Time {
+        self.heads.get(number as usize).map_or(Time::MAX, |head| head.due)
+    }
+
+    /// Notes when an order is to be looked at next; true where no timer comes early enough.
+    #[must_use]
+    pub fn set_due(&mut self, number: u32, due: Time) -> bool {
+        let Some(head) = self.heads.get_mut(number as usize) else { return false };
+        head.due = due;
+        let is_earlier = due < head.scheduled;
+        head.scheduled = head.scheduled.min(due);
+        is_earlier
+    }
+
+    /// What the timer says that was to come at `time`. Orders change far more often than they fall due, so timers are
+    /// never moved: they find out when they come.
+    pub fn timer(&mut self, number: u32, time: Time) -> Timer {
+        match self.heads.get_mut(number as usize) {
+            Some(head) if head.scheduled == time && head.due <= time => {
+                head.scheduled = Time::MAX;
+                Timer::Due(head.due)
+            }
+            Some(head) if head.scheduled == time && head.due < Time::MAX => {
+                head.scheduled = head.due;
+                Timer::Later(head.due)
+            }
+            _ => Timer::Stale,
+        }
     }
 
     /// Starts an order without facts.
@@ -261,7 +310,6 @@ impl Registry {
             tombstone.remove();
         }
         let number = self.orders.insert(Order {
-            key,
             tenant: Symbol::new(&delivery.tenant()),
             order_id: delivery.order_id(),
             facts: PackedFacts::default(),
@@ -269,31 +317,36 @@ impl Registry {
             identities: Identities::default(),
             state: State::default(),
             outcomes: Outcomes::default(),
-            due: Time::MAX,
-            scheduled: Time::MAX,
         });
-        let orders = &self.orders;
-        self.numbers.insert_unique(hash(key), number, |number| orders.get(*number).map_or(0, |order| hash(order.key)));
+        let head = Head { key, due: Time::MAX, scheduled: Time::MAX };
+        match self.heads.get_mut(number as usize) {
+            Some(free) => *free = head,
+            None => self.heads.push(head),
+        }
+        let heads = &self.heads;
+        self.numbers.insert_unique(hash(key), number, |number| hash(heads[*number as usize].key));
         number
     }
 
     /// Retires an order: its facts leave memory, a tombstone stays. What it was.
     pub fn retire(&mut self, number: u32, settings: &Settings) -> Option<Order> {
-        let order = self.remove(number)?;
+        let (key, order) = self.remove(number)?;
         let bound = order.bound(settings);
-        let tombstone = Tombstone { key: order.key, bound, status: order.state.status() };
+        let tombstone = Tombstone { key, bound, status: order.state.status() };
         self.sweep(bound, settings.horizon_ms);
-        self.tombstones.insert_unique(hash(order.key), tombstone, |tombstone| hash(tombstone.key));
+        self.tombstones.insert_unique(hash(key), tombstone, |tombstone| hash(tombstone.key));
         Some(order)
     }
 
     /// Takes an order out without a trace.
-    pub fn remove(&mut self, number: u32) -> Option<Order> {
+    fn remove(&mut self, number: u32) -> Option<(OrderKey, Order)> {
         let order = self.orders.remove(number)?;
-        if let Ok(entry) = self.numbers.find_entry(hash(order.key), |known| *known == number) {
+        let head = self.heads.get_mut(number as usize)?;
+        (head.due, head.scheduled) = (Time::MAX, Time::MAX);
+        if let Ok(entry) = self.numbers.find_entry(hash(head.key), |known| *known == number) {
             entry.remove();
         }
-        Some(order)
+        Some((head.key, order))
     }
 
     /// The order with this number.
@@ -321,7 +374,7 @@ impl Registry {
     }
 
     fn has_key(&self, number: u32, key: OrderKey) -> bool {
-        self.orders.get(number).is_some_and(|order| order.key == key)
+        self.heads.get(number as usize).is_some_and(|head| head.key == key)
     }
 
     /// Drops the tombstones whose time is over, all at once and seldom, so that they cost nothing but their bytes.

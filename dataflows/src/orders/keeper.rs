@@ -10,7 +10,7 @@ use std::rc::Rc;
 use differential_dataflow::difference::IsZero;
 
 use super::Detail;
-use super::admit::{self, Judgement, Order, Place, Registry};
+use super::admit::{self, Judgement, Order, Place, Registry, Timer};
 use super::contribution::{Change, Share, Side};
 use super::driver::{Emitted, Machine};
 use super::outlook::{Law, Outlook};
@@ -260,7 +260,7 @@ impl Keeper {
         let Keeper { registry, law, ticks, emitted, timers, before, after, .. } = self;
         let Some(order) = registry.get_mut(number) else { return };
         let retires_at = order.bound(&law.settings).saturating_add(1);
-        order.due = retires_at;
+        let mut due = retires_at;
         if let Purpose::Show(detail) = self.purpose {
             let before_side = match before_as {
                 Before::View => Side::of(before),
@@ -282,11 +282,10 @@ impl Keeper {
                 emitted.give_rows(&order.id(), &order.facts, before, time, -1);
                 emitted.give_rows(&order.id(), &order.facts, after, time, 1);
             }
-            order.due = after.outlook.next_change_at.map_or(retires_at, |next| next.min(retires_at));
+            due = after.outlook.next_change_at.map_or(retires_at, |next| next.min(retires_at));
         }
-        if order.due < order.scheduled {
-            order.scheduled = order.due;
-            timers.push(order.due, number);
+        if registry.set_due(number, due) {
+            timers.push(due, number);
         }
     }
 
@@ -300,21 +299,14 @@ impl Keeper {
     /// Fires every timer that is due at or before `time`.
     fn fire_until(&mut self, time: Time) {
         loop {
-            if let Some(numbers) = self.timers.newly_current() {
-                self.registry.warm(numbers);
+            if let Some((numbers, until)) = self.timers.newly_current() {
+                self.registry.warm(numbers, until);
             }
-            let Some((due, number)) = self.timers.pop_until(time) else { return };
-            let Some(order) = self.registry.get_mut(number) else { continue };
-            if order.scheduled != due {
-                continue;
-            }
-            order.scheduled = Time::MAX;
-            if order.due <= due {
-                let due = order.due;
-                self.fire(number, due);
-            } else {
-                order.scheduled = order.due;
-                self.timers.push(order.due, number);
+            let Some((at, number)) = self.timers.pop_until(time) else { return };
+            match self.registry.timer(number, at) {
+                Timer::Stale => {}
+                Timer::Due(due) => self.fire(number, due),
+                Timer::Later(due) => self.timers.push(due, number),
             }
         }
     }
@@ -322,7 +314,11 @@ impl Keeper {
     /// Fires what is due of one order at or before `time`, ahead of its timers and even of the known end: a late fact
     /// amends what stood until it came.
     fn fire_order_until(&mut self, number: u32, time: Time) {
-        while let Some(due) = self.registry.get(number).map(|order| order.due).filter(|due| *due <= time) {
+        loop {
+            let due = self.registry.due(number);
+            if due > time {
+                return;
+            }
             self.fire(number, due);
         }
     }

@@ -113,9 +113,9 @@ impl PackedFacts {
         offset as u32
     }
 
-    /// Reads a byte of every cache line.
+    /// Reads the first and the last byte: those that the next fact is written beside.
     pub fn touch(&self) -> u64 {
-        self.0.iter().step_by(64).map(|byte| u64::from(*byte)).sum()
+        self.0.first().zip(self.0.last()).map_or(0, |(first, last)| u64::from(*first) + u64::from(*last))
     }
 
     /// Marks the fact at `offset` as one that lost its identity to another.
