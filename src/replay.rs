@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use dataflows::operators::limit::Until;
 use dataflows::orders::Detail;
-use dataflows::orders::sla::RuleBook;
 use dataflows::orders::outlook::Law;
+use dataflows::orders::sla::RuleBook;
 use dataflows::time::Time;
 
 use crate::cli::ReplayOptions;

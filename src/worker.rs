@@ -12,8 +12,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use dataflows::graph::{self, Plan};
 use dataflows::operators::limit::Until;
-use dataflows::orders::parcel::Parcel;
 use dataflows::orders::outlook::Law;
+use dataflows::orders::parcel::Parcel;
 use dataflows::orders::{Detail, Updates};
 use dataflows::time::{Diff, Time};
 use dataflows::views::dead_letters::{RefusedFact, RefusedRecord};

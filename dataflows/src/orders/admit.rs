@@ -135,7 +135,8 @@ impl Order {
     /// Reads a little of all its memory, that of its facts left out.
     fn touch(&self) -> u64 {
         let State { fold, item_value, paid_value, last_event_at, items, .. } = &self.state;
-        let amounts = [item_value.0 as u64, paid_value.0 as u64, u64::from(*items), u64::from(self.order_id.is_empty())];
+        let amounts =
+            [item_value.0 as u64, paid_value.0 as u64, u64::from(*items), u64::from(self.order_id.is_empty())];
         let times = [self.accepted_at, *last_event_at, fold.placed_at().unwrap_or(0), u64::from(fold.is_cancelled())];
         amounts.into_iter().chain(times).fold(0, u64::wrapping_add)
     }
@@ -333,7 +334,6 @@ impl Registry {
         let (key, order) = self.remove(number)?;
         let bound = order.bound(settings);
         let tombstone = Tombstone { key, bound, status: order.state.status() };
-        self.sweep(bound, settings.horizon_ms);
         self.tombstones.insert_unique(hash(key), tombstone, |tombstone| hash(tombstone.key));
         Some(order)
     }
@@ -377,9 +377,10 @@ impl Registry {
         self.heads.get(number as usize).is_some_and(|head| head.key == key)
     }
 
-    /// Drops the tombstones whose time is over, all at once and seldom, so that they cost nothing but their bytes.
-    fn sweep(&mut self, time: Time, horizon_ms: u64) {
-        if time >= self.sweep_at {
+    /// Drops the tombstones whose time is over, all facts before `time` having been judged: all at once and seldom, so
+    /// that they cost nothing but their bytes.
+    pub fn sweep(&mut self, time: Time, horizon_ms: u64) {
+        if time >= self.sweep_at && time < Time::MAX {
             self.tombstones.retain(|tombstone| tombstone.bound.saturating_add(horizon_ms) >= time);
             self.tombstones.shrink_to(self.tombstones.len() * 5 / 4, |tombstone| hash(tombstone.key));
             self.sweep_at = time.saturating_add(horizon_ms / 16 + 1);

@@ -125,7 +125,11 @@ impl Change<'_> {
         if !same_cohort || !same_gmv {
             self.replace(before, after, |share| self.gmv(share), emit);
         }
-        if !same_cohort || !same_value || before.status != after.status || before.outcomes.drop_off != after.outcomes.drop_off {
+        if !same_cohort
+            || !same_value
+            || before.status != after.status
+            || before.outcomes.drop_off != after.outcomes.drop_off
+        {
             self.replace(before, after, |share| self.drop_off(share), emit);
             self.replace(before, after, |share| self.status(share), emit);
         }

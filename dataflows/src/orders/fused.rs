@@ -13,8 +13,8 @@ use timely::dataflow::operators::{ConnectLoop, Feedback};
 
 use super::driver::drive;
 use super::keeper::{Keeper, Purpose};
-use super::parcel::Parcel;
 use super::outlook::Law;
+use super::parcel::Parcel;
 use super::{Detail, OrderOutputs};
 use crate::operators::limit::{Until, announce};
 use crate::time::Time;

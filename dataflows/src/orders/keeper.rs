@@ -113,8 +113,8 @@ impl Keeper {
         }
     }
 
-    /// Admits deliveries of one order and one logical time.
-    fn admit(&mut self, deliveries: &[Delivery<'_>], likely: Option<u32>) {
+    /// Admits deliveries of one order and one logical time; the order's number, which is `likely` the one given.
+    fn admit(&mut self, deliveries: &[Delivery<'_>], likely: Option<u32>) -> Option<u32> {
         let (mut placed, mut before) = (None, None);
         for delivery in deliveries {
             let known = placed.filter(|_| !delivery.too_late);
@@ -130,6 +130,7 @@ impl Keeper {
         if let (Some(number), Some(before), Some(delivery)) = (placed, before, deliveries.first()) {
             self.change(number, delivery.time, before);
         }
+        placed
     }
 
     /// The order that a delivery belongs to, started where it is new; none where the delivery is refused.
@@ -225,7 +226,7 @@ impl Keeper {
     }
 
     fn count(&mut self, time: Time, counted: Measures) {
-        self.counted.0 = time;
+        self.counted.0 = self.counted.0.max(time);
         self.counted.1.add(&counted, 1);
     }
 
@@ -294,6 +295,16 @@ impl Keeper {
         let Keeper { ticks, quality, emitted, .. } = self;
         ticks.publish_before(time, |tick, key, measures| emitted.measures.push((key, tick, measures)));
         quality.publish_before(time, |tick, key, counts| emitted.quality.push((key, tick, counts)));
+    }
+
+    /// All facts before `frontier` have been judged: fires timers and publishes ticks up to there.
+    fn advance_timers(&mut self, frontier: Time) {
+        // A tick beyond the end that is known may turn out to be the end.
+        self.fire_until(frontier.saturating_sub(1).min(self.known_until));
+        self.registry.sweep(frontier, self.law.settings.horizon_ms);
+        self.give_counted();
+        let done_before = self.done_before(frontier);
+        self.publish_before(done_before);
     }
 
     /// Fires every timer that is due at or before `time`.
@@ -385,38 +396,32 @@ impl Machine<Parcel> for Keeper {
     }
 
     fn advance(&mut self, frontier: Time) {
+        // Orders do not depend on each other: each goes through a stretch of time alone, and has to be looked up once.
         let mut numbers = std::mem::take(&mut self.numbers);
-        while let Some(bucket) = self.stash.take_before(frontier) {
-            let mut entries = bucket.entries();
-            let keys = entries.iter().map(|entry| Delivery::key_of(bucket.record(entry)));
+        while let Some(batch) = self.stash.take_before(frontier) {
+            let by_order = || batch.entries().chunk_by(|left, right| left.group == right.group);
+            let keys = by_order().filter_map(|entries| Some(Delivery::key_of(batch.record(entries.first()?))));
             self.registry.find_all(keys, &mut numbers);
-            let mut likely = numbers.iter().copied();
-            while let Some(first) = entries.first() {
-                let others = entries.iter().skip(1);
-                let same = 1 + others.take_while(|entry| (entry.time, entry.group) == (first.time, first.group)).count();
-                self.fire_until(first.time.saturating_sub(1).min(self.known_until));
-                // A tick beyond the end that is known may turn out to be the end.
-                self.publish_before(first.time.min(self.known_until));
-                let (group, rest) = entries.split_at(same);
-                let number = likely.nth(same - 1).flatten();
-                if let [only] = group {
-                    self.admit(&[Delivery::read(bucket.record(only))], number);
-                } else {
+            for (entries, number) in by_order().zip(&mut numbers) {
+                for at_once in entries.chunk_by(|left, right| left.time == right.time) {
+                    if let [only] = at_once {
+                        *number = self.admit(&[Delivery::read(batch.record(only))], *number);
+                        continue;
+                    }
                     let mut deliveries: Vec<Delivery<'_>> =
-                        group.iter().map(|entry| Delivery::read(bucket.record(entry))).collect();
+                        at_once.iter().map(|entry| Delivery::read(batch.record(entry))).collect();
                     admit::sort(&mut deliveries);
                     for of_order in deliveries.chunk_by(|left, right| left.key == right.key) {
-                        self.admit(of_order, number);
+                        *number = self.admit(of_order, *number);
                     }
                 }
-                entries = rest;
             }
+            let end = batch.end();
+            self.stash.recycle(batch);
+            self.advance_timers(end);
         }
         self.numbers = numbers;
-        self.fire_until(frontier.saturating_sub(1).min(self.known_until));
-        self.give_counted();
-        let done_before = self.done_before(frontier);
-        self.publish_before(done_before);
+        self.advance_timers(frontier);
     }
 
     fn done_before(&mut self, frontier: Time) -> Time {

@@ -23,10 +23,10 @@ use timely::dataflow::operators::{Concat, ConnectLoop, Feedback};
 
 use super::driver::drive;
 use super::keeper::{Keeper, Purpose};
+use super::outlook::Law;
 use super::parcel::Parcel;
 use super::showing::{Show, Standing};
 use super::view::View;
-use super::outlook::Law;
 use super::{Detail, OrderOutputs};
 use crate::model::packed::PackedFacts;
 use crate::model::{OrderId, Symbol};

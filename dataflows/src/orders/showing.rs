@@ -78,7 +78,11 @@ impl Show {
         };
         change.differences(|key, measures| ticks.give(time, key, &measures.times(diff as i64)));
         match self.detail {
-            Detail::Counts => ticks.give(time, row_counts::key(), &row_counts::of_order(&view.state, &view.outlook).times(diff as i64)),
+            Detail::Counts => ticks.give(
+                time,
+                row_counts::key(),
+                &row_counts::of_order(&view.state, &view.outlook).times(diff as i64),
+            ),
             Detail::Changes | Detail::Final => emitted.give_rows(order, &facts, view, time, diff),
             Detail::Nothing => {}
         }

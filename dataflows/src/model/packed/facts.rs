@@ -3,10 +3,7 @@
 //! Invariant: a fact keeps its offset for as long as its order lives. The first customer is written once; a later fact of
 //! the same customer refers to it.
 
-use super::{
-    BodyView, CUSTOMER_FIRST, FactView, HEAD_LOSER, Outline, PackedText, Reader, write,
-    writing::set_length,
-};
+use super::{BodyView, CUSTOMER_FIRST, FactView, HEAD_LOSER, Outline, PackedText, Reader, write, writing::set_length};
 use crate::model::{OrderId, Text};
 
 /// What the facts of an ordinary order take, and by how many bytes those of another one grow.
