@@ -53,7 +53,7 @@ impl Results {
     /// Records that were read and facts that decoding yielded, counted apart from what became of them.
     pub fn read_and_given(&self) -> (i64, i64) {
         let mut total = Measures::default();
-        sums_of(&self.gathered.measures, Aggregate::RecordLaw).for_each(|(_, measures)| total.add(measures, 1));
+        sums_of(&self.gathered.measures, Aggregate::RecordLaw).for_each(|(_, measures)| total.add(measures));
         (total.counts[RECORDS_READ], total.counts[FACTS_GIVEN])
     }
 

@@ -103,7 +103,7 @@ impl Intake {
     /// Counts a record that was decoded.
     pub fn count_decoded(&mut self, record: Decoded) {
         self.count_read();
-        self.law.add(&record_law::DECODED, 1);
+        self.law.add(&record_law::DECODED);
         self.count(record.position, Some(record.record_at), record.record_at, quality::VALID);
     }
 
@@ -134,7 +134,7 @@ impl Intake {
     /// Takes in a record that decoding refused; `raw` is its bytes without line end.
     pub fn refuse(&mut self, position: Position, broken: &Broken, raw: &[u8]) {
         self.count_read();
-        self.law.add(&record_law::REFUSED_RECORD, 1);
+        self.law.add(&record_law::REFUSED_RECORD);
         self.count(position, broken.at, broken.at.unwrap_or(0), quality::INVALID);
         let record = RefusedRecord {
             position,
@@ -148,8 +148,8 @@ impl Intake {
     /// Takes in a decoded record whose order is not in the orders file: it has no time of its own.
     pub fn refuse_unknown_order(&mut self, position: Position, fact: &Fact, rank: u8) {
         self.count_read();
-        self.law.add(&record_law::DECODED, 1);
-        self.law.add(&record_law::REFUSED, 1);
+        self.law.add(&record_law::DECODED);
+        self.law.add(&record_law::REFUSED);
         self.law.counts[FACTS_GIVEN] += 1;
         self.count(position, None, 0, quality::VALID);
         let refused = RefusedFact {

@@ -79,7 +79,7 @@ fn differential_counts_of_rows() {
             let way = Way { plan, detail: Detail::Counts, deal: seed, ..FINAL };
             let mut total: BTreeMap<MeasureKey, Measures> = BTreeMap::new();
             for (key, _, measures) in run(&case, way).measures {
-                total.entry(key).or_default().add(&measures, 1);
+                total.entry(key).or_default().add(&measures);
             }
             total.retain(|_, measures| *measures != Measures::default());
             total

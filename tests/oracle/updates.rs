@@ -37,7 +37,7 @@ impl Updates {
                 _ => "aggregates",
             };
             let key = format!("{key:?} {} {}", key.tenant.text(), key.category.text());
-            updates.measures.entry((name, *time, key)).or_default().add(measures, 1);
+            updates.measures.entry((name, *time, key)).or_default().add(measures);
         }
         updates.measures.retain(|_, measures| *measures != Measures::default());
         for (key, time, counts) in &gathered.quality {

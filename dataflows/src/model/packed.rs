@@ -101,6 +101,23 @@ impl Outline {
         self.head & HEAD_LOSER != 0
     }
 
+    /// Rank within one instant: lifecycle events by theirs, then items, then payments.
+    pub fn rank(&self) -> u8 {
+        match self.body {
+            OutlineBody::Lifecycle(kind) => kind as u8,
+            OutlineBody::Item { .. } => EventKind::ALL.len() as u8,
+            OutlineBody::Payment { .. } => EventKind::ALL.len() as u8 + 1,
+        }
+    }
+
+    /// The number that identifies an item or a payment within its order; 0 for lifecycle facts.
+    pub fn number(&self) -> u16 {
+        match self.body {
+            OutlineBody::Lifecycle(_) => 0,
+            OutlineBody::Item { item_no: number, .. } | OutlineBody::Payment { seq: number, .. } => number,
+        }
+    }
+
     /// True where a lifecycle fact's kind is its identity.
     pub fn is_known_by_kind(&self) -> bool {
         self.head & (HEAD_EVENT_ID | HEAD_VARIANT) == 0
@@ -219,15 +236,6 @@ impl<'a> FactView<'a> {
             BodyView::Payment { .. } => EventKind::ALL.len() as u8 + 1,
         }
     }
-
-    /// The number that identifies an item or a payment within its order; 0 for lifecycle facts.
-    pub fn number(&self) -> u16 {
-        match self.body {
-            BodyView::Lifecycle { .. } => 0,
-            BodyView::Item(item) => item.item_no,
-            BodyView::Payment { seq, .. } => seq,
-        }
-    }
 }
 
 /// Reads what [`write()`] and its like wrote, front to back.
@@ -254,6 +262,12 @@ impl<'a> Reader<'a> {
         let (taken, rest) = self.bytes.split_at(count);
         self.bytes = rest;
         taken
+    }
+
+    /// A time in eight bytes.
+    #[inline]
+    pub fn time(&mut self) -> Time {
+        Time::from_le_bytes(self.take(8).try_into().unwrap_or_default())
     }
 
     #[inline]

@@ -66,10 +66,10 @@ pub fn judge(order: &Order, fact: &Outline, packed: &[u8]) -> Judgement {
 /// Brings deliveries of one order and time into the order in which they are judged.
 pub fn sort(deliveries: &mut [Delivery<'_>]) {
     deliveries.sort_by(|left, right| {
-        let (this, that) = (left.fact(), right.fact());
-        let key = |fact: &FactView<'_>| (fact.at, fact.rank(), fact.number());
-        left.key.cmp(&right.key).then_with(|| key(&this).cmp(&key(&that))).then_with(|| {
+        let key = |fact: &Outline| (fact.at, fact.rank(), fact.number());
+        left.key.cmp(&right.key).then_with(|| key(&left.outline).cmp(&key(&right.outline))).then_with(|| {
             // Copies and conflicts of one instant: rare enough to compare as text.
+            let (this, that) = (left.fact(), right.fact());
             (this.identity(), content(&this), this.position).cmp(&(that.identity(), content(&that), that.position))
         })
     });

@@ -152,12 +152,12 @@ impl Change<'_> {
     ) {
         match (of(before), of(after)) {
             (Some((key_before, measures_before)), Some((key, mut measures))) if key_before == key => {
-                measures.add(&measures_before, -1);
+                measures.subtract(&measures_before);
                 emit(key, measures);
             }
             (before, after) => {
                 if let Some((key, measures)) = before {
-                    emit(key, measures.times(-1));
+                    emit(key, measures.negated());
                 }
                 if let Some((key, measures)) = after {
                     emit(key, measures);
@@ -174,7 +174,7 @@ impl Change<'_> {
         if cohort_before == cohort_after {
             (before, after) = without_common_start(before, after);
         }
-        for (items, cohort, sign) in [(before, cohort_before, -1), (after, cohort_after, 1)] {
+        for (items, cohort, is_before) in [(before, cohort_before, true), (after, cohort_after, false)] {
             let Some((window, start)) = cohort else { continue };
             for item in items {
                 let category = Symbol::new(&category(self.facts, item));
@@ -182,7 +182,7 @@ impl Change<'_> {
                 let mut measures = Measures::default();
                 measures.counts[0] = 1;
                 measures.amounts[0] = item.price * item.quantity;
-                emit(key, measures.times(sign));
+                emit(key, if is_before { measures.negated() } else { measures });
             }
         }
     }
@@ -190,14 +190,14 @@ impl Change<'_> {
     /// Payments count in the window of their own time, placed or not.
     fn payments(&self, emit: &mut impl FnMut(MeasureKey, Measures)) {
         let (before, after) = without_common_start(self.before.payments, self.after.payments);
-        for (payments, sign) in [(before, -1), (after, 1)] {
+        for (payments, is_before) in [(before, true), (after, false)] {
             for payment in payments {
                 let code = payment.payment_type as u16;
                 let Some(key) = self.windowed(Aggregate::Payments, payment.at, code) else { continue };
                 let mut measures = Measures::default();
                 measures.counts[..2].copy_from_slice(&[1, i64::from(payment.installments)]);
                 measures.amounts[0] = payment.value;
-                emit(key, measures.times(sign));
+                emit(key, if is_before { measures.negated() } else { measures });
             }
         }
     }

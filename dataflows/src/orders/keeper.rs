@@ -79,7 +79,7 @@ pub struct Keeper {
     /// Results are known to reach at least to here.
     known_until: Time,
     announced: Time,
-    /// What became of facts since it was published last, and when the last of them came.
+    /// What became of the facts of a time, not yet in the ticks.
     counted: (Time, Measures),
     before: View,
     /// The order as it stands after a change; of its lines, where it is not whole, the new ones only.
@@ -226,11 +226,14 @@ impl Keeper {
     }
 
     fn count(&mut self, time: Time, counted: Measures) {
-        self.counted.0 = self.counted.0.max(time);
-        self.counted.1.add(&counted, 1);
+        if self.counted.0 != time {
+            self.give_counted();
+            self.counted.0 = time;
+        }
+        self.counted.1.add(&counted);
     }
 
-    /// Brings what was counted into the ticks: the record law is looked at as a whole, not fact by fact.
+    /// Brings what was counted into the ticks: facts of one time are counted together.
     fn give_counted(&mut self) {
         let (time, counted) = std::mem::take(&mut self.counted);
         if !counted.is_zero() {

@@ -4,10 +4,12 @@
 //! there into the owner's stash and the order's state. Timely exchanges whole parcels, so an edge costs a parcel and not
 //! a fact; between processes a parcel is its bytes.
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::model::packed::{self, FactView, Outline, PackedText, Reader, write_number, write_text};
+use crate::model::packed::{self, FactView, Outline, PackedText, Reader, write_text};
 use crate::model::{Fact, OrderId, Position, Text};
 use crate::time::Time;
 
@@ -17,15 +19,15 @@ pub type OrderKey = u128;
 /// The key of an order.
 pub fn order_key(order: &OrderId) -> OrderKey {
     let (mut tenant, mut order_id) = ([0; 32], [0; 32]);
-    let (tenant, order_id) = (order.tenant.as_str_in(&mut tenant), order.order_id.as_str_in(&mut order_id));
+    let (tenant, order_id) = (order.tenant.as_bytes_in(&mut tenant), order.order_id.as_bytes_in(&mut order_id));
     let mut bytes = [0; 96];
     let length = tenant.len() + 1 + order_id.len();
     if length > bytes.len() {
-        return xxh3_128(&[tenant.as_bytes(), &[0], order_id.as_bytes()].concat());
+        return xxh3_128(&[tenant, &[0], order_id].concat());
     }
     // Ids hold no control character, so the zero byte cannot be part of either.
-    bytes[..tenant.len()].copy_from_slice(tenant.as_bytes());
-    bytes[tenant.len() + 1..length].copy_from_slice(order_id.as_bytes());
+    bytes[..tenant.len()].copy_from_slice(tenant);
+    bytes[tenant.len() + 1..length].copy_from_slice(order_id);
     xxh3_128(&bytes[..length])
 }
 
@@ -53,11 +55,23 @@ pub struct Arrival {
 }
 
 const FLAG_TOO_LATE: u8 = 1;
+// A record of a parcel: its length, then its time, the order's key and names, the record's time, flags, the fact.
+const LENGTH_BYTES: usize = 4;
+const TIME_BYTES: usize = 8;
+const KEY_BYTES: usize = 16;
 
 /// Facts being packed, by the worker that owns their orders.
 #[derive(Debug)]
 pub struct Parcels {
-    open: Vec<Vec<u8>>,
+    open: Vec<Open>,
+}
+
+/// A parcel that is being packed.
+#[derive(Clone, Debug, Default)]
+struct Open {
+    bytes: Vec<u8>,
+    /// The order that was packed last, and where in `bytes` its key and names are.
+    last: Option<(OrderKey, Range<usize>)>,
 }
 
 /// A parcel is closed once it holds this many bytes.
@@ -66,7 +80,7 @@ const PARCEL_BYTES: usize = 48 << 10;
 impl Parcels {
     /// Nothing packed, for this many workers.
     pub fn new(workers: usize) -> Parcels {
-        Parcels { open: vec![Vec::new(); workers.max(1)] }
+        Parcels { open: vec![Open::default(); workers.max(1)] }
     }
 
     /// Packs a fact; the parcel that is full with it, if one is.
@@ -77,25 +91,43 @@ impl Parcels {
     /// Packs a fact of the order whose key is known.
     pub fn push_of(&mut self, key: OrderKey, fact: &Fact, arrival: Arrival) -> Option<Parcel> {
         let to = (key as u64 % self.open.len() as u64) as usize;
-        let bytes = &mut self.open[to];
+        let Open { bytes, last } = &mut self.open[to];
+        if bytes.capacity() == 0 {
+            bytes.reserve_exact(PARCEL_BYTES + PARCEL_BYTES / 8);
+        }
         let start = bytes.len();
-        bytes.extend_from_slice(&[0; 4]);
-        bytes.extend_from_slice(&key.to_le_bytes());
-        write_number(arrival.time, bytes);
+        bytes.extend_from_slice(&[0; LENGTH_BYTES]);
+        bytes.extend_from_slice(&arrival.time.to_le_bytes());
+        match last {
+            // A record has several facts of one order: what names it is copied.
+            Some((known, names)) if *known == key => bytes.extend_from_within(names.clone()),
+            _ => {
+                let names = bytes.len();
+                bytes.extend_from_slice(&key.to_le_bytes());
+                write_text(&fact.order.tenant, bytes);
+                write_text(&fact.order.order_id, bytes);
+                *last = Some((key, names..bytes.len()));
+            }
+        }
+        bytes.extend_from_slice(&arrival.record_at.to_le_bytes());
         bytes.push(if arrival.too_late { FLAG_TOO_LATE } else { 0 });
-        write_number(arrival.record_at, bytes);
-        write_text(&fact.order.tenant, bytes);
-        write_text(&fact.order.order_id, bytes);
         packed::write(fact, arrival.position, bytes);
-        let length = (bytes.len() - start - 4) as u32;
-        bytes[start..start + 4].copy_from_slice(&length.to_le_bytes());
-        (bytes.len() >= PARCEL_BYTES).then(|| Parcel { to: to as u64, bytes: std::mem::take(bytes) })
+        let length = (bytes.len() - start - LENGTH_BYTES) as u32;
+        bytes[start..start + LENGTH_BYTES].copy_from_slice(&length.to_le_bytes());
+        (bytes.len() >= PARCEL_BYTES).then(|| self.open[to].close(to))
     }
 
     /// Closes every parcel that holds anything.
     pub fn close(&mut self) -> impl Iterator<Item = Parcel> + '_ {
-        let open = self.open.iter_mut().enumerate().filter(|(_, bytes)| !bytes.is_empty());
-        open.map(|(to, bytes)| Parcel { to: to as u64, bytes: std::mem::take(bytes) })
+        let open = self.open.iter_mut().enumerate().filter(|(_, open)| !open.bytes.is_empty());
+        open.map(|(to, open)| open.close(to))
+    }
+}
+
+impl Open {
+    fn close(&mut self, to: usize) -> Parcel {
+        self.last = None;
+        Parcel { to: to as u64, bytes: std::mem::take(&mut self.bytes) }
     }
 }
 
@@ -104,11 +136,11 @@ impl Parcel {
     pub fn records(&self) -> impl Iterator<Item = (OrderKey, Time, &[u8])> {
         let mut rest = &*self.bytes;
         std::iter::from_fn(move || {
-            let (length, after) = rest.split_first_chunk::<4>()?;
+            let (length, after) = rest.split_first_chunk::<LENGTH_BYTES>()?;
             let (record, after) = after.split_at_checked(u32::from_le_bytes(*length) as usize)?;
             rest = after;
-            let (key, content) = record.split_first_chunk::<16>()?;
-            Some((u128::from_le_bytes(*key), Reader::new(content).number(), record))
+            let (time, _) = record.split_first_chunk::<TIME_BYTES>()?;
+            Some((Delivery::key_of(record), Time::from_le_bytes(*time), record))
         })
     }
 }
@@ -136,11 +168,11 @@ impl<'a> Delivery<'a> {
     /// Reads a record of a parcel.
     pub fn read(record: &'a [u8]) -> Delivery<'a> {
         let mut reader = Reader::new(record);
-        let key = u128::from_le_bytes(reader.take(16).try_into().unwrap_or_default());
-        let time = reader.number();
-        let too_late = reader.take(1)[0] & FLAG_TOO_LATE != 0;
-        let record_at = reader.number();
+        let time = reader.time();
+        let key = u128::from_le_bytes(reader.take(KEY_BYTES).try_into().unwrap_or_default());
         let (tenant, order_id) = (reader.text(), reader.text());
+        let record_at = reader.time();
+        let too_late = reader.take(1)[0] & FLAG_TOO_LATE != 0;
         let packed = reader.rest();
         let outline = Reader::new(packed).outline();
         Delivery { key, time, record_at, too_late, tenant, order_id, packed, outline }
@@ -148,7 +180,8 @@ impl<'a> Delivery<'a> {
 
     /// The key of the order that a record of a parcel speaks of.
     pub fn key_of(record: &[u8]) -> OrderKey {
-        record.first_chunk::<16>().map_or(0, |key| u128::from_le_bytes(*key))
+        let key = record.get(TIME_BYTES..).and_then(|rest| rest.first_chunk::<KEY_BYTES>());
+        key.map_or(0, |key| u128::from_le_bytes(*key))
     }
 
     /// The order the fact speaks of.

@@ -78,19 +78,25 @@ pub struct Measures {
 impl Measures {
     /// These sums `factor` times.
     pub fn times(&self, factor: i64) -> Measures {
-        let mut product = Measures::default();
-        product.add(self, factor);
-        product
+        let amount_times = |amount: Money| Money(i128::from(factor) * amount.0);
+        Measures { counts: self.counts.map(|count| factor * count), amounts: self.amounts.map(amount_times) }
     }
 
-    /// Adds `sign` times `other`.
-    pub fn add(&mut self, other: &Measures, sign: i64) {
-        for (sum, count) in self.counts.iter_mut().zip(other.counts) {
-            *sum += sign * count;
-        }
-        for (sum, amount) in self.amounts.iter_mut().zip(other.amounts) {
-            sum.0 += i128::from(sign) * amount.0;
-        }
+    /// Adds `other`.
+    pub fn add(&mut self, other: &Measures) {
+        self.counts.iter_mut().zip(other.counts).for_each(|(sum, count)| *sum += count);
+        self.amounts.iter_mut().zip(other.amounts).for_each(|(sum, amount)| *sum += amount);
+    }
+
+    /// Takes `other` away.
+    pub fn subtract(&mut self, other: &Measures) {
+        self.counts.iter_mut().zip(other.counts).for_each(|(sum, count)| *sum -= count);
+        self.amounts.iter_mut().zip(other.amounts).for_each(|(sum, amount)| *sum = *sum - amount);
+    }
+
+    /// What takes these sums away.
+    pub fn negated(&self) -> Measures {
+        Measures { counts: self.counts.map(|count| -count), amounts: self.amounts.map(|amount| -amount) }
     }
 }
 
@@ -102,6 +108,6 @@ impl IsZero for Measures {
 
 impl Semigroup for Measures {
     fn plus_equals(&mut self, other: &Measures) {
-        self.add(other, 1);
+        self.add(other);
     }
 }

@@ -57,7 +57,7 @@ pub fn key() -> MeasureKey {
 /// The counts in these sums.
 pub fn of(sums: &Sums) -> RecordLaw {
     let mut total = Measures::default();
-    sums_of(sums, Aggregate::RecordLaw).for_each(|(_, measures)| total.add(measures, 1));
+    sums_of(sums, Aggregate::RecordLaw).for_each(|(_, measures)| total.add(measures));
     let [decoded, refused_records, accepted, duplicates, refused_facts, ..] = total.counts;
     RecordLaw { decoded, refused_records, accepted, duplicates, refused_facts }
 }

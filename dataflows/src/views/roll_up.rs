@@ -94,7 +94,7 @@ fn roll_up(
             let start = window.start(key.start);
             let all = aggregate.has_all_tenants().then_some(None);
             for tenant in [Some(key.tenant)].into_iter().chain(all) {
-                rolled.entry((*window, start, tenant, key.code, key.category)).or_default().add(measures, 1);
+                rolled.entry((*window, start, tenant, key.code, key.category)).or_default().add(measures);
             }
         }
     }

@@ -79,7 +79,7 @@ pub fn of_quality(sums: &QualitySums) -> Sums {
 pub fn of(sums: &Sums) -> RowCounts {
     let [mut of_orders, mut within_day] = [Measures::default(); 2];
     for (key, measures) in sums_of(sums, Aggregate::RowCounts) {
-        if key.code == 0 { &mut of_orders } else { &mut within_day }.add(measures, 1);
+        if key.code == 0 { &mut of_orders } else { &mut within_day }.add(measures);
     }
     let [orders, order_events, violations, sla_breaches, stalled_orders, ..] = of_orders.counts;
     let [real_time_funnel, gmv_metrics, category_metrics, drop_off_analysis, payment_metrics, data_quality_metrics, ..] =
