@@ -94,6 +94,10 @@ impl<'a> Side<'a> {
     }
 }
 
+/// Takes a difference. Called through a pointer, and what calls it is not copied for each aggregate: the whole way of a
+/// fact has to fit into a core's cache for instructions.
+pub type Emit<'a> = &'a mut dyn FnMut(MeasureKey, &Measures);
+
 /// A change of one order at a logical time.
 pub struct Change<'a> {
     /// The order's tenant.
@@ -112,30 +116,29 @@ pub struct Change<'a> {
 
 impl Change<'_> {
     /// Gives every difference to `emit`; differences of one key may come in parts.
-    pub fn differences(&self, mut emit: impl FnMut(MeasureKey, Measures)) {
+    pub fn differences(&self, emit: Emit<'_>) {
         let (before, after) = (&self.before.share, &self.after.share);
-        let emit = &mut emit;
         let same_cohort = before.placed_at == after.placed_at;
         let same_value = before.item_value == after.item_value && before.items == after.items;
         if !same_cohort || before.funnel != after.funnel {
-            self.replace(before, after, |share| self.funnel(share), emit);
+            self.replace(before, after, &|share| self.funnel(share), emit);
         }
         let same_gmv =
             same_value && before.freight_value == after.freight_value && before.is_cancelled() == after.is_cancelled();
         if !same_cohort || !same_gmv {
-            self.replace(before, after, |share| self.gmv(share), emit);
+            self.replace(before, after, &|share| self.gmv(share), emit);
         }
         if !same_cohort
             || !same_value
             || before.status != after.status
             || before.outcomes.drop_off != after.outcomes.drop_off
         {
-            self.replace(before, after, |share| self.drop_off(share), emit);
-            self.replace(before, after, |share| self.status(share), emit);
+            self.replace(before, after, &|share| self.drop_off(share), emit);
+            self.replace(before, after, &|share| self.status(share), emit);
         }
         for sla in Sla::ALL {
             if before.outcomes.slas[sla as usize] != after.outcomes.slas[sla as usize] {
-                self.replace(before, after, |share| self.sla(share, sla), emit);
+                self.replace(before, after, &|share| self.sla(share, sla), emit);
             }
         }
         self.items(emit);
@@ -143,31 +146,32 @@ impl Change<'_> {
     }
 
     /// Takes back what `of` says of one side and gives what it says of the other.
+    #[inline(never)]
     fn replace(
         &self,
         before: &Share,
         after: &Share,
-        of: impl Fn(&Share) -> Option<(MeasureKey, Measures)>,
-        emit: &mut impl FnMut(MeasureKey, Measures),
+        of: &dyn Fn(&Share) -> Option<(MeasureKey, Measures)>,
+        emit: Emit<'_>,
     ) {
         match (of(before), of(after)) {
             (Some((key_before, measures_before)), Some((key, mut measures))) if key_before == key => {
                 measures.subtract(&measures_before);
-                emit(key, measures);
+                emit(key, &measures);
             }
             (before, after) => {
                 if let Some((key, measures)) = before {
-                    emit(key, measures.negated());
+                    emit(key, &measures.negated());
                 }
                 if let Some((key, measures)) = after {
-                    emit(key, measures);
+                    emit(key, &measures);
                 }
             }
         }
     }
 
     /// Items count in the window of their order's placement: all of them move with it.
-    fn items(&self, emit: &mut impl FnMut(MeasureKey, Measures)) {
+    fn items(&self, emit: Emit<'_>) {
         let cohort = |side: &Side<'_>| side.share.placed_at.and_then(|placed_at| self.window_of(placed_at));
         let (cohort_before, cohort_after) = (cohort(&self.before), cohort(&self.after));
         let (mut before, mut after) = (self.before.items, self.after.items);
@@ -182,13 +186,13 @@ impl Change<'_> {
                 let mut measures = Measures::default();
                 measures.counts[0] = 1;
                 measures.amounts[0] = item.price * item.quantity;
-                emit(key, if is_before { measures.negated() } else { measures });
+                emit(key, &if is_before { measures.negated() } else { measures });
             }
         }
     }
 
     /// Payments count in the window of their own time, placed or not.
-    fn payments(&self, emit: &mut impl FnMut(MeasureKey, Measures)) {
+    fn payments(&self, emit: Emit<'_>) {
         let (before, after) = without_common_start(self.before.payments, self.after.payments);
         for (payments, is_before) in [(before, true), (after, false)] {
             for payment in payments {
@@ -197,7 +201,7 @@ impl Change<'_> {
                 let mut measures = Measures::default();
                 measures.counts[..2].copy_from_slice(&[1, i64::from(payment.installments)]);
                 measures.amounts[0] = payment.value;
-                emit(key, if is_before { measures.negated() } else { measures });
+                emit(key, &if is_before { measures.negated() } else { measures });
             }
         }
     }

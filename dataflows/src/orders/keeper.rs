@@ -5,35 +5,26 @@
 //! to which it has advanced. Timers fire only up to the largest accepted event time that is known (of any worker), so
 //! nothing that falls due after the end of a bounded replay ever shows.
 
+mod admission;
+mod change;
+
 use std::rc::Rc;
 
-use differential_dataflow::difference::IsZero;
-
 use super::Detail;
-use super::admit::{self, Judgement, Order, Place, Registry, Timer};
-use super::contribution::{Change, Share, Side};
+use super::admit::{self, Order, Registry, Timer};
 use super::driver::{Emitted, Machine};
-use super::outlook::{Law, Outlook};
+use super::outlook::Law;
 use super::parcel::{Delivery, Parcel};
-use super::sla::Party;
 use super::view::View;
-use crate::model::packed::PackedFacts;
-use crate::model::{OrderId, Sla};
 use crate::operators::calendar::Calendar;
 use crate::operators::limit::Until;
 use crate::operators::stash::Stash;
 use crate::operators::ticks::Ticks;
 use crate::settings::Settings;
-use crate::time::{DAY_MS, Diff, HOUR_MS, Time};
-use crate::views::dead_letters::Refusal;
+use crate::time::{DAY_MS, HOUR_MS, Time};
 use crate::views::measures::{MeasureKey, Measures};
-use crate::views::order_events;
-use crate::views::orders;
-use crate::views::quality::{self, QualityCounts, QualityKey};
-use crate::views::sla_breaches;
-use crate::views::stalled_orders;
-use crate::views::violations;
-use crate::views::{record_law, row_counts};
+use crate::views::quality::{QualityCounts, QualityKey};
+use change::{Before, look};
 
 /// What a keeper is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,15 +43,6 @@ impl Purpose {
             Purpose::Show(_) => DAY_MS,
         }
     }
-}
-
-/// How an order stood before a change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Before {
-    /// What it contributed: enough where facts were only added.
-    Share(Share),
-    /// As the view before shows it.
-    View,
 }
 
 /// Contributions on their way to the aggregates.
@@ -110,186 +92,6 @@ impl Keeper {
             after: View::default(),
             numbers: Vec::new(),
             is_whole: false,
-        }
-    }
-
-    /// Admits deliveries of one order and one logical time; the order's number, which is `likely` the one given.
-    fn admit(&mut self, deliveries: &[Delivery<'_>], likely: Option<u32>) -> Option<u32> {
-        let (mut placed, mut before) = (None, None);
-        for delivery in deliveries {
-            let known = placed.filter(|_| !delivery.too_late);
-            let Some(number) = known.or_else(|| self.place(delivery, likely)) else { continue };
-            placed = Some(number);
-            let Some(order) = self.registry.get(number) else { continue };
-            let judgement = admit::judge(order, &delivery.outline, delivery.packed);
-            if before.is_none() && matches!(judgement, Judgement::Accepted | Judgement::Displaces(_)) {
-                before = Some(self.prepare_change(number, deliveries));
-            }
-            self.keep(number, delivery, judgement);
-        }
-        if let (Some(number), Some(before), Some(delivery)) = (placed, before, deliveries.first()) {
-            self.change(number, delivery.time, before);
-        }
-        placed
-    }
-
-    /// The order that a delivery belongs to, started where it is new; none where the delivery is refused.
-    fn place(&mut self, delivery: &Delivery<'_>, likely: Option<u32>) -> Option<u32> {
-        let place = self.registry.place(delivery.key, likely, delivery.time, &self.law.settings);
-        if place == Place::Retired || delivery.too_late {
-            if place == Place::Retired {
-                self.refuse(delivery, Refusal::OrderRetired);
-            }
-            if delivery.too_late {
-                self.refuse(delivery, Refusal::TooLate);
-            }
-            self.count(delivery.time, record_law::REFUSED);
-            return None;
-        }
-        match place {
-            Place::Alive(number) => return Some(number),
-            Place::Outlived(number) => {
-                self.known_until = self.known_until.max(delivery.outline.at);
-                // The last of these retires the order.
-                self.fire_order_until(number, delivery.time);
-            }
-            Place::Absent | Place::Retired => {}
-        }
-        Some(self.registry.start(delivery))
-    }
-
-    /// Brings an order up to the time just before its deliveries; how it stood then.
-    fn prepare_change(&mut self, number: u32, deliveries: &[Delivery<'_>]) -> Before {
-        let time = deliveries.first().map_or(0, |delivery| delivery.time).saturating_sub(1);
-        let earliest = deliveries.iter().map(|delivery| delivery.outline.at).min();
-        self.known_until = self.known_until.max(earliest.unwrap_or(0));
-        self.fire_order_until(number, time);
-        self.after.clear();
-        self.is_whole = false;
-        let Some(order) = self.registry.get(number) else { return Before::Share(Share::default()) };
-        let displaces = |delivery: &Delivery<'_>| {
-            matches!(admit::judge(order, &delivery.outline, delivery.packed), Judgement::Displaces(_))
-        };
-        if self.purpose == Purpose::Show(Detail::Changes) || deliveries.iter().any(displaces) {
-            self.before.evaluate(order.tenant, &order.facts, &self.law, time);
-            return Before::View;
-        }
-        Before::Share(order.share())
-    }
-
-    /// Keeps a judged fact and counts it.
-    fn keep(&mut self, number: u32, delivery: &Delivery<'_>, judgement: Judgement) {
-        let Some(order) = self.registry.get_mut(number) else { return };
-        let (accepted, counted) = match judgement {
-            Judgement::Duplicate => {
-                let minute = QualityKey::new(self.law.source(delivery.fact().position), Some(delivery.record_at));
-                self.quality.give(delivery.time, minute, &quality::DUPLICATE);
-                (false, record_law::DUPLICATE)
-            }
-            Judgement::Loses => {
-                order.keep(&delivery.outline, delivery.packed, true);
-                self.refuse(delivery, Refusal::ConflictingDuplicate);
-                (false, record_law::REFUSED)
-            }
-            Judgement::Displaces(offset) => {
-                let displaced = admit::refused(&order.facts.at(offset), Refusal::ConflictingDuplicate);
-                if self.purpose == Purpose::Admit {
-                    let loser = order.facts.standalone(offset);
-                    self.emitted.facts.push(((order.id(), loser), delivery.time, -1));
-                }
-                order.facts.mark_loser(offset as usize);
-                order.keep(&delivery.outline, delivery.packed, false);
-                self.is_whole = true;
-                self.emitted.refused.push((displaced, delivery.time, 1));
-                // The displaced fact was counted as accepted: this one takes its place.
-                (true, record_law::REFUSED)
-            }
-            Judgement::Accepted => {
-                let offset = order.keep(&delivery.outline, delivery.packed, false);
-                self.after.add_line(offset, &delivery.outline);
-                self.is_whole |= !order.state.extend(&delivery.outline, self.law.settings.transitions);
-                (true, record_law::ACCEPTED)
-            }
-        };
-        if accepted && let Some(order) = self.registry.get_mut(number) {
-            order.accepted_at = order.accepted_at.max(delivery.time);
-            if self.purpose == Purpose::Admit {
-                self.emitted.facts.push(((order.id(), delivery.packed.to_vec()), delivery.time, 1));
-            }
-            self.known_until = self.known_until.max(delivery.outline.at);
-        }
-        self.count(delivery.time, counted);
-    }
-
-    fn refuse(&mut self, delivery: &Delivery<'_>, reason: Refusal) {
-        self.emitted.refused.push((admit::refused(&delivery.fact(), reason), delivery.time, 1));
-    }
-
-    fn count(&mut self, time: Time, counted: Measures) {
-        if self.counted.0 != time {
-            self.give_counted();
-            self.counted.0 = time;
-        }
-        self.counted.1.add(&counted);
-    }
-
-    /// Brings what was counted into the ticks: facts of one time are counted together.
-    fn give_counted(&mut self) {
-        let (time, counted) = std::mem::take(&mut self.counted);
-        if !counted.is_zero() {
-            self.ticks.give(time, record_law::key(), &counted);
-        }
-    }
-
-    /// Shows what deliveries at `time` changed: `after` has their lines, unless it is to be made whole.
-    fn change(&mut self, number: u32, time: Time, before: Before) {
-        let Keeper { registry, law, after, is_whole, .. } = self;
-        let Some(order) = registry.get_mut(number) else { return };
-        *is_whole |= law.rules.asks_party()
-            || match &before {
-                Before::Share(share) => share.moves_items(&order.share()),
-                Before::View => true,
-            };
-        if *is_whole {
-            after.evaluate(order.tenant, &order.facts, law, time);
-            order.state.clone_from(&after.state);
-        } else {
-            after.outlook = Outlook::of(&order.state, Party::nobody(), law, time);
-        }
-        self.emit_change(number, time, before);
-    }
-
-    /// Emits the difference that `after` makes at `time`, and sees to the order's next timer.
-    fn emit_change(&mut self, number: u32, time: Time, before_as: Before) {
-        let Keeper { registry, law, ticks, emitted, timers, before, after, .. } = self;
-        let Some(order) = registry.get_mut(number) else { return };
-        let retires_at = order.bound(&law.settings).saturating_add(1);
-        let mut due = retires_at;
-        if let Purpose::Show(detail) = self.purpose {
-            let before_side = match before_as {
-                Before::View => Side::of(before),
-                // No fact went away, so where all lines are there, those of before are the first ones of after.
-                Before::Share(share) if self.is_whole => {
-                    let (items, payments) = share.lines();
-                    let items = after.items.get(..items).unwrap_or_default();
-                    let payments = after.payments.get(..payments).unwrap_or_default();
-                    Side { share, items, payments }
-                }
-                Before::Share(share) => Side { share, items: &[], payments: &[] },
-            };
-            order.outcomes = after.outlook.outcomes();
-            let after_side = Side { share: order.share(), items: &after.items, payments: &after.payments };
-            let (tenant, facts, settings) = (order.tenant, &order.facts, &law.settings);
-            let change = Change { tenant, facts, before: before_side, after: after_side, time, settings };
-            change.differences(|key, measures| ticks.give(time, key, &measures));
-            if detail == Detail::Changes {
-                emitted.give_rows(&order.id(), &order.facts, before, time, -1);
-                emitted.give_rows(&order.id(), &order.facts, after, time, 1);
-            }
-            due = after.outlook.next_change_at.map_or(retires_at, |next| next.min(retires_at));
-        }
-        if registry.set_due(number, due) {
-            timers.push(due, number);
         }
     }
 
@@ -449,42 +251,5 @@ impl Machine<Parcel> for Keeper {
 
     fn emitted(&mut self) -> &mut Emitted {
         &mut self.emitted
-    }
-}
-
-/// Makes `view` that of an order as of `time`: whole where it has to be, the outlook alone otherwise. True where it is
-/// whole.
-fn look(order: &Order, law: &Law, view: &mut View, time: Time, whole: bool) -> bool {
-    let whole = whole || law.rules.asks_party();
-    if whole {
-        view.evaluate(order.tenant, &order.facts, law, time);
-    } else {
-        view.clear();
-        view.outlook = Outlook::of(&order.state, Party::nobody(), law, time);
-    }
-    whole
-}
-
-impl Emitted {
-    /// Gives an order's rows as they stand for good, as `detail` wants them.
-    fn give_accumulated(&mut self, order: &Order, view: &View, time: Time, detail: Detail, ticks: &mut Sums) {
-        match detail {
-            Detail::Changes | Detail::Nothing => {}
-            Detail::Final => self.give_rows(&order.id(), &order.facts, view, time, 1),
-            Detail::Counts => {
-                let counts = row_counts::of_order(&order.state, &view.outlook);
-                ticks.give(time, row_counts::key(), &counts);
-            }
-        }
-    }
-
-    /// Gives every row of an order's view `diff` times.
-    pub fn give_rows(&mut self, id: &OrderId, facts: &PackedFacts, view: &View, time: Time, diff: Diff) {
-        self.orders.extend(orders::row(id, view, facts).map(|row| (row, time, diff)));
-        self.order_events.extend(order_events::rows(id, view, facts).map(|row| (row, time, diff)));
-        self.violations.extend(violations::rows(id, view, facts).map(|row| (row, time, diff)));
-        let breaches = Sla::ALL.into_iter().filter_map(|sla| sla_breaches::row(id, view, facts, sla));
-        self.sla_breaches.extend(breaches.map(|row| (row, time, diff)));
-        self.stalled_orders.extend(stalled_orders::row(id, view).map(|row| (row, time, diff)));
     }
 }

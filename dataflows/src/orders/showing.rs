@@ -76,7 +76,7 @@ impl Show {
             time,
             settings: &law.settings,
         };
-        change.differences(|key, measures| ticks.give(time, key, &measures.times(diff as i64)));
+        change.differences(&mut |key, measures| ticks.give(time, key, &measures.times(diff as i64)));
         match self.detail {
             Detail::Counts => ticks.give(
                 time,

@@ -1,0 +1,148 @@
+//! Facts as they come to a keeper: placed with their order, judged, kept, counted.
+//!
+//! Invariant: facts of one order come in the order of their logical times; those of one time come together and make one
+//! change. `admit.rs` has the rules.
+
+use differential_dataflow::difference::IsZero;
+
+use super::super::Detail;
+use super::super::admit::{self, Judgement, Place};
+use super::super::contribution::Share;
+use super::super::parcel::Delivery;
+use super::change::Before;
+use super::{Keeper, Purpose};
+use crate::time::Time;
+use crate::views::dead_letters::Refusal;
+use crate::views::measures::Measures;
+use crate::views::quality::{self, QualityKey};
+use crate::views::record_law;
+
+impl Keeper {
+    /// Admits deliveries of one order and one logical time; the order's number, which is `likely` the one given.
+    pub(super) fn admit(&mut self, deliveries: &[Delivery<'_>], likely: Option<u32>) -> Option<u32> {
+        let (mut placed, mut before) = (None, None);
+        for delivery in deliveries {
+            let known = placed.filter(|_| !delivery.too_late);
+            let Some(number) = known.or_else(|| self.place(delivery, likely)) else { continue };
+            placed = Some(number);
+            let Some(order) = self.registry.get(number) else { continue };
+            let judgement = admit::judge(order, &delivery.outline, delivery.packed);
+            if before.is_none() && matches!(judgement, Judgement::Accepted | Judgement::Displaces(_)) {
+                before = Some(self.prepare_change(number, deliveries));
+            }
+            self.keep(number, delivery, judgement);
+        }
+        if let (Some(number), Some(before), Some(delivery)) = (placed, before, deliveries.first()) {
+            self.change(number, delivery.time, before);
+        }
+        placed
+    }
+
+    /// The order that a delivery belongs to, started where it is new; none where the delivery is refused.
+    fn place(&mut self, delivery: &Delivery<'_>, likely: Option<u32>) -> Option<u32> {
+        let place = self.registry.place(delivery.key, likely, delivery.time, &self.law.settings);
+        if place == Place::Retired || delivery.too_late {
+            if place == Place::Retired {
+                self.refuse(delivery, Refusal::OrderRetired);
+            }
+            if delivery.too_late {
+                self.refuse(delivery, Refusal::TooLate);
+            }
+            self.count(delivery.time, record_law::REFUSED);
+            return None;
+        }
+        match place {
+            Place::Alive(number) => return Some(number),
+            Place::Outlived(number) => {
+                self.known_until = self.known_until.max(delivery.outline.at);
+                // The last of these retires the order.
+                self.fire_order_until(number, delivery.time);
+            }
+            Place::Absent | Place::Retired => {}
+        }
+        Some(self.registry.start(delivery))
+    }
+
+    /// Brings an order up to the time just before its deliveries; how it stood then.
+    fn prepare_change(&mut self, number: u32, deliveries: &[Delivery<'_>]) -> Before {
+        let time = deliveries.first().map_or(0, |delivery| delivery.time).saturating_sub(1);
+        let earliest = deliveries.iter().map(|delivery| delivery.outline.at).min();
+        self.known_until = self.known_until.max(earliest.unwrap_or(0));
+        self.fire_order_until(number, time);
+        self.after.clear();
+        self.is_whole = false;
+        let Some(order) = self.registry.get(number) else { return Before::Share(Share::default()) };
+        let displaces = |delivery: &Delivery<'_>| {
+            matches!(admit::judge(order, &delivery.outline, delivery.packed), Judgement::Displaces(_))
+        };
+        if self.purpose == Purpose::Show(Detail::Changes) || deliveries.iter().any(displaces) {
+            self.before.evaluate(order.tenant, &order.facts, &self.law, time);
+            return Before::View;
+        }
+        Before::Share(order.share())
+    }
+
+    /// Keeps a judged fact and counts it.
+    fn keep(&mut self, number: u32, delivery: &Delivery<'_>, judgement: Judgement) {
+        let Some(order) = self.registry.get_mut(number) else { return };
+        let (accepted, counted) = match judgement {
+            Judgement::Duplicate => {
+                let minute = QualityKey::new(self.law.source(delivery.fact().position), Some(delivery.record_at));
+                self.quality.give(delivery.time, minute, &quality::DUPLICATE);
+                (false, record_law::DUPLICATE)
+            }
+            Judgement::Loses => {
+                order.keep(&delivery.outline, delivery.packed, true);
+                self.refuse(delivery, Refusal::ConflictingDuplicate);
+                (false, record_law::REFUSED)
+            }
+            Judgement::Displaces(offset) => {
+                let displaced = admit::refused(&order.facts.at(offset), Refusal::ConflictingDuplicate);
+                if self.purpose == Purpose::Admit {
+                    let loser = order.facts.standalone(offset);
+                    self.emitted.facts.push(((order.id(), loser), delivery.time, -1));
+                }
+                order.facts.mark_loser(offset as usize);
+                order.keep(&delivery.outline, delivery.packed, false);
+                self.is_whole = true;
+                self.emitted.refused.push((displaced, delivery.time, 1));
+                // The displaced fact was counted as accepted: this one takes its place.
+                (true, record_law::REFUSED)
+            }
+            Judgement::Accepted => {
+                let offset = order.keep(&delivery.outline, delivery.packed, false);
+                self.after.add_line(offset, &delivery.outline);
+                self.is_whole |= !order.state.extend(&delivery.outline, self.law.settings.transitions);
+                (true, record_law::ACCEPTED)
+            }
+        };
+        if accepted && let Some(order) = self.registry.get_mut(number) {
+            order.accepted_at = order.accepted_at.max(delivery.time);
+            if self.purpose == Purpose::Admit {
+                self.emitted.facts.push(((order.id(), delivery.packed.to_vec()), delivery.time, 1));
+            }
+            self.known_until = self.known_until.max(delivery.outline.at);
+        }
+        self.count(delivery.time, counted);
+    }
+
+    fn refuse(&mut self, delivery: &Delivery<'_>, reason: Refusal) {
+        self.emitted.refused.push((admit::refused(&delivery.fact(), reason), delivery.time, 1));
+    }
+
+    fn count(&mut self, time: Time, counted: Measures) {
+        if self.counted.0 != time {
+            self.give_counted();
+            self.counted.0 = time;
+        }
+        self.counted.1.add(&counted);
+    }
+
+    /// Brings what was counted into the ticks: facts of one time are counted together.
+    pub(super) fn give_counted(&mut self) {
+        let (time, counted) = std::mem::take(&mut self.counted);
+        if !counted.is_zero() {
+            self.ticks.give(time, record_law::key(), &counted);
+        }
+    }
+}

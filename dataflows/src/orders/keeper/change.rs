@@ -1,0 +1,129 @@
+//! What changes of an order show: the difference between how it stood and how it stands.
+//!
+//! An order's state grows fact by fact. Only where a fact came out of turn, displaced another, moved the order's items or
+//! where rules ask for categories, all its facts are evaluated anew; timers need its state alone.
+
+use super::super::Detail;
+use super::super::admit::Order;
+use super::super::contribution::{Change, Share, Side};
+use super::super::driver::Emitted;
+use super::super::outlook::{Law, Outlook};
+use super::super::sla::Party;
+use super::super::view::View;
+use super::{Keeper, Purpose, Sums};
+use crate::model::packed::PackedFacts;
+use crate::model::{OrderId, Sla};
+use crate::time::{Diff, Time};
+use crate::views::order_events;
+use crate::views::orders;
+use crate::views::row_counts;
+use crate::views::sla_breaches;
+use crate::views::stalled_orders;
+use crate::views::violations;
+
+/// How an order stood before a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Before {
+    /// What it contributed: enough where facts were only added.
+    Share(Share),
+    /// As the view before shows it.
+    View,
+}
+
+impl Keeper {
+    /// Shows what deliveries at `time` changed: `after` has their lines, unless it is to be made whole.
+    pub(super) fn change(&mut self, number: u32, time: Time, before: Before) {
+        let Keeper { registry, law, after, is_whole, .. } = self;
+        let Some(order) = registry.get_mut(number) else { return };
+        *is_whole |= law.rules.asks_party()
+            || match &before {
+                Before::Share(share) => share.moves_items(&order.share()),
+                Before::View => true,
+            };
+        if *is_whole {
+            after.evaluate(order.tenant, &order.facts, law, time);
+            order.state.clone_from(&after.state);
+        } else {
+            after.outlook = Outlook::of(&order.state, Party::nobody(), law, time);
+        }
+        self.emit_change(number, time, before);
+    }
+
+    /// Emits the difference that `after` makes at `time`, and sees to the order's next timer.
+    pub(super) fn emit_change(&mut self, number: u32, time: Time, before_as: Before) {
+        let Keeper { registry, law, ticks, emitted, timers, before, after, .. } = self;
+        let Some(order) = registry.get_mut(number) else { return };
+        let retires_at = order.bound(&law.settings).saturating_add(1);
+        let mut due = retires_at;
+        if let Purpose::Show(detail) = self.purpose {
+            let before_side = match before_as {
+                Before::View => Side::of(before),
+                // No fact went away, so where all lines are there, those of before are the first ones of after.
+                Before::Share(share) if self.is_whole => {
+                    let (items, payments) = share.lines();
+                    let items = after.items.get(..items).unwrap_or_default();
+                    let payments = after.payments.get(..payments).unwrap_or_default();
+                    Side { share, items, payments }
+                }
+                Before::Share(share) => Side { share, items: &[], payments: &[] },
+            };
+            order.outcomes = after.outlook.outcomes();
+            let after_side = Side { share: order.share(), items: &after.items, payments: &after.payments };
+            let (tenant, facts, settings) = (order.tenant, &order.facts, &law.settings);
+            let change = Change { tenant, facts, before: before_side, after: after_side, time, settings };
+            change.differences(&mut |key, measures| ticks.give(time, key, measures));
+            if detail == Detail::Changes {
+                emitted.give_rows(&order.id(), &order.facts, before, time, -1);
+                emitted.give_rows(&order.id(), &order.facts, after, time, 1);
+            }
+            due = after.outlook.next_change_at.map_or(retires_at, |next| next.min(retires_at));
+        }
+        if registry.set_due(number, due) {
+            timers.push(due, number);
+        }
+    }
+}
+
+/// Makes `view` that of an order as of `time`: whole where it has to be, the outlook alone otherwise. True where it is
+/// whole.
+pub(super) fn look(order: &Order, law: &Law, view: &mut View, time: Time, whole: bool) -> bool {
+    let whole = whole || law.rules.asks_party();
+    if whole {
+        view.evaluate(order.tenant, &order.facts, law, time);
+    } else {
+        view.clear();
+        view.outlook = Outlook::of(&order.state, Party::nobody(), law, time);
+    }
+    whole
+}
+
+impl Emitted {
+    /// Gives an order's rows as they stand for good, as `detail` wants them.
+    pub(super) fn give_accumulated(
+        &mut self,
+        order: &Order,
+        view: &View,
+        time: Time,
+        detail: Detail,
+        ticks: &mut Sums,
+    ) {
+        match detail {
+            Detail::Changes | Detail::Nothing => {}
+            Detail::Final => self.give_rows(&order.id(), &order.facts, view, time, 1),
+            Detail::Counts => {
+                let counts = row_counts::of_order(&order.state, &view.outlook);
+                ticks.give(time, row_counts::key(), &counts);
+            }
+        }
+    }
+
+    /// Gives every row of an order's view `diff` times.
+    pub fn give_rows(&mut self, id: &OrderId, facts: &PackedFacts, view: &View, time: Time, diff: Diff) {
+        self.orders.extend(orders::row(id, view, facts).map(|row| (row, time, diff)));
+        self.order_events.extend(order_events::rows(id, view, facts).map(|row| (row, time, diff)));
+        self.violations.extend(violations::rows(id, view, facts).map(|row| (row, time, diff)));
+        let breaches = Sla::ALL.into_iter().filter_map(|sla| sla_breaches::row(id, view, facts, sla));
+        self.sla_breaches.extend(breaches.map(|row| (row, time, diff)));
+        self.stalled_orders.extend(stalled_orders::row(id, view).map(|row| (row, time, diff)));
+    }
+}
