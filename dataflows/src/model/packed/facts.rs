@@ -59,10 +59,7 @@ impl PackedFacts {
 
     /// The category of the item at `offset`; none where it has none or is no item.
     pub fn category(&self, offset: u32) -> Option<PackedText<'_>> {
-        match Reader::new(&self.0[offset as usize..]).fact().body {
-            BodyView::Item(item) => item.category,
-            _ => None,
-        }
+        Reader::new(&self.0[offset as usize..]).item_category()
     }
 
     /// The customer that later facts of the order need not repeat.
@@ -75,12 +72,10 @@ impl PackedFacts {
 
     /// How many bytes at the end of a lifecycle fact repeat the order's first customer.
     fn shared_customer_bytes(&self, packed: &[u8]) -> usize {
-        match (Reader::new(packed).fact().body, self.first_customer()) {
-            (BodyView::Lifecycle { customer_id: Some(customer_id), .. }, Some(first)) if customer_id == first => {
-                1 + customer_id.0.len()
-            }
-            _ => 0,
-        }
+        let Some(customer_id) = Reader::new(packed).lifecycle_customer() else { return 0 };
+        // It is nearly always the first fact that has it.
+        let first = Reader::new(&self.0).lifecycle_customer().or_else(|| self.first_customer());
+        if first == Some(customer_id) { 1 + customer_id.0.len() } else { 0 }
     }
 
     /// Keeps a fact whose bytes are `packed`; `loser` where another of the same identity won. Its offset.
