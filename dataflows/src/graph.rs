@@ -17,8 +17,8 @@ use timely::dataflow::Stream;
 use timely::dataflow::operators::Concat;
 use timely::dataflow::operators::generic::operator::empty;
 
-use crate::operators::accumulate::{accumulate, at_owners};
-use crate::operators::bundles::Bundle;
+use crate::operators::accumulate::accumulate;
+use crate::operators::bundles::{Bundle, Bundles};
 use crate::operators::limit::Until;
 use crate::orders::fused::fused;
 use crate::orders::outlook::Law;
@@ -86,8 +86,8 @@ pub struct Settled<'scope> {
     pub quality: Stream<'scope, Time, Vec<Bundle<QualityKey, QualityCounts>>>,
 }
 
-/// Accumulates the aggregates until their input ends. Where no row is wanted, sums go to the owners of their bundles,
-/// which roll them up, all at once, and let go no more than totals and numbers of rows.
+/// Accumulates the aggregates until their input ends. Where no row is wanted, the owners of the sums roll them up, all at
+/// once, and let go no more than totals and numbers of rows.
 pub fn settle<'scope>(
     measures: Updates<'scope, MeasureKey, Measures>,
     quality: Updates<'scope, QualityKey, QualityCounts>,
@@ -95,16 +95,23 @@ pub fn settle<'scope>(
     detail: Detail,
 ) -> Settled<'scope> {
     let scope = measures.scope();
-    let measures = accumulate("Measures: Accumulate", measures);
-    let quality = accumulate("Quality: Accumulate", quality);
+    let (of_measures, of_quality) = ("Measures: Accumulate", "Quality: Accumulate");
     match detail {
-        Detail::Changes | Detail::Final => Settled { measures, quality },
+        Detail::Changes | Detail::Final => Settled {
+            measures: accumulate(of_measures, measures, |sums| sums),
+            quality: accumulate(of_quality, quality, |sums| sums),
+        },
         Detail::Counts => {
             let windows = windows.to_vec();
-            let totals = at_owners("Measures: RollUp", measures, move |sums| roll_up::totals(sums, &windows));
-            let counted = at_owners("Quality: Count", quality, row_counts::of_quality);
+            let totals = accumulate(of_measures, measures, move |sums| roll_up::totals(&sums, &windows));
+            let counted = accumulate(of_quality, quality, |sums| row_counts::of_quality(&sums));
             Settled { measures: totals.concat(counted), quality: empty(scope) }
         }
-        Detail::Nothing => Settled { measures: empty(scope), quality: empty(scope) },
+        Detail::Nothing => {
+            let nothing = |_: Bundles<MeasureKey, Measures>| Bundles::<MeasureKey, Measures>::default();
+            let measures = accumulate(of_measures, measures, nothing);
+            let quality = accumulate(of_quality, quality, |_| Bundles::<QualityKey, QualityCounts>::default());
+            Settled { measures, quality }
+        }
     }
 }

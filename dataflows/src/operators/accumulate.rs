@@ -1,27 +1,32 @@
-//! Accumulation: the updates of a collection, gathered where they arise and given once, when their input ends.
+//! Accumulation: the updates of a collection, added up by their owners and given once, when their input ends.
 //!
-//! Sums add up in any order, so every worker gathers its own, and only the sums travel: a bundle at a time, to its one
-//! owner or wherever they are wanted. The same collection, compacted to its last time.
+//! Every sum has one owner among all workers, so that it is held once and is whole where it is held. What comes out is the
+//! same collection, compacted to its last time, or what is made of it.
 
 use differential_dataflow::difference::Semigroup;
 use timely::ExchangeData;
 use timely::dataflow::Stream;
-use timely::dataflow::channels::pact::{Exchange, Pipeline};
+use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::Operator;
 
 use super::bundles::{Bundle, Bundled, Bundles};
 use crate::time::Time;
 
-/// Gathers `updates`; this worker's sums come out, bundle by bundle, when the input has ended.
-pub fn accumulate<'scope, K, R>(
+/// Brings `updates` to their owners, which add them up; what comes out, bundle by bundle, when the input has ended is what
+/// `of` makes of all sums of an owner.
+pub fn accumulate<'scope, K, R, L, S>(
     name: &str,
     updates: Stream<'scope, Time, Vec<(K, Time, R)>>,
-) -> Stream<'scope, Time, Vec<Bundle<K, R>>>
+    of: impl Fn(Bundles<K, R>) -> Bundles<L, S> + 'static,
+) -> Stream<'scope, Time, Vec<Bundle<L, S>>>
 where
-    K: Bundled + Clone + 'static,
-    R: Semigroup + Clone + 'static,
+    K: Bundled + ExchangeData,
+    R: Semigroup + ExchangeData,
+    L: Bundled + Clone + 'static,
+    S: Semigroup + Clone + 'static,
 {
-    updates.unary_frontier(Pipeline, name, |capability, _| {
+    let by_owner = Exchange::new(|(key, _, _): &(K, Time, R)| K::spread(&key.label()));
+    updates.unary_frontier(by_owner, name, |capability, _| {
         let mut held = Some(capability);
         let mut sums: Bundles<K, R> = Bundles::default();
         move |(input, frontier), output| {
@@ -29,37 +34,7 @@ where
             if frontier.is_empty()
                 && let Some(capability) = held.take()
             {
-                output.session(&capability).give_iterator(sums.drain());
-            }
-        }
-    })
-}
-
-/// Brings what the workers have of each bundle together at its owner; what comes out is what `of` makes of all bundles
-/// of an owner.
-pub fn at_owners<'scope, K, R, L, S>(
-    name: &str,
-    bundles: Stream<'scope, Time, Vec<Bundle<K, R>>>,
-    of: impl Fn(&Bundles<K, R>) -> Bundles<L, S> + 'static,
-) -> Stream<'scope, Time, Vec<Bundle<L, S>>>
-where
-    K: Bundled + ExchangeData,
-    K::Label: ExchangeData,
-    R: Semigroup + ExchangeData,
-    L: Bundled + Clone + 'static,
-    S: Semigroup + Clone + 'static,
-{
-    let by_owner = Exchange::new(|(label, _): &Bundle<K, R>| K::spread(label));
-    bundles.unary_frontier(by_owner, name, |capability, _| {
-        let mut held = Some(capability);
-        let mut sums: Bundles<K, R> = Bundles::default();
-        move |(input, frontier), output| {
-            input.for_each(|_, batch| batch.drain(..).for_each(|bundle| sums.merge(bundle)));
-            if frontier.is_empty()
-                && let Some(capability) = held.take()
-            {
-                let whole = std::mem::take(&mut sums);
-                output.session(&capability).give_iterator(of(&whole).drain());
+                output.session(&capability).give_iterator(of(std::mem::take(&mut sums)).drain());
             }
         }
     })
