@@ -5,6 +5,7 @@ pub mod contribution;
 pub mod driver;
 pub mod fold;
 pub mod fused;
+pub mod identities;
 pub mod keeper;
 pub mod outlook;
 pub mod parcel;

@@ -8,10 +8,11 @@
 use hashbrown::HashTable;
 
 use super::contribution::Share;
+use super::identities::Identities;
 use super::outlook::Outcomes;
 use super::parcel::{Delivery, OrderKey};
 use super::state::State;
-use crate::model::packed::{FactView, Outline, OutlineBody, PackedFacts, Reader};
+use crate::model::packed::{FactView, Outline, PackedFacts, Reader};
 use crate::model::{OrderId, Status, Symbol, Text};
 use crate::operators::slab::Slab;
 use crate::settings::Settings;
@@ -139,46 +140,6 @@ impl Order {
             [item_value.0 as u64, paid_value.0 as u64, u64::from(*items), u64::from(self.order_id.is_empty())];
         let times = [self.accepted_at, *last_event_at, fold.placed_at().unwrap_or(0), u64::from(fold.is_cancelled())];
         amounts.into_iter().chain(times).fold(0, u64::wrapping_add)
-    }
-}
-
-/// Which identities the facts of an order may have: a few bits that spare most facts the look at all others.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Identities {
-    /// By kind, of lifecycle facts that are known by it.
-    kinds: u8,
-    /// True where some lifecycle fact is known by something else.
-    has_other: bool,
-    /// By number; the last bit stands for all larger ones.
-    items: u32,
-    payments: u32,
-}
-
-impl Identities {
-    fn bit(number: u16) -> u32 {
-        1 << number.min(31)
-    }
-
-    /// Adds the identity of a fact.
-    pub fn add(&mut self, fact: &Outline) {
-        match fact.body {
-            OutlineBody::Lifecycle(kind) if fact.is_known_by_kind() => self.kinds |= 1 << kind as u8,
-            OutlineBody::Lifecycle(_) => self.has_other = true,
-            OutlineBody::Item { item_no, .. } => self.items |= Identities::bit(item_no),
-            OutlineBody::Payment { seq, .. } => self.payments |= Identities::bit(seq),
-        }
-    }
-
-    /// False where no fact has this fact's identity.
-    pub fn may_hold(&self, fact: &Outline) -> bool {
-        match fact.body {
-            OutlineBody::Lifecycle(kind) if fact.is_known_by_kind() => {
-                self.has_other || self.kinds & (1 << kind as u8) != 0
-            }
-            OutlineBody::Lifecycle(_) => self.has_other || self.kinds != 0,
-            OutlineBody::Item { item_no, .. } => self.items & Identities::bit(item_no) != 0,
-            OutlineBody::Payment { seq, .. } => self.payments & Identities::bit(seq) != 0,
-        }
     }
 }
 

@@ -10,7 +10,7 @@ use crate::model::Money;
 use crate::model::fact::{EventKind, Origin, PaymentType, Position};
 use crate::time::Time;
 
-/// Reads what [`write()`] and its like wrote, front to back.
+/// Reads what [`super::write()`] and its like wrote, front to back.
 #[derive(Clone, Copy)]
 pub struct Reader<'a> {
     bytes: &'a [u8],
@@ -48,7 +48,7 @@ impl<'a> Reader<'a> {
         self.take(1)[0]
     }
 
-    /// A number written by [`write_number`].
+    /// A number written by [`super::write_number`].
     #[inline]
     pub fn number(&mut self) -> u64 {
         let first = self.byte();
@@ -66,7 +66,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A text written by [`write_text`].
+    /// A text written by [`super::write_text`].
     pub fn text(&mut self) -> PackedText<'a> {
         let length = match self.bytes[0] {
             TEXT_HEX => 17,
@@ -79,7 +79,7 @@ impl<'a> Reader<'a> {
         PackedText(self.take(length))
     }
 
-    /// A fact written by [`write()`].
+    /// A fact written by [`super::write()`].
     pub fn fact(&mut self) -> FactView<'a> {
         let length = self.number() as usize;
         let bytes = self.take(length);
@@ -89,7 +89,7 @@ impl<'a> Reader<'a> {
         fact
     }
 
-    /// The counted part of a fact written by [`write()`]; the rest is skipped.
+    /// The counted part of a fact written by [`super::write()`]; the rest is skipped.
     #[inline]
     pub fn outline(&mut self) -> Outline {
         let length = self.number() as usize;
