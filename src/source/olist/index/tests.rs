@@ -24,7 +24,7 @@ fn oracle(texts: &[String; 3], stripe_bytes: u64) -> Option<Vec<Cut>> {
         let mut place = FilePlace { offset: 0, line: 1 };
         let mut rows = Vec::new();
         for line in texts[file].split_inclusive('\n') {
-            rows.push((place, line.trim_end().split(',').map(str::to_owned).collect::<Vec<_>>()));
+            rows.push((place, line.trim_end_matches(['\r', '\n']).split(',').map(str::to_owned).collect::<Vec<_>>()));
             place = FilePlace { offset: place.offset + line.len() as u64, line: place.line + 1 };
         }
         (rows, place)
