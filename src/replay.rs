@@ -99,12 +99,7 @@ fn prepare(config: &JobConfig, options: &ReplayOptions) -> JobResult<Job> {
         law,
         plan: config.plan,
         until: options.until.map_or(Until::LargestAccepted, Until::Given),
-        detail: match (&options.out, options.no_console) {
-            (Some(_), _) => Detail::Final,
-            // The processes of a cluster must build one graph, and another one may have a console.
-            (None, true) if config.cluster.processes == 1 => Detail::Nothing,
-            (None, _) => Detail::Counts,
-        },
+        detail: if options.out.is_some() { Detail::Final } else { Detail::Counts },
         local_workers,
         records_read: AtomicU64::new(0),
         event_time_read: AtomicU64::new(0),

@@ -18,7 +18,7 @@ use timely::dataflow::operators::Concat;
 use timely::dataflow::operators::generic::operator::empty;
 
 use crate::operators::accumulate::accumulate;
-use crate::operators::bundles::{Bundle, Bundles};
+use crate::operators::bundles::Bundle;
 use crate::operators::limit::Until;
 use crate::orders::fused::fused;
 use crate::orders::outlook::Law;
@@ -106,12 +106,6 @@ pub fn settle<'scope>(
             let totals = accumulate(of_measures, measures, move |sums| roll_up::totals(&sums, &windows));
             let counted = accumulate(of_quality, quality, |sums| row_counts::of_quality(&sums));
             Settled { measures: totals.concat(counted), quality: empty(scope) }
-        }
-        Detail::Nothing => {
-            let nothing = |_: Bundles<MeasureKey, Measures>| Bundles::<MeasureKey, Measures>::default();
-            let measures = accumulate(of_measures, measures, nothing);
-            let quality = accumulate(of_quality, quality, |_| Bundles::<QualityKey, QualityCounts>::default());
-            Settled { measures, quality }
         }
     }
 }

@@ -37,8 +37,6 @@ pub enum Detail {
     Final,
     /// Not at all: only the number of rows is kept, as [`crate::views::row_counts`]. For a job without such a sink.
     Counts,
-    /// Not even counted: for a job that nobody watches.
-    Nothing,
 }
 
 /// A collection's updates.

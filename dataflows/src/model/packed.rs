@@ -65,6 +65,8 @@ pub struct FactView<'a> {
     pub event_id: Option<PackedText<'a>>,
     /// True where another fact of the same identity won.
     pub loser: bool,
+    /// See [`Outline::rank`].
+    pub rank: u8,
     /// What it says.
     pub body: BodyView<'a>,
 }
@@ -228,14 +230,5 @@ impl<'a> FactView<'a> {
             }
         };
         Fact { order: order.clone(), at: self.at, event_id: text(self.event_id), body }
-    }
-
-    /// Rank within one instant: lifecycle events by theirs, then items, then payments.
-    pub fn rank(&self) -> u8 {
-        match self.body {
-            BodyView::Lifecycle { kind, .. } => kind as u8,
-            BodyView::Item(_) => EventKind::ALL.len() as u8,
-            BodyView::Payment { .. } => EventKind::ALL.len() as u8 + 1,
-        }
     }
 }

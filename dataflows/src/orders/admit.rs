@@ -80,7 +80,7 @@ pub fn sort(deliveries: &mut [Delivery<'_>]) {
 pub fn refused(fact: &FactView<'_>, reason: Refusal) -> RefusedFact {
     RefusedFact {
         position: fact.position,
-        rank: fact.rank(),
+        rank: fact.rank,
         content: content(fact),
         reason,
         event_id: fact.event_id.map(|event_id| event_id.text()),

@@ -8,14 +8,16 @@
 use timely::Container;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::Stream;
-use timely::dataflow::channels::pact::{ParallelizationContract, Pipeline};
-use timely::dataflow::operators::Capability;
+use timely::dataflow::channels::pact::{Exchange, ParallelizationContract, Pipeline};
 use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+use timely::dataflow::operators::{Capability, ConnectLoop, Feedback};
 use timely::progress::Antichain;
 
+use super::parcel::Parcel;
 use super::{OrderOutputs, Updates};
 use crate::model::OrderId;
+use crate::operators::limit::announce;
 use crate::time::{Diff, Time};
 use crate::views::dead_letters::RefusedFact;
 use crate::views::measures::{MeasureKey, Measures};
@@ -193,4 +195,27 @@ where
         accepted,
     };
     (outputs, facts)
+}
+
+/// What comes of parcels that are kept.
+pub struct Kept<'scope> {
+    /// What the machine shows.
+    pub outputs: OrderOutputs<'scope>,
+    /// Accepted facts, where it only admits.
+    pub facts: Updates<'scope, AcceptedFact>,
+    /// Event times that any worker accepted.
+    pub announced: Stream<'scope, Time, Vec<Time>>,
+}
+
+/// Runs `machine` on the parcels of its orders; what it accepts is announced to all workers, itself included.
+pub fn keep<'scope>(
+    name: &str,
+    parcels: Stream<'scope, Time, Vec<Parcel>>,
+    machine: impl Machine<Parcel> + 'static,
+) -> Kept<'scope> {
+    let (handle, heard) = parcels.scope().feedback::<Vec<Time>>(0);
+    let (outputs, facts) = drive(name, parcels, Exchange::new(|parcel: &Parcel| parcel.to), heard, machine);
+    let announced = announce(outputs.accepted.clone());
+    announced.clone().connect_loop(handle);
+    Kept { outputs, facts, announced }
 }

@@ -1,22 +1,20 @@
 //! The fused plan: one operator that keeps every order of its worker and emits differences.
 //!
 //! Facts wait in a stash until the frontier has passed their logical time, deadlines and retirements in a calendar. At
-//! each time first the facts, then the timers; an order that changes is evaluated, and the difference to what it was is
-//! emitted at exactly that time (aggregates: at the next tick). A timer only asks "does it hold now?", so nothing is
+//! each time first the facts, then the timers; of an order that changes the difference to what it was is emitted at exactly
+//! that time (aggregates: at the next tick). A timer only asks "does it hold now?", so nothing is
 //! ever cancelled and a correction retracts exactly what was shown. The machine itself is in `keeper.rs`.
 
 use std::rc::Rc;
 
 use timely::dataflow::Stream;
-use timely::dataflow::channels::pact::Exchange;
-use timely::dataflow::operators::{ConnectLoop, Feedback};
 
-use super::driver::drive;
+use super::driver::keep;
 use super::keeper::{Keeper, Purpose};
 use super::outlook::Law;
 use super::parcel::Parcel;
 use super::{Detail, OrderOutputs};
-use crate::operators::limit::{Until, announce};
+use crate::operators::limit::Until;
 use crate::time::Time;
 
 /// Keeps the orders of `parcels` by the fused plan.
@@ -26,9 +24,6 @@ pub fn fused<'scope>(
     until: Until,
     detail: Detail,
 ) -> OrderOutputs<'scope> {
-    let (handle, heard) = parcels.scope().feedback::<Vec<Time>>(0);
     let keeper = Keeper::new(law, until, Purpose::Show(detail));
-    let (outputs, _) = drive("Orders: Fused", parcels, Exchange::new(|parcel: &Parcel| parcel.to), heard, keeper);
-    announce(outputs.accepted.clone()).connect_loop(handle);
-    outputs
+    keep("Orders: Fused", parcels, keeper).outputs
 }

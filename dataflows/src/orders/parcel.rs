@@ -184,19 +184,9 @@ impl<'a> Delivery<'a> {
         key.map_or(0, |key| u128::from_le_bytes(*key))
     }
 
-    /// The order the fact speaks of.
-    pub fn order(&self) -> OrderId {
-        OrderId { tenant: self.tenant(), order_id: self.order_id() }
-    }
-
     /// The fact.
     pub fn fact(&self) -> FactView<'a> {
         Reader::new(self.packed).fact()
-    }
-
-    /// The fact's event time.
-    pub fn at(&self) -> Time {
-        self.outline.at
     }
 
     /// The order's tenant.

@@ -17,11 +17,11 @@ use std::rc::Rc;
 
 use differential_dataflow::VecCollection;
 use timely::dataflow::Stream;
-use timely::dataflow::channels::pact::{Exchange, Pipeline};
+use timely::dataflow::channels::pact::Pipeline;
+use timely::dataflow::operators::Concat;
 use timely::dataflow::operators::vec::Map;
-use timely::dataflow::operators::{Concat, ConnectLoop, Feedback};
 
-use super::driver::drive;
+use super::driver::{Kept, drive, keep};
 use super::keeper::{Keeper, Purpose};
 use super::outlook::Law;
 use super::parcel::Parcel;
@@ -30,7 +30,7 @@ use super::view::View;
 use super::{Detail, OrderOutputs};
 use crate::model::packed::PackedFacts;
 use crate::model::{OrderId, Symbol};
-use crate::operators::limit::{Until, announce};
+use crate::operators::limit::Until;
 use crate::time::Time;
 
 /// What an order is made of.
@@ -49,11 +49,8 @@ pub fn relational<'scope>(
     until: Until,
     detail: Detail,
 ) -> OrderOutputs<'scope> {
-    let (handle, heard) = parcels.scope().feedback::<Vec<Time>>(0);
     let keeper = Keeper::new(Rc::clone(&law), until, Purpose::Admit);
-    let (admitted, facts) = drive("Orders: Admit", parcels, Exchange::new(|parcel: &Parcel| parcel.to), heard, keeper);
-    let announced = announce(admitted.accepted.clone());
-    announced.clone().connect_loop(handle);
+    let Kept { outputs: admitted, facts, announced } = keep("Orders: Admit", parcels, keeper);
 
     let facts = VecCollection::new(facts);
     let wake_ups = {

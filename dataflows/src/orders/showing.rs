@@ -84,7 +84,6 @@ impl Show {
                 &row_counts::of_order(&view.state, &view.outlook).times(diff as i64),
             ),
             Detail::Changes | Detail::Final => emitted.give_rows(order, &facts, view, time, diff),
-            Detail::Nothing => {}
         }
     }
 }

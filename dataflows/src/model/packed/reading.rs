@@ -157,7 +157,8 @@ impl<'a> Reader<'a> {
     }
 
     fn fact_fields(&mut self) -> FactView<'a> {
-        let Outline { at, head, body } = self.outline_fields();
+        let outline = self.outline_fields();
+        let (rank, Outline { at, head, body }) = (outline.rank(), outline);
         let position = self.position();
         let event_id = (head & HEAD_EVENT_ID != 0).then(|| self.text());
         let body = match body {
@@ -185,7 +186,7 @@ impl<'a> Reader<'a> {
                 BodyView::Payment { seq, payment_type, installments, value }
             }
         };
-        FactView { at, position, event_id, loser: head & HEAD_LOSER != 0, body }
+        FactView { at, position, event_id, loser: head & HEAD_LOSER != 0, rank, body }
     }
 
     fn customer(&mut self) -> Option<PackedText<'a>> {

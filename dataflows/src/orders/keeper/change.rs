@@ -108,7 +108,7 @@ impl Emitted {
         ticks: &mut Sums,
     ) {
         match detail {
-            Detail::Changes | Detail::Nothing => {}
+            Detail::Changes => {}
             Detail::Final => self.give_rows(&order.id(), &order.facts, view, time, 1),
             Detail::Counts => {
                 let counts = row_counts::of_order(&order.state, &view.outlook);
