@@ -59,8 +59,9 @@ impl Results {
 
     /// Writes every collection to all sinks. Of rows that are kept nowhere sinks get as many empty ones as were counted.
     pub fn write_to(&self, inputs: &Inputs, sinks: &mut [&mut dyn Sink]) -> JobResult<()> {
-        let (all, sums, windows) = (&self.gathered, &self.gathered.measures, &self.windows);
-        let counted = row_counts::of(sums);
+        let (all, sums, lines, windows) =
+            (&self.gathered, &self.gathered.measures, &self.gathered.lines, &self.windows);
+        let counted = row_counts::of(sums, lines);
         write_updates(sinks, &all.orders, counted.orders)?;
         write_updates(sinks, &all.order_events, counted.order_events)?;
         write_updates(sinks, &all.violations, counted.violations)?;
@@ -70,9 +71,9 @@ impl Results {
         write_unsorted(sinks, status::rows(sums), 0)?;
         write_unsorted(sinks, funnel::rows(sums, windows), counted.real_time_funnel)?;
         write_unsorted(sinks, gmv::rows(sums, windows), counted.gmv_metrics)?;
-        write_unsorted(sinks, categories::rows(sums, windows), counted.category_metrics)?;
+        write_unsorted(sinks, categories::rows(lines, windows), counted.category_metrics)?;
         write_unsorted(sinks, drop_off::rows(sums), counted.drop_off_analysis)?;
-        write_unsorted(sinks, payments::rows(sums, windows), counted.payment_metrics)?;
+        write_unsorted(sinks, payments::rows(lines, windows), counted.payment_metrics)?;
         write_unsorted(sinks, self.dead_letters(inputs), 0)?;
         write_unsorted(sinks, quality::rows(&all.quality), counted.data_quality_metrics)
     }

@@ -17,7 +17,7 @@ use dataflows::orders::parcel::Parcel;
 use dataflows::orders::{Detail, Updates};
 use dataflows::time::{Diff, Time};
 use dataflows::views::dead_letters::{RefusedFact, RefusedRecord};
-use dataflows::views::measures::{MeasureKey, Measures, Sums};
+use dataflows::views::measures::{LineSums, MeasureKey, Measures, Sums};
 use dataflows::views::order_events::OrderEventRow;
 use dataflows::views::orders::OrderRow;
 use dataflows::views::quality::{QualityCounts, QualityKey, QualitySums};
@@ -80,6 +80,7 @@ pub struct Gathered {
     pub sla_breaches: Vec<(SlaBreachRow, Time, Diff)>,
     pub stalled_orders: Vec<(StalledOrderRow, Time, Diff)>,
     pub measures: Sums,
+    pub lines: LineSums,
     pub quality: QualitySums,
     pub refused_facts: Vec<(RefusedFact, Time, Diff)>,
     pub refused_records: Vec<(RefusedRecord, Time, Diff)>,
@@ -233,9 +234,13 @@ fn build(
         gather("stalled_orders", orders.stalled_orders, probe, gathered, |all| &mut all.stalled_orders);
         gather("refused facts", refused, probe, gathered, |all| &mut all.refused_facts);
         gather("refused records", outputs.refused_records, probe, gathered, |all| &mut all.refused_records);
-        let settled = graph::settle(orders.measures, orders.quality, &job.law.settings.windows, job.detail);
+        let settled =
+            graph::settle(orders.measures, orders.lines, orders.quality, &job.law.settings.windows, job.detail);
         at_first_worker("measures", settled.measures, probe, gathered, |all, bundles| {
             bundles.drain(..).for_each(|bundle| all.measures.merge(bundle));
+        });
+        at_first_worker("lines", settled.lines, probe, gathered, |all, bundles| {
+            bundles.drain(..).for_each(|bundle| all.lines.merge(bundle));
         });
         at_first_worker("quality", settled.quality, probe, gathered, |all, bundles| {
             bundles.drain(..).for_each(|bundle| all.quality.merge(bundle));

@@ -27,7 +27,7 @@ use crate::orders::relational::relational;
 use crate::orders::{Detail, OrderOutputs, Updates};
 use crate::time::{Time, Window};
 use crate::views::dead_letters::RefusedRecord;
-use crate::views::measures::{MeasureKey, Measures};
+use crate::views::measures::{LineMeasures, MeasureKey, Measures};
 use crate::views::quality::{QualityCounts, QualityKey};
 use crate::views::{roll_up, row_counts};
 
@@ -80,8 +80,10 @@ pub fn build<'scope>(
 
 /// Sums as they are wanted at the end, still to be added up: each worker's, or each owner's.
 pub struct Settled<'scope> {
-    /// Contributions.
+    /// Contributions of orders.
     pub measures: Stream<'scope, Time, Vec<Bundle<MeasureKey, Measures>>>,
+    /// Contributions of items and payments.
+    pub lines: Stream<'scope, Time, Vec<Bundle<MeasureKey, LineMeasures>>>,
     /// What came of every record, by source and minute.
     pub quality: Stream<'scope, Time, Vec<Bundle<QualityKey, QualityCounts>>>,
 }
@@ -90,22 +92,25 @@ pub struct Settled<'scope> {
 /// once, and let go no more than totals and numbers of rows.
 pub fn settle<'scope>(
     measures: Updates<'scope, MeasureKey, Measures>,
+    lines: Updates<'scope, MeasureKey, LineMeasures>,
     quality: Updates<'scope, QualityKey, QualityCounts>,
     windows: &[Window],
     detail: Detail,
 ) -> Settled<'scope> {
     let scope = measures.scope();
-    let (of_measures, of_quality) = ("Measures: Accumulate", "Quality: Accumulate");
+    let [of_measures, of_lines, of_quality] = ["Measures: Accumulate", "Lines: Accumulate", "Quality: Accumulate"];
     match detail {
         Detail::Changes | Detail::Final => Settled {
             measures: accumulate(of_measures, measures, |sums| sums),
+            lines: accumulate(of_lines, lines, |sums| sums),
             quality: accumulate(of_quality, quality, |sums| sums),
         },
         Detail::Counts => {
-            let windows = windows.to_vec();
+            let (windows, for_lines) = (windows.to_vec(), windows.to_vec());
             let totals = accumulate(of_measures, measures, move |sums| roll_up::totals(&sums, &windows));
+            let lines = accumulate(of_lines, lines, move |sums| roll_up::totals(&sums, &for_lines));
             let counted = accumulate(of_quality, quality, |sums| row_counts::of_quality(&sums));
-            Settled { measures: totals.concat(counted), quality: empty(scope) }
+            Settled { measures: totals.concat(counted), lines, quality: empty(scope) }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Building blocks of operators that know no domain word: queues by time, keyed state, pre-aggregation.
 
 pub mod accumulate;
+pub mod buckets;
 pub mod bundles;
 pub mod calendar;
 pub mod limit;

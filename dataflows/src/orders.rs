@@ -19,7 +19,7 @@ use timely::dataflow::Stream;
 
 use crate::time::{Diff, Time};
 use crate::views::dead_letters::RefusedFact;
-use crate::views::measures::{MeasureKey, Measures};
+use crate::views::measures::{LineMeasures, MeasureKey, Measures};
 use crate::views::order_events::OrderEventRow;
 use crate::views::orders::OrderRow;
 use crate::views::quality::{QualityCounts, QualityKey};
@@ -50,8 +50,10 @@ pub struct OrderOutputs<'scope> {
     pub violations: Updates<'scope, ViolationRow>,
     pub sla_breaches: Updates<'scope, SlaBreachRow>,
     pub stalled_orders: Updates<'scope, StalledOrderRow>,
-    /// At ticks, as all of the aggregates.
+    /// What orders contribute to the aggregates, at ticks.
     pub measures: Updates<'scope, MeasureKey, Measures>,
+    /// What items and payments contribute, at ticks.
+    pub lines: Updates<'scope, MeasureKey, LineMeasures>,
     /// At ticks: what came of the facts, by source and minute.
     pub quality: Updates<'scope, QualityKey, QualityCounts>,
     pub refused: Updates<'scope, RefusedFact>,

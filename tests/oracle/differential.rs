@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use dataflows::graph::Plan;
 use dataflows::orders::Detail;
 use dataflows::time::Diff;
-use dataflows::views::measures::{MeasureKey, Measures};
+use dataflows::views::measures::{LineMeasures, MeasureKey, Measures};
 
 use super::final_state::{agrees, open_ended};
 use super::harness::{CHANGES, FINAL, Way, check, inside, run, seeds};
@@ -77,11 +77,15 @@ fn differential_counts_of_rows() {
     for (seed, case) in lasting(100) {
         let counted = |plan| {
             let way = Way { plan, detail: Detail::Counts, deal: seed, ..FINAL };
-            let mut total: BTreeMap<MeasureKey, Measures> = BTreeMap::new();
-            for (key, _, measures) in run(&case, way).measures {
-                total.entry(key).or_default().add(&measures);
+            let mut total: BTreeMap<MeasureKey, (Measures, LineMeasures)> = BTreeMap::new();
+            let gathered = run(&case, way);
+            for (key, _, measures) in gathered.measures {
+                total.entry(key).or_default().0.add(&measures);
             }
-            total.retain(|_, measures| *measures != Measures::default());
+            for (key, _, lines) in gathered.lines {
+                total.entry(key).or_default().1.add(&lines);
+            }
+            total.retain(|_, sums| *sums != <(Measures, LineMeasures)>::default());
             total
         };
         assert_eq!(counted(Plan::Fused), counted(Plan::Relational), "seed {seed}");

@@ -15,7 +15,7 @@ use dataflows::orders::sla::RuleBook;
 use dataflows::orders::{Detail, Updates};
 use dataflows::time::{Diff, Time};
 use dataflows::views::dead_letters::{RefusedFact, RefusedRecord};
-use dataflows::views::measures::{MeasureKey, Measures};
+use dataflows::views::measures::{LineMeasures, MeasureKey, Measures};
 use dataflows::views::order_events::OrderEventRow;
 use dataflows::views::orders::OrderRow;
 use dataflows::views::quality::{QualityCounts, QualityKey};
@@ -58,6 +58,7 @@ pub struct Gathered {
     pub sla_breaches: Vec<(SlaBreachRow, Time, Diff)>,
     pub stalled_orders: Vec<(StalledOrderRow, Time, Diff)>,
     pub measures: Vec<(MeasureKey, Time, Measures)>,
+    pub lines: Vec<(MeasureKey, Time, LineMeasures)>,
     pub quality: Vec<(QualityKey, Time, QualityCounts)>,
     pub refused_facts: Vec<(RefusedFact, Time, Diff)>,
     pub largest_accepted: Option<Time>,
@@ -213,6 +214,7 @@ fn play(worker: &mut Worker, steps: &[Vec<Step>], law: &Law, way: Way, until: Un
         gather(orders.stalled_orders, &probe, &gathered, |all| &mut all.stalled_orders);
         gather(orders.refused, &probe, &gathered, |all| &mut all.refused_facts);
         gather(orders.measures, &probe, &gathered, |all| &mut all.measures);
+        gather(orders.lines, &probe, &gathered, |all| &mut all.lines);
         gather(orders.quality, &probe, &gathered, |all| &mut all.quality);
         gather_accepted(orders.accepted, &probe, &gathered);
         handle

@@ -148,7 +148,7 @@ fn a_tenants_rows_depend_on_its_facts_alone() {
                 })
             };
             let alone = of_tenant(Updates::of(&run(&alone, Way { deal: seed + 1, ..CHANGES })));
-            (rows, sums) = (rows + alone.rows.len(), sums + alone.measures.len());
+            (rows, sums) = (rows + alone.rows.len(), sums + alone.measures.len() + alone.lines.len());
             let complaint = of_tenant(all.clone()).compare(&alone);
             complaint.unwrap_or_else(|complaint| panic!("seed {seed}, tenant {tenant}: {complaint}"));
         }
@@ -163,9 +163,10 @@ fn sums_change_at_ticks_and_nothing_at_all_after_the_end() {
         let seed = seed / 2 * 4 + seed % 2;
         check(seed, &open_ended(seed), |case| {
             let way = Way { deal: seed, workers: 1 + (seed % 2) as usize, ..CHANGES };
-            let Gathered { orders, measures, .. } = run(case, way);
+            let Gathered { orders, measures, lines, .. } = run(case, way);
             let (end, tick_ms) = (expected(case).as_of, case.settings.tick_ms);
-            let off = measures.iter().find(|(_, time, _)| tick_at_or_after(*time, tick_ms).min(end) != *time);
+            let times = measures.iter().map(|(_, time, _)| *time).chain(lines.iter().map(|(_, time, _)| *time));
+            let off = times.into_iter().find(|time| tick_at_or_after(*time, tick_ms).min(end) != *time);
             let late = orders.iter().find(|(_, time, _)| *time > end);
             match (off, late) {
                 (None, None) => Ok(()),

@@ -67,6 +67,9 @@ pub fn as_of(gathered: &Gathered, time: Time, windows: &[Window], until: Option<
     for (key, _, measures) in gathered.measures.iter().filter(|(_, at, _)| *at <= time) {
         kept.measures.add(*key, *measures);
     }
+    for (key, _, lines) in gathered.lines.iter().filter(|(_, at, _)| *at <= time) {
+        kept.lines.add(*key, *lines);
+    }
     for (key, _, counts) in gathered.quality.iter().filter(|(_, at, _)| *at <= time) {
         kept.quality.add(*key, *counts);
     }

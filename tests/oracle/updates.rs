@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 
 use dataflows::time::{Diff, Time};
-use dataflows::views::measures::{Aggregate, Measures};
+use dataflows::views::measures::{Aggregate, LineMeasures, MeasureKey, Measures};
 use dataflows::views::quality::QualityCounts;
 
 use super::harness::Gathered;
@@ -17,6 +17,7 @@ pub type Place = (&'static str, Time, String);
 pub struct Updates {
     pub rows: BTreeMap<Place, Diff>,
     pub measures: BTreeMap<Place, Measures>,
+    pub lines: BTreeMap<Place, LineMeasures>,
     pub quality: BTreeMap<Place, QualityCounts>,
 }
 
@@ -36,9 +37,12 @@ impl Updates {
                 Aggregate::RecordLaw => "record_law",
                 _ => "aggregates",
             };
-            let key = format!("{key:?} {} {}", key.tenant.text(), key.category.text());
-            updates.measures.entry((name, *time, key)).or_default().add(measures);
+            updates.measures.entry((name, *time, in_words(key))).or_default().add(measures);
         }
+        for (key, time, lines) in &gathered.lines {
+            updates.lines.entry(("aggregates", *time, in_words(key))).or_default().add(lines);
+        }
+        updates.lines.retain(|_, lines| *lines != LineMeasures::default());
         updates.measures.retain(|_, measures| *measures != Measures::default());
         for (key, time, counts) in &gathered.quality {
             updates.quality.entry(("data_quality", *time, format!("{key:?}"))).or_default().add(counts);
@@ -56,6 +60,7 @@ impl Updates {
     pub fn filtered(mut self, wanted: impl Fn(&Place) -> bool) -> Updates {
         self.rows.retain(|place, _| wanted(place));
         self.measures.retain(|place, _| wanted(place));
+        self.lines.retain(|place, _| wanted(place));
         self.quality.retain(|place, _| wanted(place));
         self
     }
@@ -66,10 +71,16 @@ impl Updates {
             + &alone(&actual.rows, &self.rows, '+')
             + &alone(&self.measures, &actual.measures, '-')
             + &alone(&actual.measures, &self.measures, '+')
+            + &alone(&self.lines, &actual.lines, '-')
+            + &alone(&actual.lines, &self.lines, '+')
             + &alone(&self.quality, &actual.quality, '-')
             + &alone(&actual.quality, &self.quality, '+');
         if complaint.is_empty() { Ok(()) } else { Err(complaint) }
     }
+}
+
+fn in_words(key: &MeasureKey) -> String {
+    format!("{key:?} {} {}", key.tenant.text(), key.category.text())
 }
 
 fn alone<R: Debug + PartialEq>(these: &BTreeMap<Place, R>, those: &BTreeMap<Place, R>, sign: char) -> String {

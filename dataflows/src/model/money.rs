@@ -84,10 +84,10 @@ impl Neg for Money {
     }
 }
 
-impl Mul<u32> for Money {
+impl<N: Into<i128>> Mul<N> for Money {
     type Output = Money;
-    fn mul(self, quantity: u32) -> Money {
-        Money(self.0 * i128::from(quantity))
+    fn mul(self, factor: N) -> Money {
+        Money(self.0 * factor.into())
     }
 }
 

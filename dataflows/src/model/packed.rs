@@ -30,6 +30,9 @@ const HEAD_VARIANT: u8 = 0b0100_0000;
 /// Another fact of the same identity won.
 const HEAD_LOSER: u8 = 0b1000_0000;
 
+/// A time takes so many bytes.
+const AT_BYTES: usize = 6;
+
 const TEXT_HEX: u8 = 0xFF;
 const TEXT_LONG: u8 = 0xFE;
 

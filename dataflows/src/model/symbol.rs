@@ -56,6 +56,11 @@ impl Symbol {
         symbol
     }
 
+    /// Its number in this process and run.
+    pub fn number(self) -> u32 {
+        self.0
+    }
+
     /// The text it stands for.
     pub fn text(self) -> Text {
         let table = TABLE.read().unwrap_or_else(PoisonError::into_inner);

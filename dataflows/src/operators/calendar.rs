@@ -1,23 +1,27 @@
 //! A calendar queue: items by the time at which they are due.
 //!
-//! Items wait unsorted in buckets of time; only what is due next is in a heap. So an item costs the same however many
-//! wait: 8 bytes and itself. Items of one time come out in the order of the items. There is no way to cancel: whoever
-//! takes an item asks whether it still holds.
+//! Items wait unsorted in buckets of time; those of the bucket that is due next are sorted once, and what is added to it
+//! later goes to a heap beside them. The next bucket may be far away: when an earlier one comes in between, it waits
+//! again. So an item costs the same however many wait: 8 bytes and itself. Items of one time come out in the order of the
+//! items. There is no way to cancel: whoever takes an item asks whether it still holds.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::BinaryHeap;
 
+use super::buckets::Buckets;
 use crate::time::Time;
 
 /// Items by the time at which they are due.
 #[derive(Debug)]
 pub struct Calendar<T: Ord> {
     bucket_ms: u64,
-    /// What is due up to and with `current_bucket`.
-    current: BinaryHeap<Reverse<(Time, T)>>,
-    current_bucket: u64,
+    /// The bucket that is due next, where it is loaded.
+    current_bucket: Option<u64>,
+    /// What is in it: as it was loaded, the earliest last, and what has come since.
+    current: Vec<(Time, T)>,
+    added: BinaryHeap<Reverse<(Time, T)>>,
     is_new: bool,
-    later: BTreeMap<u64, Vec<(Time, T)>>,
+    later: Buckets<Vec<(Time, T)>>,
 }
 
 impl<T: Copy + Ord> Calendar<T> {
@@ -25,36 +29,45 @@ impl<T: Copy + Ord> Calendar<T> {
     pub fn new(bucket_ms: u64) -> Calendar<T> {
         Calendar {
             bucket_ms: bucket_ms.max(1),
-            current: BinaryHeap::new(),
-            current_bucket: 0,
+            current: Vec::new(),
+            added: BinaryHeap::new(),
+            current_bucket: None,
             is_new: false,
-            later: BTreeMap::new(),
+            later: Buckets::default(),
         }
     }
 
     /// Adds an item that is due at `time`.
     pub fn push(&mut self, time: Time, item: T) {
         let bucket = time / self.bucket_ms;
-        if bucket > self.current_bucket {
-            self.later.entry(bucket).or_default().push((time, item));
-        } else {
-            self.current.push(Reverse((time, item)));
+        if self.current_bucket == Some(bucket) {
+            return self.added.push(Reverse((time, item)));
         }
+        if let Some(current) = self.current_bucket.take_if(|current| bucket < *current)
+            && !(self.current.is_empty() && self.added.is_empty())
+        {
+            let waiting = self.later.at(current);
+            waiting.append(&mut self.current);
+            waiting.extend(self.added.drain().map(|Reverse(item)| item));
+        }
+        self.later.at(bucket).push((time, item));
     }
 
     /// The items of the bucket that is due next, in no order, and its end, where they have not been asked for.
     pub fn newly_current(&mut self) -> Option<(impl Iterator<Item = T> + '_, Time)> {
         self.load_next();
-        let end = (self.current_bucket + 1).saturating_mul(self.bucket_ms);
-        std::mem::take(&mut self.is_new).then(|| (self.current.iter().map(|Reverse((_, item))| *item), end))
+        let end = (self.current_bucket? + 1).saturating_mul(self.bucket_ms);
+        std::mem::take(&mut self.is_new).then(|| (self.current.iter().map(|(_, item)| *item), end))
     }
 
     fn load_next(&mut self) {
         if self.current.is_empty()
-            && let Some((bucket, items)) = self.later.pop_first()
+            && self.added.is_empty()
+            && let Some((bucket, mut items)) = self.later.pop_first()
         {
-            self.current = items.into_iter().map(Reverse).collect();
-            self.current_bucket = bucket;
+            items.sort_unstable_by(|left, right| right.cmp(left));
+            self.current = items;
+            self.current_bucket = Some(bucket);
             self.is_new = true;
         }
     }
@@ -62,22 +75,32 @@ impl<T: Copy + Ord> Calendar<T> {
     /// When the next item is due.
     pub fn next_time(&mut self) -> Option<Time> {
         self.load_next();
-        self.current.peek().map(|Reverse((due, _))| *due)
+        let (loaded, added) = (self.current.last(), self.added.peek().map(|Reverse(item)| item));
+        loaded.into_iter().chain(added).map(|(due, _)| *due).min()
     }
 
     /// Takes the next item where it is due at or before `time`.
     pub fn pop_until(&mut self, time: Time) -> Option<(Time, T)> {
-        if self.next_time()? <= time { self.current.pop().map(|Reverse(item)| item) } else { None }
+        self.load_next();
+        let is_due = |item: &(Time, T)| item.0 <= time;
+        match (self.current.last(), self.added.peek()) {
+            (Some(loaded), Some(Reverse(added))) if added < loaded && is_due(added) => {
+                self.added.pop().map(|added| added.0)
+            }
+            (Some(loaded), _) if is_due(loaded) => self.current.pop(),
+            (None, Some(Reverse(added))) if is_due(added) => self.added.pop().map(|added| added.0),
+            _ => None,
+        }
     }
 
     /// Number of items that wait.
     pub fn len(&self) -> usize {
-        self.current.len() + self.later.values().map(Vec::len).sum::<usize>()
+        self.current.len() + self.added.len() + self.later.values().map(Vec::len).sum::<usize>()
     }
 
     /// True where nothing waits.
     pub fn is_empty(&self) -> bool {
-        self.current.is_empty() && self.later.is_empty()
+        self.len() == 0
     }
 }
 

@@ -3,18 +3,17 @@
 //! Records are appended to the pages of their bucket of time and come out in batches, by group and within a group by
 //! time: records of one group depend on each other, those of different groups do not, so whoever works on a batch has
 //! each group in hand once. Records of one (group, time) come out in the order of their arrival. Nothing is copied while
-//! it waits: pages do not grow, and those of a batch are used again. A record costs its bytes and 20 more.
+//! it waits: pages do not grow, and those of a batch are used again. A record costs its bytes and 16 more.
 
-use std::collections::BTreeMap;
-
+use super::buckets::Buckets;
 use crate::time::Time;
 
 /// A batch is as many buckets as it takes to have this many records.
-const BATCH_RECORDS: usize = 1 << 15;
+const BATCH_RECORDS: usize = 1 << 11;
 /// Most pages are of this size; a larger record has one of its own.
 const PAGE_BYTES: usize = 4 << 10;
 /// Time, group and length of a record, in front of it.
-const HEAD_BYTES: usize = 20;
+const HEAD_BYTES: usize = 16;
 /// Pages kept for use again.
 const SPARE_PAGES: usize = 1 << 10;
 
@@ -26,7 +25,7 @@ type Page = Vec<u8>;
 pub struct Stash {
     bucket_ms: u64,
     /// The pages of each bucket; the last one is written to.
-    buckets: BTreeMap<u64, Vec<Page>>,
+    buckets: Buckets<Vec<Page>>,
     spare: Vec<Page>,
 }
 
@@ -35,19 +34,36 @@ pub struct Stash {
 pub struct Batch {
     pages: Vec<Page>,
     entries: Vec<Entry>,
+    /// Where each record is, in the order of arrival.
+    places: Vec<Place>,
     end: Time,
 }
 
-/// A record of a batch; entries are ordered by group, time and arrival.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Entry {
-    /// What it belongs to.
-    pub group: u64,
-    /// When it is due.
-    pub time: Time,
+#[derive(Clone, Copy, Debug)]
+struct Place {
     page: u32,
     offset: u32,
     length: u32,
+}
+
+/// A record of a batch: its group, time and arrival in one number, by which entries are ordered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Entry(u128);
+
+impl Entry {
+    fn new(group: u32, time: Time, arrival: u32) -> Entry {
+        Entry(u128::from(group) << 96 | u128::from(time) << 32 | u128::from(arrival))
+    }
+
+    /// What it belongs to.
+    pub fn group(&self) -> u32 {
+        (self.0 >> 96) as u32
+    }
+
+    /// When it is due.
+    pub fn time(&self) -> Time {
+        (self.0 >> 32) as Time
+    }
 }
 
 impl Batch {
@@ -63,19 +79,20 @@ impl Batch {
 
     /// The bytes of an entry.
     pub fn record(&self, entry: &Entry) -> &[u8] {
-        &self.pages[entry.page as usize][entry.offset as usize..][..entry.length as usize]
+        let Place { page, offset, length } = self.places[entry.0 as u32 as usize];
+        &self.pages[page as usize][offset as usize..][..length as usize]
     }
 }
 
 impl Stash {
     /// An empty stash with buckets of `bucket_ms` milliseconds (at least 1).
     pub fn new(bucket_ms: u64) -> Stash {
-        Stash { bucket_ms: bucket_ms.max(1), buckets: BTreeMap::new(), spare: Vec::new() }
+        Stash { bucket_ms: bucket_ms.max(1), buckets: Buckets::default(), spare: Vec::new() }
     }
 
     /// Adds a record that is due at `time`.
-    pub fn push(&mut self, time: Time, group: u64, record: &[u8]) {
-        let pages = self.buckets.entry(time / self.bucket_ms).or_default();
+    pub fn push(&mut self, time: Time, group: u32, record: &[u8]) {
+        let pages = self.buckets.at(time / self.bucket_ms);
         let needed = HEAD_BYTES + record.len();
         let page = match pages.last_mut() {
             Some(page) if page.capacity() - page.len() >= needed => page,
@@ -95,12 +112,12 @@ impl Stash {
     /// Takes the earliest records that are due before `time`: about as many as a batch has.
     pub fn take_before(&mut self, time: Time) -> Option<Batch> {
         let mut batch = Batch::default();
-        while let Some(first) = self.buckets.first_entry() {
-            let start = first.key().saturating_mul(self.bucket_ms);
+        while let Some(first) = self.buckets.first() {
+            let start = first.saturating_mul(self.bucket_ms);
             if start >= time || batch.entries.len() >= BATCH_RECORDS {
                 break;
             }
-            let pages = first.remove();
+            let Some((_, pages)) = self.buckets.pop_first() else { break };
             let end = start.saturating_add(self.bucket_ms);
             batch.end = end.min(time);
             for page in pages {
@@ -108,7 +125,8 @@ impl Stash {
                 let due = batch.entries.len();
                 for (at, group, offset, length) in records(&page) {
                     if at < time {
-                        batch.entries.push(Entry { group, time: at, page: number, offset, length });
+                        batch.entries.push(Entry::new(group, at, batch.places.len() as u32));
+                        batch.places.push(Place { page: number, offset, length });
                     } else {
                         self.push(at, group, &page[offset as usize..][..length as usize]);
                     }
@@ -141,15 +159,16 @@ impl Stash {
 }
 
 /// The records of a page: time, group, offset and length.
-fn records(page: &[u8]) -> impl Iterator<Item = (Time, u64, u32, u32)> + '_ {
+fn records(page: &[u8]) -> impl Iterator<Item = (Time, u32, u32, u32)> + '_ {
     let mut offset = 0;
     std::iter::from_fn(move || {
         let (head, _) = page.get(offset..)?.split_first_chunk::<HEAD_BYTES>()?;
-        let number = |from: usize| u64::from_le_bytes(std::array::from_fn(|byte| head[from + byte]));
-        let length = u32::from_le_bytes(std::array::from_fn(|byte| head[16 + byte]));
+        let number = |from: usize| u32::from_le_bytes(std::array::from_fn(|byte| head[from + byte]));
+        let time = u64::from_le_bytes(std::array::from_fn(|byte| head[byte]));
+        let (group, length) = (number(8), number(12));
         let start = offset + HEAD_BYTES;
         offset = start + length as usize;
-        Some((number(0), number(8), start as u32, length))
+        Some((time, group, start as u32, length))
     })
 }
 
@@ -181,11 +200,11 @@ mod tests {
     proptest! {
         #[test]
         fn nothing_is_lost_whatever_its_size(
-            pushed in prop::collection::vec((0..100u64, 0..3u64, 0..2 * PAGE_BYTES), 0..60),
+            pushed in prop::collection::vec((0..100u64, 0..3u32, 0..2 * PAGE_BYTES), 0..60),
             mut steps in prop::collection::vec(0..120u64, 0..8),
         ) {
             let mut stash = Stash::new(16);
-            let mut expected: Vec<(u64, u64, usize, usize)> = Vec::new();
+            let mut expected: Vec<(u64, u32, usize, usize)> = Vec::new();
             for (number, (time, group, length)) in pushed.into_iter().enumerate() {
                 stash.push(time, group, &vec![number as u8; length]);
                 expected.push((time, group, number, length));
@@ -197,7 +216,7 @@ mod tests {
                 while let Some(batch) = stash.take_before(before) {
                     let entry = |entry: &Entry| {
                         let record = batch.record(entry);
-                        (entry.time, entry.group, record.first().map(|number| usize::from(*number)), record.len())
+                        (entry.time(), entry.group(), record.first().map(|number| usize::from(*number)), record.len())
                     };
                     prop_assert!(batch.entries().is_sorted());
                     taken.extend(batch.entries().iter().map(entry));

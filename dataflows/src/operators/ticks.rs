@@ -10,7 +10,6 @@ use std::hash::Hash;
 
 use differential_dataflow::difference::Semigroup;
 use hashbrown::HashMap;
-use hashbrown::hash_map::Entry;
 
 use crate::time::{Time, tick_at_or_after};
 
@@ -30,27 +29,24 @@ impl<K, R> Default for Tick<K, R> {
     }
 }
 
-impl<K: Eq + Hash, R: Semigroup> Tick<K, R> {
+impl<K: Eq + Hash, R: Semigroup + Default> Tick<K, R> {
     fn is_empty(&self) -> bool {
         self.few.is_empty() && self.many.is_empty()
     }
 
-    fn give(&mut self, key: K, diff: &R) {
+    fn at(&mut self, key: K) -> &mut R {
         if self.many.is_empty() {
-            if let Some((_, sum)) = self.few.iter_mut().find(|(known, _)| *known == key) {
-                return sum.plus_equals(diff);
+            if let Some(place) = self.few.iter().position(|(known, _)| *known == key) {
+                return &mut self.few[place].1;
             }
             if self.few.len() < FEW {
-                return self.few.push((key, diff.clone()));
+                self.few.push((key, R::default()));
+                let last = self.few.len() - 1;
+                return &mut self.few[last].1;
             }
             self.many.extend(self.few.drain(..));
         }
-        match self.many.entry(key) {
-            Entry::Occupied(mut sum) => sum.get_mut().plus_equals(diff),
-            Entry::Vacant(place) => {
-                place.insert(diff.clone());
-            }
-        }
+        self.many.entry(key).or_default()
     }
 
     fn publish(&mut self, time: Time, publish: &mut impl FnMut(Time, K, R)) {
@@ -69,7 +65,7 @@ pub struct Ticks<K, R> {
     others: BTreeMap<Time, Tick<K, R>>,
 }
 
-impl<K: Eq + Hash, R: Semigroup> Ticks<K, R> {
+impl<K: Eq + Hash, R: Semigroup + Default> Ticks<K, R> {
     /// Nothing gathered; ticks of `tick_ms` milliseconds (at least 1; `Time::MAX`: all is one tick, the end of time).
     pub fn new(tick_ms: u64) -> Ticks<K, R> {
         Ticks { tick_ms: tick_ms.max(1), current: 0, sums: Tick::default(), others: BTreeMap::new() }
@@ -77,18 +73,28 @@ impl<K: Eq + Hash, R: Semigroup> Ticks<K, R> {
 
     /// Adds a difference that takes effect at `time`.
     pub fn give(&mut self, time: Time, key: K, diff: &R) {
-        let tick = tick_at_or_after(time, self.tick_ms);
-        if tick != self.current {
-            if !self.sums.is_empty() {
-                let sums = std::mem::take(&mut self.sums);
-                self.others.insert(self.current, sums);
-            }
-            self.current = tick;
-            if let Some(sums) = self.others.remove(&tick) {
-                self.sums = sums;
-            }
+        self.at(time, key).plus_equals(diff);
+    }
+
+    /// The difference of `key` that takes effect at `time`, as gathered so far, to add to.
+    pub fn at(&mut self, time: Time, key: K) -> &mut R {
+        // Most are given to the tick of the one before: no division to find it out.
+        if time > self.current || self.current - time >= self.tick_ms {
+            self.change_to(tick_at_or_after(time, self.tick_ms));
         }
-        self.sums.give(key, diff);
+        self.sums.at(key)
+    }
+
+    #[cold]
+    fn change_to(&mut self, tick: Time) {
+        if !self.sums.is_empty() {
+            let sums = std::mem::take(&mut self.sums);
+            self.others.insert(self.current, sums);
+        }
+        self.current = tick;
+        if let Some(sums) = self.others.remove(&tick) {
+            self.sums = sums;
+        }
     }
 
     /// Gives every tick that lies before `complete_before`, in order, each as (time, key, diff).

@@ -1,17 +1,20 @@
 //! Contributions: what a change of one order changes in every aggregate collection (semantics.md, section 5).
 //!
-//! Pure: from what an order contributed before a change and after it to the differences in between. Aggregates are kept
-//! from such differences alone, so an order that retires contributes no difference and its share stays. A window that
-//! has closed by the time of the change takes no part (semantics.md, section 8).
+//! From what an order contributed before a change and after it to the differences in between, gathered by tick. Aggregates
+//! are kept from such differences alone, so an order that retires contributes no difference and its share stays. A window
+//! that has closed by the time of the change takes no part (semantics.md, section 8).
 
+use super::driver::Emitted;
+use super::fold::NEVER;
 use super::outlook::{DropOff, Outcomes};
 use super::state::State;
 use super::view::{ItemLine, PaymentLine, View, category};
 use crate::model::packed::PackedFacts;
-use crate::model::{Money, Sla, Stage, Status, Symbol};
+use crate::model::{Money, Sla, Status, Symbol};
+use crate::operators::ticks::Ticks;
 use crate::settings::Settings;
 use crate::time::{Time, Window};
-use crate::views::measures::{Aggregate, MeasureKey, Measures};
+use crate::views::measures::{Aggregate, LineMeasures, MeasureKey, Measures};
 
 /// What an order contributes as a whole; its items and payments contribute line by line beside it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,14 +36,16 @@ impl Share {
     pub fn of(state: &State, outcomes: &Outcomes) -> Share {
         let fold = &state.fold;
         let has_items = state.items > 0;
+        let [_, processing_at, shipped_at, delivered_at] = fold.stage_times();
+        let shipped_or_further_at = shipped_at.min(delivered_at);
         let counted = [
             true,
             has_items,
             has_items && state.payments > 0,
             has_items && state.paid_value >= state.item_value + state.freight_value,
-            fold.has_reached(Stage::Processing),
-            fold.has_reached(Stage::Shipped),
-            fold.has_reached(Stage::Delivered),
+            processing_at.min(shipped_or_further_at) != NEVER,
+            shipped_or_further_at != NEVER,
+            delivered_at != NEVER,
             fold.is_cancelled(),
         ];
         Share {
@@ -61,8 +66,8 @@ impl Share {
     }
 
     /// True where the items of one side count elsewhere on the other: they are to be named on both sides.
-    pub fn moves_items(&self, after: &Share) -> bool {
-        self.items > 0 && self.placed_at != after.placed_at
+    pub fn moves_items(&self, placed_at_after: Option<Time>) -> bool {
+        self.items > 0 && self.placed_at != placed_at_after
     }
 
     fn is_cancelled(&self) -> bool {
@@ -94,9 +99,33 @@ impl<'a> Side<'a> {
     }
 }
 
-/// Takes a difference. Called through a pointer, and what calls it is not copied for each aggregate: the whole way of a
-/// fact has to fit into a core's cache for instructions.
-pub type Emit<'a> = &'a mut dyn FnMut(MeasureKey, &Measures);
+/// Contributions that wait for their tick.
+#[derive(Debug)]
+pub struct Contributions {
+    /// Of orders.
+    pub measures: Ticks<MeasureKey, Measures>,
+    /// Of items and payments.
+    pub lines: Ticks<MeasureKey, LineMeasures>,
+}
+
+impl Contributions {
+    /// None yet; ticks as those of [`Ticks`].
+    pub fn new(tick_ms: u64) -> Contributions {
+        Contributions { measures: Ticks::new(tick_ms), lines: Ticks::new(tick_ms) }
+    }
+
+    /// Emits every tick before `time`.
+    pub fn publish_before(&mut self, time: Time, emitted: &mut Emitted) {
+        self.measures.publish_before(time, |tick, key, measures| emitted.measures.push((key, tick, measures)));
+        self.lines.publish_before(time, |tick, key, lines| emitted.lines.push((key, tick, lines)));
+    }
+
+    /// Emits everything that is left, as of `end` where its tick is later.
+    pub fn publish_rest(&mut self, end: Time, emitted: &mut Emitted) {
+        self.measures.publish_rest(end, |tick, key, measures| emitted.measures.push((key, tick, measures)));
+        self.lines.publish_rest(end, |tick, key, lines| emitted.lines.push((key, tick, lines)));
+    }
+}
 
 /// A change of one order at a logical time.
 pub struct Change<'a> {
@@ -114,94 +143,109 @@ pub struct Change<'a> {
     pub settings: &'a Settings,
 }
 
+/// How a share counts towards the sums of its key: added where the sign is 1, taken back where it is -1.
+type Counted = fn(&mut Measures, &Share, i64);
+
 impl Change<'_> {
-    /// Gives every difference to `emit`; differences of one key may come in parts.
-    pub fn differences(&self, emit: Emit<'_>) {
+    /// Gives every difference to `contributions`.
+    pub fn give(&self, contributions: &mut Contributions) {
         let (before, after) = (&self.before.share, &self.after.share);
+        let sums = &mut contributions.measures;
         let same_cohort = before.placed_at == after.placed_at;
         let same_value = before.item_value == after.item_value && before.items == after.items;
         if !same_cohort || before.funnel != after.funnel {
-            self.replace(before, after, &|share| self.funnel(share), emit);
+            self.replace(sums, |share| self.windowed(Aggregate::Funnel, share.placed_at?, 0), Share::count_funnel);
         }
         let same_gmv =
             same_value && before.freight_value == after.freight_value && before.is_cancelled() == after.is_cancelled();
         if !same_cohort || !same_gmv {
-            self.replace(before, after, &|share| self.gmv(share), emit);
+            let key = |share: &Share| {
+                let placed_at = share.placed_at.filter(|_| share.items > 0)?;
+                self.windowed(Aggregate::Gmv, placed_at, 0)
+            };
+            self.replace(sums, key, Share::count_gmv);
         }
         if !same_cohort
             || !same_value
             || before.status != after.status
             || before.outcomes.drop_off != after.outcomes.drop_off
         {
-            self.replace(before, after, &|share| self.drop_off(share), emit);
-            self.replace(before, after, &|share| self.status(share), emit);
+            self.replace(sums, |share| self.drop_off(share), Share::count_order);
+            let key = |share: &Share| Some(self.in_total(Aggregate::OrdersByStatus, share.status? as u16));
+            self.replace(sums, key, Share::count_order);
         }
-        for sla in Sla::ALL {
-            if before.outcomes.slas[sla as usize] != after.outcomes.slas[sla as usize] {
-                self.replace(before, after, &|share| self.sla(share, sla), emit);
-            }
+        if before.outcomes.slas != after.outcomes.slas {
+            self.slas(sums);
         }
-        self.items(emit);
-        self.payments(emit);
+        self.items(&mut contributions.lines);
+        self.payments(&mut contributions.lines);
     }
 
-    /// Takes back what `of` says of one side and gives what it says of the other.
-    #[inline(never)]
+    /// Takes back what one side counted and counts what the other says.
     fn replace(
         &self,
-        before: &Share,
-        after: &Share,
-        of: &dyn Fn(&Share) -> Option<(MeasureKey, Measures)>,
-        emit: Emit<'_>,
+        sums: &mut Ticks<MeasureKey, Measures>,
+        key: impl Fn(&Share) -> Option<MeasureKey>,
+        count: Counted,
     ) {
-        match (of(before), of(after)) {
-            (Some((key_before, measures_before)), Some((key, mut measures))) if key_before == key => {
-                measures.subtract(&measures_before);
-                emit(key, &measures);
+        let (before, after) = (&self.before.share, &self.after.share);
+        let key_after = key(after);
+        if let Some(key) = key(before) {
+            let sum = sums.at(self.time, key);
+            count(sum, before, -1);
+            if key_after == Some(key) {
+                return count(sum, after, 1);
             }
-            (before, after) => {
-                if let Some((key, measures)) = before {
-                    emit(key, &measures.negated());
-                }
-                if let Some((key, measures)) = after {
-                    emit(key, &measures);
-                }
+        }
+        if let Some(key) = key_after {
+            count(sums.at(self.time, key), after, 1);
+        }
+    }
+
+    fn slas(&self, sums: &mut Ticks<MeasureKey, Measures>) {
+        let (before, after) = (&self.before.share.outcomes.slas, &self.after.share.outcomes.slas);
+        for sla in Sla::ALL {
+            let (before, after) = (before[sla as usize], after[sla as usize]);
+            if before == after {
+                continue;
             }
+            let sum = sums.at(self.time, self.in_total(Aggregate::SlaSummary, sla as u16));
+            before.into_iter().for_each(|outcome| sum.counts[outcome as usize] -= 1);
+            after.into_iter().for_each(|outcome| sum.counts[outcome as usize] += 1);
         }
     }
 
     /// Items count in the window of their order's placement: all of them move with it.
-    fn items(&self, emit: Emit<'_>) {
+    fn items(&self, sums: &mut Ticks<MeasureKey, LineMeasures>) {
+        let (mut before, mut after) = (self.before.items, self.after.items);
+        if before.is_empty() && after.is_empty() {
+            return;
+        }
         let cohort = |side: &Side<'_>| side.share.placed_at.and_then(|placed_at| self.window_of(placed_at));
         let (cohort_before, cohort_after) = (cohort(&self.before), cohort(&self.after));
-        let (mut before, mut after) = (self.before.items, self.after.items);
         if cohort_before == cohort_after {
             (before, after) = without_common_start(before, after);
         }
-        for (items, cohort, is_before) in [(before, cohort_before, true), (after, cohort_after, false)] {
+        for (items, cohort, sign) in [(before, cohort_before, -1), (after, cohort_after, 1)] {
             let Some((window, start)) = cohort else { continue };
             for item in items {
                 let category = Symbol::new(&category(self.facts, item));
-                let key = MeasureKey { window, start, category, ..self.unwindowed(Aggregate::Categories, 0) };
-                let mut measures = Measures::default();
-                measures.counts[0] = 1;
-                measures.amounts[0] = item.price * item.quantity;
-                emit(key, &if is_before { measures.negated() } else { measures });
+                let key = self.in_total(Aggregate::Categories, 0).within(window, start).of_category(category);
+                let value = item.price * item.quantity * sign;
+                sums.at(self.time, key).add(&LineMeasures { lines: sign, installments: 0, value });
             }
         }
     }
 
     /// Payments count in the window of their own time, placed or not.
-    fn payments(&self, emit: Emit<'_>) {
+    fn payments(&self, sums: &mut Ticks<MeasureKey, LineMeasures>) {
         let (before, after) = without_common_start(self.before.payments, self.after.payments);
-        for (payments, is_before) in [(before, true), (after, false)] {
+        for (payments, sign) in [(before, -1), (after, 1)] {
             for payment in payments {
                 let code = payment.payment_type as u16;
                 let Some(key) = self.windowed(Aggregate::Payments, payment.at, code) else { continue };
-                let mut measures = Measures::default();
-                measures.counts[..2].copy_from_slice(&[1, i64::from(payment.installments)]);
-                measures.amounts[0] = payment.value;
-                emit(key, &if is_before { measures.negated() } else { measures });
+                let installments = sign * i64::from(payment.installments);
+                sums.at(self.time, key).add(&LineMeasures { lines: sign, installments, value: payment.value * sign });
             }
         }
     }
@@ -219,57 +263,43 @@ impl Change<'_> {
 
     fn windowed(&self, aggregate: Aggregate, at: Time, code: u16) -> Option<MeasureKey> {
         let (window, start) = self.window_of(at)?;
-        Some(MeasureKey { window, start, ..self.unwindowed(aggregate, code) })
+        Some(self.in_total(aggregate, code).within(window, start))
     }
 
-    fn unwindowed(&self, aggregate: Aggregate, code: u16) -> MeasureKey {
-        let category = Symbol::default();
-        MeasureKey { aggregate, window: Window::Total, code, tenant: self.tenant, category, start: 0 }
+    fn in_total(&self, aggregate: Aggregate, code: u16) -> MeasureKey {
+        MeasureKey::in_total(aggregate, self.tenant, code)
     }
 
-    fn funnel(&self, share: &Share) -> Option<(MeasureKey, Measures)> {
-        let mut measures = Measures::default();
-        for (bit, count) in measures.counts.iter_mut().enumerate() {
-            *count = i64::from(share.funnel >> bit & 1);
-        }
-        Some((self.windowed(Aggregate::Funnel, share.placed_at?, 0)?, measures))
-    }
-
-    fn gmv(&self, share: &Share) -> Option<(MeasureKey, Measures)> {
-        let placed_at = share.placed_at.filter(|_| share.items > 0)?;
-        let cancelled = if share.is_cancelled() { share.item_value } else { Money::ZERO };
-        let mut measures =
-            Measures { amounts: [share.item_value, share.freight_value, cancelled], ..Measures::default() };
-        measures.counts[..2].copy_from_slice(&[1, i64::from(share.items)]);
-        Some((self.windowed(Aggregate::Gmv, placed_at, 0)?, measures))
-    }
-
-    fn drop_off(&self, share: &Share) -> Option<(MeasureKey, Measures)> {
+    fn drop_off(&self, share: &Share) -> Option<MeasureKey> {
         let (reason, status) = (share.outcomes.drop_off?, share.status?);
         let start = Window::Hour.start(share.placed_at?);
-        if !self.is_open(Window::Hour, start) {
-            return None;
-        }
         let code = status as u16 * DropOff::ALL.len() as u16 + reason as u16;
-        let key = MeasureKey { window: Window::Hour, start, ..self.unwindowed(Aggregate::DropOff, code) };
-        Some((key, one_order(share.item_value)))
-    }
-
-    fn status(&self, share: &Share) -> Option<(MeasureKey, Measures)> {
-        Some((self.unwindowed(Aggregate::OrdersByStatus, share.status? as u16), one_order(share.item_value)))
-    }
-
-    fn sla(&self, share: &Share, sla: Sla) -> Option<(MeasureKey, Measures)> {
-        let mut measures = Measures::default();
-        measures.counts[share.outcomes.slas[sla as usize]? as usize] = 1;
-        Some((self.unwindowed(Aggregate::SlaSummary, sla as u16), measures))
+        let key = self.in_total(Aggregate::DropOff, code).within(Window::Hour, start);
+        self.is_open(Window::Hour, start).then_some(key)
     }
 }
 
-fn one_order(value: Money) -> Measures {
-    let mut measures = Measures { amounts: [value, Money::ZERO, Money::ZERO], ..Measures::default() };
-    measures.counts[0] = 1;
-    measures
+impl Share {
+    fn count_funnel(sum: &mut Measures, share: &Share, sign: i64) {
+        for (bit, count) in sum.counts.iter_mut().enumerate() {
+            *count += sign * i64::from(share.funnel >> bit & 1);
+        }
+    }
+
+    fn count_gmv(sum: &mut Measures, share: &Share, sign: i64) {
+        let cancelled = if share.is_cancelled() { share.item_value } else { Money::ZERO };
+        sum.counts[0] += sign;
+        sum.counts[1] += sign * i64::from(share.items);
+        for (amount, value) in sum.amounts.iter_mut().zip([share.item_value, share.freight_value, cancelled]) {
+            *amount += value * sign;
+        }
+    }
+
+    /// One order and its value.
+    fn count_order(sum: &mut Measures, share: &Share, sign: i64) {
+        sum.counts[0] += sign;
+        sum.amounts[0] += share.item_value * sign;
+    }
 }
 
 /// Both without the lines that they begin with in common.

@@ -20,7 +20,7 @@ use crate::model::OrderId;
 use crate::operators::limit::announce;
 use crate::time::{Diff, Time};
 use crate::views::dead_letters::RefusedFact;
-use crate::views::measures::{MeasureKey, Measures};
+use crate::views::measures::{LineMeasures, MeasureKey, Measures};
 use crate::views::order_events::OrderEventRow;
 use crate::views::orders::OrderRow;
 use crate::views::quality::{QualityCounts, QualityKey};
@@ -65,6 +65,7 @@ pub struct Emitted {
     pub sla_breaches: Vec<(SlaBreachRow, Time, Diff)>,
     pub stalled_orders: Vec<(StalledOrderRow, Time, Diff)>,
     pub measures: Vec<(MeasureKey, Time, Measures)>,
+    pub lines: Vec<(MeasureKey, Time, LineMeasures)>,
     pub refused: Vec<(RefusedFact, Time, Diff)>,
     /// Accepted facts, where the machine only admits.
     pub facts: Vec<(AcceptedFact, Time, Diff)>,
@@ -81,6 +82,7 @@ struct Outputs {
     sla_breaches: Output<SlaBreachRow>,
     stalled_orders: Output<StalledOrderRow>,
     measures: Output<MeasureKey, Measures>,
+    lines: Output<MeasureKey, LineMeasures>,
     refused: Output<RefusedFact>,
     facts: Output<AcceptedFact>,
     quality: Output<QualityKey, QualityCounts>,
@@ -94,9 +96,10 @@ impl Outputs {
         give(&mut self.sla_breaches, held.get(3), &mut emitted.sla_breaches);
         give(&mut self.stalled_orders, held.get(4), &mut emitted.stalled_orders);
         give(&mut self.measures, held.get(5), &mut emitted.measures);
-        give(&mut self.refused, held.get(6), &mut emitted.refused);
-        give(&mut self.facts, held.get(7), &mut emitted.facts);
-        give(&mut self.quality, held.get(8), &mut emitted.quality);
+        give(&mut self.lines, held.get(6), &mut emitted.lines);
+        give(&mut self.refused, held.get(7), &mut emitted.refused);
+        give(&mut self.facts, held.get(8), &mut emitted.facts);
+        give(&mut self.quality, held.get(9), &mut emitted.quality);
     }
 }
 
@@ -134,6 +137,7 @@ where
     let (sla_breaches_out, sla_breaches) = builder.new_output_connection(from_inputs.clone());
     let (stalled_orders_out, stalled_orders) = builder.new_output_connection(from_inputs.clone());
     let (measures_out, measures) = builder.new_output_connection(from_inputs.clone());
+    let (lines_out, lines) = builder.new_output_connection(from_inputs.clone());
     let (refused_out, refused) = builder.new_output_connection(from_inputs.clone());
     let (facts_out, facts) = builder.new_output_connection(from_inputs.clone());
     let (quality_out, quality) = builder.new_output_connection(from_inputs.clone());
@@ -146,6 +150,7 @@ where
         sla_breaches: OutputBuilder::from(sla_breaches_out),
         stalled_orders: OutputBuilder::from(stalled_orders_out),
         measures: OutputBuilder::from(measures_out),
+        lines: OutputBuilder::from(lines_out),
         refused: OutputBuilder::from(refused_out),
         facts: OutputBuilder::from(facts_out),
         quality: OutputBuilder::from(quality_out),
@@ -190,6 +195,7 @@ where
         sla_breaches,
         stalled_orders,
         measures,
+        lines,
         quality,
         refused,
         accepted,

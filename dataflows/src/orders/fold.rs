@@ -9,7 +9,7 @@ use crate::settings::Transitions;
 use crate::time::Time;
 
 /// Stands for a time that has not come: there are many orders, and an `Option<Time>` takes twice the bytes.
-const NEVER: Time = Time::MAX;
+pub const NEVER: Time = Time::MAX;
 
 /// An order's state as its lifecycle facts so far make it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,14 +61,14 @@ impl Fold {
         self.reached_at(Stage::Order)
     }
 
+    /// When each stage was reached; [`NEVER`] where it was skipped or is still to come.
+    pub fn stage_times(&self) -> [Time; 4] {
+        self.stage_at
+    }
+
     /// When `stage` was reached; none where it was skipped or is still to come.
     pub fn reached_at(&self, stage: Stage) -> Option<Time> {
         come(self.stage_at[stage as usize])
-    }
-
-    /// True where `stage` or a later one has a time.
-    pub fn has_reached(&self, stage: Stage) -> bool {
-        self.stage_at[stage as usize..].iter().any(|at| *at != NEVER)
     }
 
     /// When the shop confirmed it.
@@ -168,7 +168,8 @@ impl Fold {
     }
 }
 
-fn come(time: Time) -> Option<Time> {
+/// A time, where it is not [`NEVER`].
+pub fn come(time: Time) -> Option<Time> {
     (time != NEVER).then_some(time)
 }
 

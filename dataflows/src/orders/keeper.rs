@@ -12,6 +12,7 @@ use std::rc::Rc;
 
 use super::Detail;
 use super::admit::{self, Order, Registry, Timer};
+use super::contribution::Contributions;
 use super::driver::{Emitted, Machine};
 use super::outlook::Law;
 use super::parcel::{Delivery, Parcel};
@@ -22,7 +23,7 @@ use crate::operators::stash::Stash;
 use crate::operators::ticks::Ticks;
 use crate::settings::Settings;
 use crate::time::{DAY_MS, HOUR_MS, Time};
-use crate::views::measures::{MeasureKey, Measures};
+use crate::views::measures::Measures;
 use crate::views::quality::{QualityCounts, QualityKey};
 use change::{Before, look};
 
@@ -45,9 +46,6 @@ impl Purpose {
     }
 }
 
-/// Contributions on their way to the aggregates.
-type Sums = Ticks<MeasureKey, Measures>;
-
 /// A worker's orders.
 pub struct Keeper {
     law: Rc<Law>,
@@ -55,7 +53,7 @@ pub struct Keeper {
     registry: Registry,
     stash: Stash,
     timers: Calendar<u32>,
-    ticks: Sums,
+    contributions: Contributions,
     quality: Ticks<QualityKey, QualityCounts>,
     emitted: Emitted,
     /// Results are known to reach at least to here.
@@ -77,7 +75,7 @@ impl Keeper {
     pub fn new(law: Rc<Law>, until: Until, purpose: Purpose) -> Keeper {
         let known_until = until.known_at_start();
         Keeper {
-            ticks: Ticks::new(purpose.tick_ms(&law.settings)),
+            contributions: Contributions::new(purpose.tick_ms(&law.settings)),
             quality: Ticks::new(purpose.tick_ms(&law.settings)),
             law,
             purpose,
@@ -97,8 +95,8 @@ impl Keeper {
 
     /// Publishes the ticks before `time`. A timer that fires late adds to its tick in another update.
     fn publish_before(&mut self, time: Time) {
-        let Keeper { ticks, quality, emitted, .. } = self;
-        ticks.publish_before(time, |tick, key, measures| emitted.measures.push((key, tick, measures)));
+        let Keeper { contributions, quality, emitted, .. } = self;
+        contributions.publish_before(time, emitted);
         quality.publish_before(time, |tick, key, counts| emitted.quality.push((key, tick, counts)));
     }
 
@@ -163,7 +161,7 @@ impl Keeper {
         if let (Some(order), Purpose::Show(detail)) = (retired, self.purpose) {
             look(&order, &self.law, &mut self.after, time, detail == Detail::Final);
             let time = time.min(self.known_until);
-            self.emitted.give_accumulated(&order, &self.after, time, detail, &mut self.ticks);
+            self.emitted.give_accumulated(&order, &self.after, time, detail, &mut self.contributions);
         }
     }
 
@@ -184,7 +182,7 @@ impl Keeper {
 impl Machine<Parcel> for Keeper {
     fn receive(&mut self, parcel: Parcel) {
         for (key, time, record) in parcel.records() {
-            self.stash.push(time, key as u64, record);
+            self.stash.push(time, key as u32, record);
         }
     }
 
@@ -204,11 +202,11 @@ impl Machine<Parcel> for Keeper {
         // Orders do not depend on each other: each goes through a stretch of time alone, and has to be looked up once.
         let mut numbers = std::mem::take(&mut self.numbers);
         while let Some(batch) = self.stash.take_before(frontier) {
-            let by_order = || batch.entries().chunk_by(|left, right| left.group == right.group);
+            let by_order = || batch.entries().chunk_by(|left, right| left.group() == right.group());
             let keys = by_order().filter_map(|entries| Some(Delivery::key_of(batch.record(entries.first()?))));
             self.registry.find_all(keys, &mut numbers);
             for (entries, number) in by_order().zip(&mut numbers) {
-                for at_once in entries.chunk_by(|left, right| left.time == right.time) {
+                for at_once in entries.chunk_by(|left, right| left.time() == right.time()) {
                     if let [only] = at_once {
                         *number = self.admit(&[Delivery::read(batch.record(only))], *number);
                         continue;
@@ -241,11 +239,11 @@ impl Machine<Parcel> for Keeper {
         if let Purpose::Show(detail @ (Detail::Final | Detail::Counts)) = self.purpose {
             for order in self.registry.iter() {
                 look(order, &self.law, &mut self.after, end, detail == Detail::Final);
-                self.emitted.give_accumulated(order, &self.after, end, detail, &mut self.ticks);
+                self.emitted.give_accumulated(order, &self.after, end, detail, &mut self.contributions);
             }
         }
-        let Keeper { ticks, quality, emitted, .. } = self;
-        ticks.publish_rest(end, |tick, key, measures| emitted.measures.push((key, tick, measures)));
+        let Keeper { contributions, quality, emitted, .. } = self;
+        contributions.publish_rest(end, emitted);
         quality.publish_rest(end, |tick, key, counts| emitted.quality.push((key, tick, counts)));
     }
 

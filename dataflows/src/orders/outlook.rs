@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::fold::{NEVER, come};
 use super::sla::{self, Assessment, Outcome, Party, RuleBook};
 use super::state::State;
 use crate::model::{Position, Sla, Status, Symbol};
@@ -88,23 +89,22 @@ impl Outlook {
         let settings = &law.settings;
         let frozen_at = state.last_event_at.saturating_add(settings.life_ms(state.fold.is_terminal()));
         let now = now.min(frozen_at);
-        outlook.assess_slas(state, party, law, now);
-        outlook.find_drop_off(state, settings, now);
+        let mut next_change_at =
+            outlook.assess_slas(state, party, law, now).min(outlook.find_drop_off(state, settings, now));
         if !state.fold.is_terminal() {
-            outlook.stalled_at = (frozen_at <= now).then_some(frozen_at);
-            if outlook.stalled_at.is_none() {
-                outlook.change_at(frozen_at);
+            if frozen_at <= now {
+                outlook.stalled_at = Some(frozen_at);
+            } else {
+                next_change_at = next_change_at.min(frozen_at);
             }
         }
-        outlook.next_change_at = outlook.next_change_at.filter(|next| *next <= frozen_at);
+        outlook.next_change_at = come(next_change_at).filter(|next| *next <= frozen_at);
         outlook
     }
 
     /// The SLA's assessment where the order has fallen short of it.
     pub fn breach(&self, sla: Sla) -> Option<&Assessment> {
-        self.slas[sla as usize].as_ref().filter(|assessment| {
-            matches!(assessment.outcome, Outcome::MetLate | Outcome::BreachedOpen | Outcome::BreachedCancelled)
-        })
+        self.slas[sla as usize].as_ref().filter(|assessment| assessment.is_breached())
     }
 
     /// What is counted of it.
@@ -112,38 +112,41 @@ impl Outlook {
         Outcomes { slas: self.slas.map(|assessment| Some(assessment?.outcome)), drop_off: self.drop_off }
     }
 
-    fn assess_slas(&mut self, state: &State, party: Party<'_>, law: &Law, now: Time) {
+    /// Assesses the SLAs; when one may change next.
+    fn assess_slas(&mut self, state: &State, party: Party<'_>, law: &Law, now: Time) -> Time {
+        let mut next_change_at = NEVER;
         for sla in Sla::ALL {
-            let assessment = sla::assess(sla, &state.fold, party, &law.rules, law.settings.grace_ms, now);
-            if let Some(next) = assessment.and_then(|assessment| assessment.next_change_at) {
-                self.change_at(next);
+            let Some(assessment) = sla::assess(sla, &state.fold, party, &law.rules, law.settings.grace_ms, now) else {
+                continue;
+            };
+            next_change_at = next_change_at.min(assessment.next_change_at());
+            if assessment.exists {
+                self.slas[sla as usize] = Some(assessment);
             }
-            self.slas[sla as usize] = assessment.filter(|assessment| assessment.exists);
         }
+        next_change_at
     }
 
-    fn find_drop_off(&mut self, state: &State, settings: &Settings, now: Time) {
-        let Some(placed_at) = state.fold.placed_at() else { return };
+    /// Finds out whether the order has dropped off; when it may, where it has not.
+    fn find_drop_off(&mut self, state: &State, settings: &Settings, now: Time) -> Time {
+        let Some(placed_at) = state.fold.placed_at() else { return NEVER };
         match state.status() {
             Status::Cancelled => self.drop_off = Some(DropOff::Cancelled),
             Status::Order | Status::Processing => {
                 let missing = match () {
                     () if state.items == 0 => DropOff::NoItems,
                     () if state.payments == 0 && settings.expect_payments => DropOff::NoPayment,
-                    () => return,
+                    () => return NEVER,
                 };
                 let abandoned_at = placed_at.saturating_add(settings.abandon_after_ms);
                 if abandoned_at <= now {
                     self.drop_off = Some(missing);
                 } else {
-                    self.change_at(abandoned_at);
+                    return abandoned_at;
                 }
             }
             Status::Unplaced | Status::Shipped | Status::Delivered => {}
         }
-    }
-
-    fn change_at(&mut self, candidate: Time) {
-        self.next_change_at = Some(self.next_change_at.map_or(candidate, |next| next.min(candidate)));
+        NEVER
     }
 }

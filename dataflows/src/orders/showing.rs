@@ -8,16 +8,14 @@ use std::rc::Rc;
 use serde::{Deserialize, Serialize};
 
 use super::Detail;
-use super::contribution::{Change, Side};
+use super::contribution::{Change, Contributions, Side};
 use super::driver::{Emitted, Machine};
 use super::outlook::Law;
 use super::view::View;
 use crate::model::packed::PackedFacts;
 use crate::model::{OrderId, Symbol};
 use crate::operators::limit::Until;
-use crate::operators::ticks::Ticks;
 use crate::time::{Diff, Time};
-use crate::views::measures::{MeasureKey, Measures};
 use crate::views::row_counts;
 
 /// An order as it stands: its accepted facts, packed, and the latest instant that has come for it.
@@ -34,7 +32,7 @@ pub struct Show {
     law: Rc<Law>,
     detail: Detail,
     waiting: BTreeMap<Time, Vec<(OrderId, Standing, Diff)>>,
-    ticks: Ticks<MeasureKey, Measures>,
+    contributions: Contributions,
     emitted: Emitted,
     known_until: Time,
     view: View,
@@ -44,7 +42,7 @@ impl Show {
     /// Nothing shown yet.
     pub fn new(law: Rc<Law>, until: Until, detail: Detail) -> Show {
         Show {
-            ticks: Ticks::new(law.settings.tick_ms),
+            contributions: Contributions::new(law.settings.tick_ms),
             law,
             detail,
             waiting: BTreeMap::new(),
@@ -64,25 +62,19 @@ impl Show {
     }
 
     fn show(&mut self, order: &OrderId, standing: &Standing, time: Time, diff: Diff) {
-        let Show { law, ticks, emitted, view, .. } = self;
+        let Show { law, contributions, emitted, view, .. } = self;
         let tenant = Symbol::new(&order.tenant);
         let facts = PackedFacts::of(standing.facts.iter().map(Vec::as_slice));
         view.evaluate(tenant, &facts, law, standing.woken_at);
-        let change = Change {
-            tenant,
-            facts: &facts,
-            before: Side::nothing(),
-            after: Side::of(view),
-            time,
-            settings: &law.settings,
-        };
-        change.differences(&mut |key, measures| ticks.give(time, key, &measures.times(diff as i64)));
+        let (nothing, something) = (Side::nothing(), Side::of(view));
+        let (before, after) = if diff < 0 { (something, nothing) } else { (nothing, something) };
+        let change = Change { tenant, facts: &facts, before, after, time, settings: &law.settings };
+        (0..diff.abs()).for_each(|_| change.give(contributions));
         match self.detail {
-            Detail::Counts => ticks.give(
-                time,
-                row_counts::key(),
-                &row_counts::of_order(&view.state, &view.outlook).times(diff as i64),
-            ),
+            Detail::Counts => {
+                let counts = row_counts::of_order(&view.state, &view.outlook).times(diff as i64);
+                contributions.measures.give(time, row_counts::of_orders(), &counts);
+            }
             Detail::Changes | Detail::Final => emitted.give_rows(order, &facts, view, time, diff),
         }
     }
@@ -104,8 +96,7 @@ impl Machine<((OrderId, Standing), Time, Diff)> for Show {
     fn advance(&mut self, frontier: Time) {
         self.show_until(frontier.saturating_sub(1).min(self.known_until));
         let done_before = self.done_before(frontier);
-        let Show { ticks, emitted, .. } = self;
-        ticks.publish_before(done_before, |tick, key, measures| emitted.measures.push((key, tick, measures)));
+        self.contributions.publish_before(done_before, &mut self.emitted);
     }
 
     fn done_before(&mut self, frontier: Time) -> Time {
@@ -124,8 +115,7 @@ impl Machine<((OrderId, Standing), Time, Diff)> for Show {
         for ((order, standing), diff) in rest.into_iter().filter(|(_, diff)| *diff != 0) {
             self.show(&order, &standing, end, diff);
         }
-        let Show { ticks, emitted, .. } = self;
-        ticks.publish_rest(end, |tick, key, measures| emitted.measures.push((key, tick, measures)));
+        self.contributions.publish_rest(end, &mut self.emitted);
     }
 
     fn emitted(&mut self) -> &mut Emitted {

@@ -7,8 +7,8 @@
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
-use super::fold::{Fold, Hold};
-use crate::model::{Rules, Sla, SlaRule, Stage, Text, Within};
+use super::fold::{Fold, Hold, NEVER, come};
+use crate::model::{Rules, Sla, SlaRule, Text, Within};
 use crate::time::Time;
 
 /// Rules made ready for asking: by SLA, with the times at which open SLAs may change.
@@ -79,21 +79,42 @@ pub enum Outcome {
     Open,
 }
 
-/// One SLA of one order as of a time.
+/// One SLA of one order as of a time. Times that have not come are [`NEVER`], and so is the deadline while a hold lasts
+/// or where the SLA is switched off: assessments are made at every change, and plain numbers are quick to compare.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Assessment {
     /// When it started.
     pub started_at: Time,
-    /// When it was or is due; none while a hold lasts or where it is switched off.
-    pub deadline_at: Option<Time>,
-    /// False where every rule says `off`: it exists nowhere.
-    pub exists: bool,
+    deadline_at: Time,
+    /// The earlier of met and cancelled.
+    ended_at: Time,
+    next_change_at: Time,
     /// What became of it.
     pub outcome: Outcome,
+    /// False where every rule says `off`: it exists nowhere.
+    pub exists: bool,
+}
+
+impl Assessment {
+    /// When it was or is due; none while a hold lasts or where it is switched off.
+    pub fn deadline_at(&self) -> Option<Time> {
+        come(self.deadline_at)
+    }
+
+    /// True where the order has fallen short of it.
+    pub fn is_breached(&self) -> bool {
+        matches!(self.outcome, Outcome::MetLate | Outcome::BreachedOpen | Outcome::BreachedCancelled)
+    }
+
     /// The earlier of met and cancelled, of a breach that has ended.
-    pub resolved_at: Option<Time>,
-    /// The next time at which it may change without new facts.
-    pub next_change_at: Option<Time>,
+    pub fn resolved_at(&self) -> Option<Time> {
+        come(self.ended_at).filter(|_| self.is_breached())
+    }
+
+    /// The next time at which it may change without new facts; [`NEVER`] where there is none.
+    pub fn next_change_at(&self) -> Time {
+        self.next_change_at
+    }
 }
 
 /// Assesses `sla` as of `now`; none where it has not started.
@@ -105,56 +126,66 @@ pub fn assess(
     grace_ms: u64,
     now: Time,
 ) -> Option<Assessment> {
-    let placed_at = fold.placed_at()?;
-    let [processing_at, shipped_at, delivered_at] =
-        [Stage::Processing, Stage::Shipped, Stage::Delivered].map(|stage| fold.reached_at(stage));
+    let [placed_at, processing_at, shipped_at, delivered_at] = fold.stage_times();
     let (started_at, met_at) = match sla {
-        Sla::Processing => (placed_at, earliest([processing_at, shipped_at, delivered_at])),
-        Sla::Shipping => (processing_at?, earliest([shipped_at, delivered_at, None])),
+        Sla::Processing => (placed_at, processing_at.min(shipped_at).min(delivered_at)),
+        Sla::Shipping => (processing_at, shipped_at.min(delivered_at)),
         Sla::Delivery => (placed_at, delivered_at),
     };
-    let cancelled_at = fold.cancelled_at();
-    let of_sla = &rules.by_sla[sla as usize];
-    let ended_at = earliest([met_at, cancelled_at, None]);
-    let due = |considered_until| {
-        let within = of_sla.within(party, started_at, considered_until);
-        (within != Within::Off, deadline(started_at, within, fold.holds()))
-    };
-
-    // Rules that reach open SLAs, one time of validity after another, each judged by the deadline so far.
-    let (mut exists, mut deadline_at) = due(started_at);
-    let mut later = of_sla.reaches_open_at.iter().copied().filter(|valid_from| *valid_from > started_at).peekable();
-    let finds_open = |valid_from: Time, deadline_at: Option<Time>| {
-        deadline_at.is_none_or(|deadline_at| deadline_at > valid_from)
-            && ended_at.is_none_or(|ended_at| ended_at > valid_from)
-    };
-    while let Some(valid_from) = later.next_if(|valid_from| *valid_from <= now && finds_open(*valid_from, deadline_at))
-    {
-        (exists, deadline_at) = due(valid_from);
+    if placed_at == NEVER || started_at == NEVER {
+        return None;
     }
-    let next_rule_at = later.find(|valid_from| *valid_from > now).filter(|next| finds_open(*next, deadline_at));
+    let cancelled_at = fold.cancelled_at().unwrap_or(NEVER);
+    let ended_at = met_at.min(cancelled_at);
+    let of_sla = &rules.by_sla[sla as usize];
+    let due = of_sla.due(party, fold, [started_at, ended_at], now);
+    let Due { exists, deadline_at, next_rule_at } = due;
 
-    let in_time = |at: Time| deadline_at.is_none_or(|deadline_at| at <= deadline_at);
-    let shown_from = deadline_at.map(|deadline_at| deadline_at.saturating_add(grace_ms));
-    let met_first = |met_at: Time| cancelled_at.is_none_or(|cancelled_at| met_at <= cancelled_at);
-    let outcome = match (met_at, cancelled_at) {
-        (Some(met_at), _) if in_time(met_at) && met_first(met_at) => Outcome::Met,
-        (met_at, Some(cancelled_at)) if in_time(cancelled_at) && met_at.is_none_or(|met_at| cancelled_at < met_at) => {
-            Outcome::CancelledInTime
-        }
-        _ if shown_from.is_none_or(|shown_from| now < shown_from) => Outcome::Open,
-        (Some(met_at), _) if met_first(met_at) => Outcome::MetLate,
-        (_, Some(_)) => Outcome::BreachedCancelled,
-        _ => Outcome::BreachedOpen,
+    let shown_from = deadline_at.saturating_add(grace_ms);
+    let outcome = match () {
+        () if met_at != NEVER && met_at <= deadline_at && met_at <= cancelled_at => Outcome::Met,
+        () if cancelled_at != NEVER && cancelled_at <= deadline_at && cancelled_at < met_at => Outcome::CancelledInTime,
+        () if deadline_at == NEVER || now < shown_from => Outcome::Open,
+        () if met_at != NEVER && met_at <= cancelled_at => Outcome::MetLate,
+        () if cancelled_at != NEVER => Outcome::BreachedCancelled,
+        () => Outcome::BreachedOpen,
     };
-    let breached = matches!(outcome, Outcome::MetLate | Outcome::BreachedOpen | Outcome::BreachedCancelled);
-    let shown_at = shown_from.filter(|_| outcome == Outcome::Open);
-    let next_change_at = earliest([shown_at, next_rule_at, None]);
-    let resolved_at = if breached { ended_at } else { None };
-    Some(Assessment { started_at, deadline_at, exists, outcome, resolved_at, next_change_at })
+    let shown_at = if outcome == Outcome::Open { shown_from } else { NEVER };
+    let next_change_at = shown_at.min(next_rule_at);
+    Some(Assessment { started_at, deadline_at, ended_at, next_change_at, outcome, exists })
+}
+
+/// What the rules say of one SLA of one order.
+struct Due {
+    exists: bool,
+    deadline_at: Time,
+    /// When another rule reaches it, should it still be open.
+    next_rule_at: Time,
 }
 
 impl RulesOfSla {
+    /// When the SLA is due that started and ended at these times. Rules that reach open SLAs are considered one time of
+    /// validity after another, each judged by the deadline so far.
+    fn due(&self, party: Party<'_>, fold: &Fold, [started_at, ended_at]: [Time; 2], now: Time) -> Due {
+        let due = |considered_until| {
+            let within = self.within(party, started_at, considered_until);
+            (within != Within::Off, deadline(started_at, within, fold.holds()).unwrap_or(NEVER))
+        };
+        let (mut exists, mut deadline_at) = due(started_at);
+        if self.reaches_open_at.is_empty() {
+            return Due { exists, deadline_at, next_rule_at: NEVER };
+        }
+        let mut later = self.reaches_open_at.iter().copied().filter(|valid_from| *valid_from > started_at).peekable();
+        let finds_open = |valid_from: Time, deadline_at: Time| deadline_at > valid_from && ended_at > valid_from;
+        while let Some(valid_from) =
+            later.next_if(|valid_from| *valid_from <= now && finds_open(*valid_from, deadline_at))
+        {
+            (exists, deadline_at) = due(valid_from);
+        }
+        let next_rule_at = later.find(|valid_from| *valid_from > now).filter(|next| finds_open(*next, deadline_at));
+        Due { exists, deadline_at, next_rule_at: next_rule_at.unwrap_or(NEVER) }
+    }
+
     /// How long the SLA that starts at `started_at` may take, the rules that reach open SLAs considered up to
     /// `considered_until`: of each category the most specific rule, of several categories the shortest.
     fn within(&self, party: Party<'_>, started_at: Time, considered_until: Time) -> Within {
@@ -200,10 +231,6 @@ pub fn deadline(started_at: Time, within: Within, holds: &[Hold]) -> Option<Time
         deadline_at = deadline_at.saturating_add(skipped_ms);
     }
     Some(deadline_at)
-}
-
-fn earliest(times: [Option<Time>; 3]) -> Option<Time> {
-    times.into_iter().flatten().min()
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
-//! `category_metrics`: value by category of the orders placed in a window. A contribution counts item lines.
+//! `category_metrics`: value by category of the orders placed in a window.
 
 use super::collection::{At, collection};
-use super::measures::{Aggregate, Measures, Sums};
+use super::measures::{Aggregate, LineMeasures, LineSums};
 use super::roll_up::{RolledKey, rolled_up};
 use super::{all_or, window_start};
 use crate::model::{Money, Text};
@@ -26,14 +26,14 @@ collection! {
 }
 
 /// The rows these sums make, in no order.
-pub fn rows(sums: &Sums, windows: &[Window]) -> Vec<CategoryRow> {
-    let row = |((window, start, tenant, _, category), measures): (RolledKey, Measures)| CategoryRow {
+pub fn rows(sums: &LineSums, windows: &[Window]) -> Vec<CategoryRow> {
+    let row = |((window, start, tenant, _, category), lines): (RolledKey, LineMeasures)| CategoryRow {
         window,
         window_start: window_start(window, start),
         tenant: all_or(tenant),
         category: category.text(),
-        items: measures.counts[0],
-        gmv: measures.amounts[0],
+        items: lines.lines,
+        gmv: lines.value,
     };
     rolled_up(sums, Aggregate::Categories, windows).into_iter().map(row).collect()
 }

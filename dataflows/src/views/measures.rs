@@ -5,12 +5,14 @@
 //! all tenants (`*`) are a linear function of it ([`super::roll_up`]), so rolling up before or after accumulation is
 //! the same. Limits: counts fit 63 bits, amounts 127.
 
+use std::hash::{Hash, Hasher};
+
 use differential_dataflow::difference::{IsZero, Semigroup};
 use serde::{Deserialize, Serialize};
 
 use crate::model::{Money, Symbol};
 use crate::operators::bundles::{Bundled, Bundles};
-use crate::time::{DAY_MS, Time, Window};
+use crate::time::{DAY_MS, MINUTE_MS, Time, Window};
 
 /// The aggregate collections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -28,8 +30,8 @@ pub enum Aggregate {
     RowCounts,
 }
 
-/// What a contribution counts towards.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+/// What a contribution counts towards: 16 bytes, for there are many.
+#[derive(Clone, Copy, Debug, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct MeasureKey {
     /// Which collection.
     pub aggregate: Aggregate,
@@ -41,8 +43,51 @@ pub struct MeasureKey {
     pub tenant: Symbol,
     /// The category, of categories.
     pub category: Symbol,
+    /// Start of the window, in minutes since 1970: it fits up to the year 10135, and times end with 9999.
+    start_minute: u32,
+}
+
+impl MeasureKey {
+    /// A key in `total`, of no category.
+    pub fn in_total(aggregate: Aggregate, tenant: Symbol, code: u16) -> MeasureKey {
+        let category = Symbol::default();
+        MeasureKey { aggregate, window: Window::Total, code, tenant, category, start_minute: 0 }
+    }
+
+    /// The same in the window that starts at `start`.
+    pub fn within(self, window: Window, start: Time) -> MeasureKey {
+        MeasureKey { window, start_minute: u32::try_from(start / MINUTE_MS).unwrap_or(u32::MAX), ..self }
+    }
+
+    /// The same of a category.
+    pub fn of_category(self, category: Symbol) -> MeasureKey {
+        MeasureKey { category, ..self }
+    }
+
     /// Start of the window.
-    pub start: Time,
+    pub fn start(&self) -> Time {
+        u64::from(self.start_minute) * MINUTE_MS
+    }
+
+    /// All of it: keys are hashed and compared more often than anything else.
+    fn numbers(&self) -> (u64, u64) {
+        let what = u64::from(self.code) << 16 | u64::from(self.window as u8) << 8 | u64::from(self.aggregate as u8);
+        let place = u64::from(self.start_minute) << 32 | u64::from(self.category.number());
+        (u64::from(self.tenant.number()) << 32 | what, place)
+    }
+}
+
+impl PartialEq for MeasureKey {
+    fn eq(&self, other: &MeasureKey) -> bool {
+        self.numbers() == other.numbers()
+    }
+}
+
+impl Hash for MeasureKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let (whose, place) = self.numbers();
+        state.write_u128(u128::from(whose) << 64 | u128::from(place));
+    }
 }
 
 impl Bundled for MeasureKey {
@@ -50,7 +95,7 @@ impl Bundled for MeasureKey {
     type Label = (Aggregate, u32);
 
     fn label(&self) -> (Aggregate, u32) {
-        (self.aggregate, (self.start / DAY_MS) as u32)
+        (self.aggregate, (self.start() / DAY_MS) as u32)
     }
 
     fn spread((aggregate, day): &(Aggregate, u32)) -> u64 {
@@ -58,8 +103,10 @@ impl Bundled for MeasureKey {
     }
 }
 
-/// Accumulated contributions.
+/// Accumulated contributions of orders.
 pub type Sums = Bundles<MeasureKey, Measures>;
+/// Accumulated contributions of items and payments.
+pub type LineSums = Bundles<MeasureKey, LineMeasures>;
 
 /// How many counts and amounts a contribution has room for.
 pub const COUNTS: usize = 8;
@@ -87,17 +134,6 @@ impl Measures {
         self.counts.iter_mut().zip(other.counts).for_each(|(sum, count)| *sum += count);
         self.amounts.iter_mut().zip(other.amounts).for_each(|(sum, amount)| *sum += amount);
     }
-
-    /// Takes `other` away.
-    pub fn subtract(&mut self, other: &Measures) {
-        self.counts.iter_mut().zip(other.counts).for_each(|(sum, count)| *sum -= count);
-        self.amounts.iter_mut().zip(other.amounts).for_each(|(sum, amount)| *sum = *sum - amount);
-    }
-
-    /// What takes these sums away.
-    pub fn negated(&self) -> Measures {
-        Measures { counts: self.counts.map(|count| -count), amounts: self.amounts.map(|amount| -amount) }
-    }
 }
 
 impl IsZero for Measures {
@@ -108,6 +144,38 @@ impl IsZero for Measures {
 
 impl Semigroup for Measures {
     fn plus_equals(&mut self, other: &Measures) {
+        self.add(other);
+    }
+}
+
+/// Sums of items or payments, of which there are far more than of orders: by category, by means of payment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct LineMeasures {
+    /// Lines.
+    pub lines: i64,
+    /// Instalments, of payments.
+    pub installments: i64,
+    /// What the lines come to.
+    pub value: Money,
+}
+
+impl LineMeasures {
+    /// Adds `other`.
+    pub fn add(&mut self, other: &LineMeasures) {
+        self.lines += other.lines;
+        self.installments += other.installments;
+        self.value += other.value;
+    }
+}
+
+impl IsZero for LineMeasures {
+    fn is_zero(&self) -> bool {
+        *self == LineMeasures::default()
+    }
+}
+
+impl Semigroup for LineMeasures {
+    fn plus_equals(&mut self, other: &LineMeasures) {
         self.add(other);
     }
 }

@@ -1,8 +1,7 @@
-//! `payment_metrics`: payments by means, by the window of the payment itself. A contribution counts payments and
-//! instalments.
+//! `payment_metrics`: payments by means, by the window of the payment itself.
 
 use super::collection::{At, collection};
-use super::measures::{Aggregate, Measures, Sums};
+use super::measures::{Aggregate, LineMeasures, LineSums};
 use super::roll_up::{RolledKey, rolled_up};
 use super::{all_or, window_start};
 use crate::model::{Money, PaymentType, Text};
@@ -31,16 +30,16 @@ collection! {
 }
 
 /// The rows these sums make, in no order.
-pub fn rows(sums: &Sums, windows: &[Window]) -> Vec<PaymentRow> {
-    let row = |((window, start, tenant, code, _), measures): (RolledKey, Measures)| PaymentRow {
+pub fn rows(sums: &LineSums, windows: &[Window]) -> Vec<PaymentRow> {
+    let row = |((window, start, tenant, code, _), lines): (RolledKey, LineMeasures)| PaymentRow {
         window,
         window_start: window_start(window, start),
         tenant: all_or(tenant),
         payment_type: PaymentType::ALL[usize::from(code)],
-        payment_count: measures.counts[0],
-        total_value: measures.amounts[0],
-        average_value: measures.amounts[0].average(measures.counts[0]),
-        installments: measures.counts[1],
+        payment_count: lines.lines,
+        total_value: lines.value,
+        average_value: lines.value.average(lines.lines),
+        installments: lines.installments,
     };
     rolled_up(sums, Aggregate::Payments, windows).into_iter().map(row).collect()
 }

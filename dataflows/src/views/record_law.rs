@@ -5,7 +5,6 @@
 use super::measures::{Aggregate, MeasureKey, Measures, Sums};
 use super::roll_up::sums_of;
 use crate::model::{Money, Symbol};
-use crate::time::Window;
 
 /// What came of all records and facts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,15 +42,7 @@ pub const REFUSED: Measures = counted([0, 0, 0, 0, 1]);
 
 /// What the counts count towards.
 pub fn key() -> MeasureKey {
-    let none = Symbol::default();
-    MeasureKey {
-        aggregate: Aggregate::RecordLaw,
-        window: Window::Total,
-        code: 0,
-        tenant: none,
-        category: none,
-        start: 0,
-    }
+    MeasureKey::in_total(Aggregate::RecordLaw, Symbol::default(), 0)
 }
 
 /// The counts in these sums.

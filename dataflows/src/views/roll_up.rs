@@ -4,11 +4,13 @@
 //! are made of every bundle's. Here, too, is said which sums make a row at all, so that counting rows and writing
 //! them cannot disagree.
 
+use differential_dataflow::difference::Semigroup;
 use hashbrown::HashMap;
 
-use super::measures::{Aggregate, COUNTS, MeasureKey, Measures, Sums};
+use super::measures::{Aggregate, COUNTS, LineMeasures, MeasureKey, Measures};
 use super::row_counts;
 use crate::model::Symbol;
+use crate::operators::bundles::Bundles;
 use crate::time::{Time, Window};
 
 /// What a rolled-up sum is of: window, its start, tenant (none: all of them), code and category.
@@ -26,51 +28,84 @@ impl Aggregate {
         }
     }
 
-    /// True where these sums make a row: something is counted in them. The first count of most collections is what the
-    /// others are part of.
-    fn makes_row(self, measures: &Measures) -> bool {
-        match self {
-            Aggregate::SlaSummary => measures.counts != [0; COUNTS],
-            _ => measures.counts[0] != 0,
-        }
-    }
-
     /// True where rows sum all tenants, too.
     fn has_all_tenants(self) -> bool {
         self != Aggregate::DropOff
     }
 }
 
+/// Sums that rows are made of.
+pub trait RowSums: Semigroup + Copy + Default {
+    /// True where they make a row of `aggregate`: something is counted in them.
+    fn makes_row(&self, aggregate: Aggregate) -> bool;
+
+    /// A count alone.
+    fn of_count(count: i64) -> Self;
+}
+
+impl RowSums for Measures {
+    /// The first count of most collections is what the others are part of.
+    fn makes_row(&self, aggregate: Aggregate) -> bool {
+        match aggregate {
+            Aggregate::SlaSummary => self.counts != [0; COUNTS],
+            _ => self.counts[0] != 0,
+        }
+    }
+
+    fn of_count(count: i64) -> Measures {
+        let mut measures = Measures::default();
+        measures.counts[0] = count;
+        measures
+    }
+}
+
+impl RowSums for LineMeasures {
+    fn makes_row(&self, _: Aggregate) -> bool {
+        self.lines != 0
+    }
+
+    fn of_count(count: i64) -> LineMeasures {
+        LineMeasures { lines: count, ..LineMeasures::default() }
+    }
+}
+
 /// The sums of `aggregate` as contributed: by tenant and, windowed or not, by the finest window.
-pub fn sums_of(sums: &Sums, aggregate: Aggregate) -> impl Iterator<Item = (&MeasureKey, &Measures)> {
+pub fn sums_of<R: RowSums>(
+    sums: &Bundles<MeasureKey, R>,
+    aggregate: Aggregate,
+) -> impl Iterator<Item = (&MeasureKey, &R)> {
     sums.iter().filter(move |((of, _), _)| *of == aggregate).flat_map(|(_, sums)| sums)
 }
 
 /// The sums of `aggregate` that make a row, in no order. Windows that are `kept`, finest first, matter to collections by
 /// any window.
-pub fn rolled_up(sums: &Sums, aggregate: Aggregate, kept: &[Window]) -> Vec<(RolledKey, Measures)> {
+pub fn rolled_up<R: RowSums>(
+    sums: &Bundles<MeasureKey, R>,
+    aggregate: Aggregate,
+    kept: &[Window],
+) -> Vec<(RolledKey, R)> {
     let (within_day, total) = split(aggregate.windows(kept));
     let (mut rows, mut of_bundle, mut of_all) = (Vec::new(), HashMap::new(), HashMap::new());
     for (_, sums) in sums.iter().filter(|((of, _), _)| *of == aggregate) {
         roll_up(aggregate, sums, within_day, &mut of_bundle);
-        rows.extend(of_bundle.drain().filter(|(_, measures)| aggregate.makes_row(measures)));
+        rows.extend(of_bundle.drain().filter(|(_, sum)| sum.makes_row(aggregate)));
         roll_up(aggregate, sums, total, &mut of_all);
     }
-    rows.extend(of_all.into_iter().filter(|(_, measures)| aggregate.makes_row(measures)));
+    rows.extend(of_all.into_iter().filter(|(_, sum)| sum.makes_row(aggregate)));
     rows
 }
 
 /// What is left of whole bundles where rows are only counted: sums in `total`, and how many rows the other windows have.
-pub fn totals(sums: &Sums, kept: &[Window]) -> Sums {
-    let (mut totals, mut of_bundle) = (Sums::default(), HashMap::new());
+pub fn totals<R: RowSums>(sums: &Bundles<MeasureKey, R>, kept: &[Window]) -> Bundles<MeasureKey, R> {
+    let (mut totals, mut of_bundle) = (Bundles::default(), HashMap::new());
     for ((aggregate, _), sums) in sums.iter() {
         let (within_day, total) = split(aggregate.windows(kept));
         roll_up(*aggregate, sums, within_day, &mut of_bundle);
-        let rows = of_bundle.drain().filter(|(_, measures)| aggregate.makes_row(measures)).count();
-        totals.add(row_counts::key_within_day(), row_counts::of_aggregate(*aggregate, rows as i64));
+        let rows = of_bundle.drain().filter(|(_, sum)| sum.makes_row(*aggregate)).count();
+        totals.add(row_counts::of_aggregate(*aggregate), R::of_count(rows as i64));
         if !total.is_empty() {
-            for (key, measures) in sums {
-                totals.add(MeasureKey { window: Window::Total, start: 0, ..*key }, *measures);
+            for (key, sum) in sums {
+                totals.add(key.within(Window::Total, 0), *sum);
             }
         }
     }
@@ -83,18 +118,18 @@ fn split(windows: &[Window]) -> (&[Window], &[Window]) {
 }
 
 /// Adds `sums` to `rolled`: in each of `windows` in which they count, of their tenant and of all.
-fn roll_up(
+fn roll_up<R: RowSums>(
     aggregate: Aggregate,
-    sums: &HashMap<MeasureKey, Measures>,
+    sums: &HashMap<MeasureKey, R>,
     windows: &[Window],
-    rolled: &mut HashMap<RolledKey, Measures>,
+    rolled: &mut HashMap<RolledKey, R>,
 ) {
-    for (key, measures) in sums {
+    for (key, sum) in sums {
         for window in windows.iter().filter(|window| **window >= key.window) {
-            let start = window.start(key.start);
+            let start = window.start(key.start());
             let all = aggregate.has_all_tenants().then_some(None);
             for tenant in [Some(key.tenant)].into_iter().chain(all) {
-                rolled.entry((*window, start, tenant, key.code, key.category)).or_default().add(measures);
+                rolled.entry((*window, start, tenant, key.code, key.category)).or_default().plus_equals(sum);
             }
         }
     }
@@ -107,32 +142,26 @@ mod tests {
     use super::*;
     use crate::operators::bundles::Bundled;
     use crate::time::HOUR_MS;
+    use crate::views::measures::{LineSums, Sums};
 
-    const AGGREGATES: [Aggregate; 7] = [
-        Aggregate::Funnel,
-        Aggregate::Gmv,
-        Aggregate::Categories,
-        Aggregate::DropOff,
-        Aggregate::Payments,
-        Aggregate::SlaSummary,
-        Aggregate::OrdersByStatus,
-    ];
+    const OF_ORDERS: [Aggregate; 5] =
+        [Aggregate::Funnel, Aggregate::Gmv, Aggregate::DropOff, Aggregate::SlaSummary, Aggregate::OrdersByStatus];
+    const OF_LINES: [Aggregate; 2] = [Aggregate::Categories, Aggregate::Payments];
 
     /// Contributions of three days, to the finest windows and, as of windows that have closed, to coarser ones; some
     /// take back what others gave.
-    fn contributions() -> impl Strategy<Value = Vec<(MeasureKey, Measures)>> {
-        let contribution = (0..7_usize, 0..4_usize, 0..72_u64, 0..3_u16, -2..3_i64).prop_map(
+    fn contributions(aggregates: &'static [Aggregate]) -> impl Strategy<Value = Vec<(MeasureKey, i64)>> {
+        let contribution = (0..aggregates.len(), 0..4_usize, 0..72_u64, 0..3_u16, -2..3_i64).prop_map(
             |(aggregate, window, hour, number, count)| {
-                let aggregate = AGGREGATES[aggregate];
+                let aggregate = aggregates[aggregate];
                 let window = match aggregate {
                     Aggregate::DropOff => Window::Hour,
                     Aggregate::SlaSummary | Aggregate::OrdersByStatus => Window::Total,
                     _ => Window::ALL[window],
                 };
                 let tenant = Symbol::from(["default", "a", "b"][usize::from(number)]);
-                let start = window.start(hour * HOUR_MS);
-                let key = MeasureKey { aggregate, window, code: number, tenant, category: tenant, start };
-                (key, Measures { counts: [count, 0, 0, 1, 0, 0, 0, 0], ..Measures::default() })
+                let key = MeasureKey::in_total(aggregate, tenant, number).of_category(tenant);
+                (key.within(window, window.start(hour * HOUR_MS)), count)
             },
         );
         proptest::collection::vec(contribution, 0..60)
@@ -149,28 +178,57 @@ mod tests {
         }
     }
 
+    /// All sums as they are written, and what two owners leave of them.
+    fn settled<R: RowSums>(
+        contributions: &[(MeasureKey, R)],
+        kept: &[Window],
+    ) -> (Bundles<MeasureKey, R>, Bundles<MeasureKey, R>) {
+        let (mut all, mut owners) = (Bundles::default(), [Bundles::default(), Bundles::default()]);
+        for (key, sum) in contributions {
+            all.add(*key, *sum);
+            owners[(MeasureKey::spread(&key.label()) % 2) as usize].add(*key, *sum);
+        }
+        let mut settled = Bundles::default();
+        for owned in &owners {
+            totals(owned, kept).drain().for_each(|bundle| settled.merge(bundle));
+        }
+        (all, settled)
+    }
+
+    /// How many rows within a day are written; rows of totals are the same, before and after.
+    fn rows_within_day<R: RowSums + Ord>(
+        (all, settled): &(Bundles<MeasureKey, R>, Bundles<MeasureKey, R>),
+        aggregate: Aggregate,
+        kept: &[Window],
+    ) -> i64 {
+        let (mut written, mut left) = (rolled_up(all, aggregate, kept), rolled_up(settled, aggregate, kept));
+        let within_day = written.iter().filter(|((window, ..), _)| *window < Window::Total).count() as i64;
+        written.retain(|((window, ..), _)| *window == Window::Total);
+        written.sort();
+        left.sort();
+        assert!(left == written, "{aggregate:?}");
+        within_day
+    }
+
     proptest! {
         #[test]
-        fn owners_count_the_rows_that_all_sums_make(contributions in contributions(), kept in 1..16_usize) {
+        fn owners_count_the_rows_that_all_sums_make(
+            of_orders in contributions(&OF_ORDERS),
+            of_lines in contributions(&OF_LINES),
+            kept in 1..16_usize,
+        ) {
             let kept: Vec<Window> = (0..4).filter(|bit| kept >> bit & 1 == 1).map(|bit| Window::ALL[bit]).collect();
-            let (mut all, mut owners) = (Sums::default(), [Sums::default(), Sums::default()]);
-            for (key, measures) in contributions {
-                all.add(key, measures);
-                owners[(MeasureKey::spread(&key.label()) % 2) as usize].add(key, measures);
+            let measures = |count| Measures { counts: [count, 0, 0, 1, 0, 0, 0, 0], ..Measures::default() };
+            let of_orders: Vec<_> = of_orders.into_iter().map(|(key, count)| (key, measures(count))).collect();
+            let of_lines: Vec<_> = of_lines.into_iter().map(|(key, count)| (key, LineMeasures::of_count(count))).collect();
+            let orders: (Sums, Sums) = settled(&of_orders, &kept);
+            let lines: (LineSums, LineSums) = settled(&of_lines, &kept);
+            let counts = row_counts::of(&orders.1, &lines.1);
+            for aggregate in OF_ORDERS {
+                prop_assert_eq!(counted(&counts, aggregate), rows_within_day(&orders, aggregate, &kept), "{:?}", aggregate);
             }
-            let mut settled = Sums::default();
-            for owned in &owners {
-                totals(owned, &kept).drain().for_each(|bundle| settled.merge(bundle));
-            }
-            let counts = row_counts::of(&settled);
-            for aggregate in AGGREGATES {
-                let (mut written, mut left) = (rolled_up(&all, aggregate, &kept), rolled_up(&settled, aggregate, &kept));
-                let within_day = written.iter().filter(|((window, ..), _)| *window < Window::Total).count() as i64;
-                prop_assert_eq!(counted(&counts, aggregate), within_day, "{:?}", aggregate);
-                written.retain(|((window, ..), _)| *window == Window::Total);
-                written.sort();
-                left.sort();
-                prop_assert_eq!(left, written, "{:?}", aggregate);
+            for aggregate in OF_LINES {
+                prop_assert_eq!(counted(&counts, aggregate), rows_within_day(&lines, aggregate, &kept), "{:?}", aggregate);
             }
         }
     }

@@ -3,11 +3,10 @@
 //! Rows of orders are counted where the order is, rows in windows up to a day where the sums of the day are. Rows in
 //! `total` are few: they are made and not counted here.
 
-use super::measures::{Aggregate, MeasureKey, Measures, Sums};
+use super::measures::{Aggregate, LineSums, MeasureKey, Measures, Sums};
 use super::quality::{self, QualitySums};
-use super::record_law;
-use super::roll_up::sums_of;
-use crate::model::Sla;
+use super::roll_up::{RowSums, sums_of};
+use crate::model::{Sla, Symbol};
 use crate::orders::outlook::Outlook;
 use crate::orders::state::State;
 
@@ -28,14 +27,21 @@ pub struct RowCounts {
     pub data_quality_metrics: i64,
 }
 
-/// What the counts of orders' rows count towards.
-pub fn key() -> MeasureKey {
-    MeasureKey { aggregate: Aggregate::RowCounts, ..record_law::key() }
+/// What stands for data quality, which is none of the aggregates.
+const OF_QUALITY: u16 = u16::MAX;
+
+fn key(code: u16) -> MeasureKey {
+    MeasureKey::in_total(Aggregate::RowCounts, Symbol::default(), code)
 }
 
-/// What the counts of aggregates' rows count towards.
-pub fn key_within_day() -> MeasureKey {
-    MeasureKey { code: 1, ..key() }
+/// What the counts of orders' rows count towards.
+pub fn of_orders() -> MeasureKey {
+    key(0)
+}
+
+/// What the count of an aggregate's rows in windows up to a day counts towards.
+pub fn of_aggregate(aggregate: Aggregate) -> MeasureKey {
+    key(1 + aggregate as u16)
 }
 
 /// The rows of one order.
@@ -52,49 +58,38 @@ pub fn of_order(state: &State, outlook: &Outlook) -> Measures {
     measures
 }
 
-/// Rows of an aggregate in windows up to a day.
-pub fn of_aggregate(aggregate: Aggregate, rows: i64) -> Measures {
-    let [mut funnel, mut gmv, mut categories, mut drop_off, mut payments] = [0; 5];
-    match aggregate {
-        Aggregate::Funnel => funnel = rows,
-        Aggregate::Gmv => gmv = rows,
-        Aggregate::Categories => categories = rows,
-        Aggregate::DropOff => drop_off = rows,
-        Aggregate::Payments => payments = rows,
-        // These know no window but `total`.
-        Aggregate::SlaSummary | Aggregate::OrdersByStatus | Aggregate::RecordLaw | Aggregate::RowCounts => {}
-    }
-    Measures { counts: [funnel, gmv, categories, drop_off, payments, 0, 0, 0], ..Measures::default() }
-}
-
 /// The number of rows that these sums of data quality make.
 pub fn of_quality(sums: &QualitySums) -> Sums {
     let mut counted = Sums::default();
-    let counts = [0, 0, 0, 0, 0, quality::count(sums) as i64, 0, 0];
-    counted.add(key_within_day(), Measures { counts, ..Measures::default() });
+    counted.add(key(OF_QUALITY), Measures::of_count(quality::count(sums) as i64));
     counted
 }
 
 /// The counts in these sums.
-pub fn of(sums: &Sums) -> RowCounts {
-    let [mut of_orders, mut within_day] = [Measures::default(); 2];
-    for (key, measures) in sums_of(sums, Aggregate::RowCounts) {
-        if key.code == 0 { &mut of_orders } else { &mut within_day }.add(measures);
-    }
-    let [orders, order_events, violations, sla_breaches, stalled_orders, ..] = of_orders.counts;
-    let [real_time_funnel, gmv_metrics, category_metrics, drop_off_analysis, payment_metrics, data_quality_metrics, ..] =
-        within_day.counts;
+pub fn of(sums: &Sums, lines: &LineSums) -> RowCounts {
+    let counted = |key: MeasureKey| {
+        let mut counts = Measures::default();
+        let known = sums_of(sums, Aggregate::RowCounts).filter(|(known, _)| **known == key);
+        known.for_each(|(_, measures)| counts.add(measures));
+        counts.counts
+    };
+    let rows = |aggregate: Aggregate| counted(of_aggregate(aggregate))[0];
+    let lines = |aggregate: Aggregate| {
+        let known = sums_of(lines, Aggregate::RowCounts).filter(|(known, _)| **known == of_aggregate(aggregate));
+        known.map(|(_, lines)| lines.lines).sum()
+    };
+    let [orders, order_events, violations, sla_breaches, stalled_orders, ..] = counted(of_orders());
     RowCounts {
         orders,
         order_events,
         violations,
         sla_breaches,
         stalled_orders,
-        real_time_funnel,
-        gmv_metrics,
-        category_metrics,
-        drop_off_analysis,
-        payment_metrics,
-        data_quality_metrics,
+        real_time_funnel: rows(Aggregate::Funnel),
+        gmv_metrics: rows(Aggregate::Gmv),
+        category_metrics: lines(Aggregate::Categories),
+        drop_off_analysis: rows(Aggregate::DropOff),
+        payment_metrics: lines(Aggregate::Payments),
+        data_quality_metrics: counted(key(OF_QUALITY))[0],
     }
 }

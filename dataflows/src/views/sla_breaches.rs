@@ -57,7 +57,7 @@ impl Resolution {
 /// The order's breach of `sla`, where there is one.
 pub fn row(order: &OrderId, view: &View, facts: &PackedFacts, sla: Sla) -> Option<SlaBreachRow> {
     let breach = view.outlook.breach(sla)?;
-    let deadline_at = breach.deadline_at?;
+    let deadline_at = breach.deadline_at()?;
     Some(SlaBreachRow {
         order_id: order.order_id.clone(),
         tenant: order.tenant.clone(),
@@ -65,13 +65,13 @@ pub fn row(order: &OrderId, view: &View, facts: &PackedFacts, sla: Sla) -> Optio
         status: view.status_at(deadline_at),
         started_at: At(breach.started_at),
         deadline_at: At(deadline_at),
-        resolved_at: breach.resolved_at.map(At),
+        resolved_at: breach.resolved_at().map(At),
         resolution: match breach.outcome {
             Outcome::MetLate => Some(Resolution::MetLate),
             Outcome::BreachedCancelled => Some(Resolution::Cancelled),
             _ => None,
         },
-        overdue_seconds: breach.resolved_at.map(|resolved_at| Milliseconds(resolved_at as i64 - deadline_at as i64)),
+        overdue_seconds: breach.resolved_at().map(|resolved_at| Milliseconds(resolved_at as i64 - deadline_at as i64)),
         message: message(order, view, facts, sla, deadline_at - breach.started_at, deadline_at),
     })
 }

@@ -3,7 +3,7 @@
 //! Invariant: a fact keeps its offset for as long as its order lives. The first customer is written once; a later fact of
 //! the same customer refers to it.
 
-use super::{BodyView, CUSTOMER_FIRST, FactView, HEAD_LOSER, Outline, PackedText, Reader, write, writing::set_length};
+use super::{CUSTOMER_FIRST, FactView, HEAD_LOSER, Outline, PackedText, Reader, write, writing::set_length};
 use crate::model::{OrderId, Text};
 
 /// What the facts of an ordinary order take, and by how many bytes those of another one grow.
@@ -12,7 +12,11 @@ const GROWTH_BYTES: usize = 64;
 
 /// The facts of one order, winners and losers, packed one after another.
 #[derive(Clone, Debug, Default)]
-pub struct PackedFacts(Vec<u8>);
+pub struct PackedFacts {
+    bytes: Vec<u8>,
+    /// Where the first customer is written; 0 before there is one.
+    customer_at: u32,
+}
 
 impl PackedFacts {
     /// Facts packed one by one.
@@ -34,70 +38,67 @@ impl PackedFacts {
 
     /// Every fact with its offset, in the order of acceptance.
     pub fn iter(&self) -> impl Iterator<Item = (usize, FactView<'_>)> {
-        let mut reader = Reader::new(&self.0);
+        let mut reader = Reader::new(&self.bytes);
         std::iter::from_fn(move || {
-            let offset = self.0.len() - reader.rest().len();
+            let offset = self.bytes.len() - reader.rest().len();
             (!reader.rest().is_empty()).then(|| (offset, reader.fact()))
         })
     }
 
     /// The counted part of every fact with its offset, in the order of acceptance.
     pub fn outlines(&self) -> impl Iterator<Item = (usize, Outline)> + '_ {
-        let mut reader = Reader::new(&self.0);
+        let mut reader = Reader::new(&self.bytes);
         std::iter::from_fn(move || {
-            let offset = self.0.len() - reader.rest().len();
+            let offset = self.bytes.len() - reader.rest().len();
             (!reader.rest().is_empty()).then(|| (offset, reader.outline()))
         })
     }
 
     /// The fact at `offset`, as [`PackedFacts::iter`] named it.
     pub fn at(&self, offset: u32) -> FactView<'_> {
-        let mut reader = Reader::new(&self.0[offset as usize..]);
+        let mut reader = Reader::new(&self.bytes[offset as usize..]);
         reader.first_customer = self.first_customer();
         reader.fact()
     }
 
     /// The category of the item at `offset`; none where it has none or is no item.
     pub fn category(&self, offset: u32) -> Option<PackedText<'_>> {
-        Reader::new(&self.0[offset as usize..]).item_category()
+        Reader::new(&self.bytes[offset as usize..]).item_category()
     }
 
     /// The customer that later facts of the order need not repeat.
     fn first_customer(&self) -> Option<PackedText<'_>> {
-        self.iter().find_map(|(_, fact)| match fact.body {
-            BodyView::Lifecycle { customer_id, .. } => customer_id,
-            _ => None,
-        })
-    }
-
-    /// How many bytes at the end of a lifecycle fact repeat the order's first customer.
-    fn shared_customer_bytes(&self, packed: &[u8]) -> usize {
-        let Some(customer_id) = Reader::new(packed).lifecycle_customer() else { return 0 };
-        // It is nearly always the first fact that has it.
-        let first = Reader::new(&self.0).lifecycle_customer().or_else(|| self.first_customer());
-        if first == Some(customer_id) { 1 + customer_id.0.len() } else { 0 }
+        (self.customer_at > 0).then(|| Reader::new(&self.bytes[self.customer_at as usize..]).text())
     }
 
     /// Keeps a fact whose bytes are `packed`; `loser` where another of the same identity won. Its offset.
     pub fn push(&mut self, packed: &[u8], loser: bool) -> u32 {
-        let offset = self.0.len();
-        let is_lifecycle = Reader::new(packed).is_lifecycle();
-        let shared = if is_lifecycle && offset > 0 { self.shared_customer_bytes(packed) } else { 0 };
+        let offset = self.bytes.len();
+        // A lifecycle fact's customer is what it ends with; that of the first one need not be repeated.
+        let customer = Reader::new(packed).lifecycle_customer().map(|customer| customer.0);
+        let shared = match (customer, self.first_customer()) {
+            (Some(customer), Some(first)) if customer == first.0 => 1 + customer.len(),
+            (Some(customer), None) => {
+                self.customer_at = (offset + packed.len() - customer.len()) as u32;
+                0
+            }
+            _ => 0,
+        };
         // Room for a few facts at once: an order grows by a fact at a time, and there are many orders.
         let needed = offset + packed.len() + 1;
-        if needed > self.0.capacity() {
+        if needed > self.bytes.capacity() {
             let beyond = needed.saturating_sub(ORDINARY_BYTES).next_multiple_of(GROWTH_BYTES);
-            self.0.reserve_exact(ORDINARY_BYTES + beyond - offset);
+            self.bytes.reserve_exact(ORDINARY_BYTES + beyond - offset);
         }
         if shared > 0 {
             let mut reader = Reader::new(packed);
             let fields = reader.number() as usize;
-            self.0.push(0);
-            self.0.extend_from_slice(&reader.rest()[..fields - shared]);
-            self.0.push(CUSTOMER_FIRST);
-            set_length(&mut self.0, offset);
+            self.bytes.push(0);
+            self.bytes.extend_from_slice(&reader.rest()[..fields - shared]);
+            self.bytes.push(CUSTOMER_FIRST);
+            set_length(&mut self.bytes, offset);
         } else {
-            self.0.extend_from_slice(packed);
+            self.bytes.extend_from_slice(packed);
         }
         if loser {
             self.mark_loser(offset);
@@ -107,15 +108,15 @@ impl PackedFacts {
 
     /// Reads the first and the last byte: those that the next fact is written beside.
     pub fn touch(&self) -> u64 {
-        self.0.first().zip(self.0.last()).map_or(0, |(first, last)| u64::from(*first) + u64::from(*last))
+        self.bytes.first().zip(self.bytes.last()).map_or(0, |(first, last)| u64::from(*first) + u64::from(*last))
     }
 
     /// Marks the fact at `offset` as one that lost its identity to another.
     pub fn mark_loser(&mut self, offset: usize) {
-        let mut reader = Reader::new(&self.0[offset..]);
+        let mut reader = Reader::new(&self.bytes[offset..]);
         reader.number();
-        let head = self.0.len() - reader.rest().len();
-        self.0[head] |= HEAD_LOSER;
+        let head = self.bytes.len() - reader.rest().len();
+        self.bytes[head] |= HEAD_LOSER;
     }
 }
 

@@ -3,8 +3,8 @@
 //! Invariant: the bytes are those that [`super::write()`] wrote; their layout is described in `packed.rs`.
 
 use super::{
-    BodyView, CUSTOMER_FIRST, CUSTOMER_GIVEN, CUSTOMER_NONE, FactView, HEAD_EVENT_ID, HEAD_ITEM, HEAD_KIND, HEAD_LOSER,
-    HEAD_PAYMENT, HEAD_VARIANT, ItemView, Outline, OutlineBody, PackedText, TEXT_HEX, TEXT_LONG,
+    AT_BYTES, BodyView, CUSTOMER_FIRST, CUSTOMER_GIVEN, CUSTOMER_NONE, FactView, HEAD_EVENT_ID, HEAD_ITEM, HEAD_KIND,
+    HEAD_LOSER, HEAD_PAYMENT, HEAD_VARIANT, ItemView, Outline, OutlineBody, PackedText, TEXT_HEX, TEXT_LONG,
 };
 use crate::model::Money;
 use crate::model::fact::{EventKind, Origin, PaymentType, Position};
@@ -97,17 +97,11 @@ impl<'a> Reader<'a> {
         fields.outline_fields()
     }
 
-    /// True where the fact that comes next is a lifecycle fact.
-    pub fn is_lifecycle(mut self) -> bool {
-        self.number();
-        self.byte() & (HEAD_ITEM | HEAD_PAYMENT) == 0
-    }
-
     #[inline]
     fn outline_fields(&mut self) -> Outline {
         let head = self.byte();
         let mut at = [0; 8];
-        at[..6].copy_from_slice(self.take(6));
+        at[..AT_BYTES].copy_from_slice(self.take(AT_BYTES));
         let body = match head & (HEAD_ITEM | HEAD_PAYMENT) {
             HEAD_ITEM => OutlineBody::Item {
                 item_no: self.number() as u16,
@@ -129,11 +123,14 @@ impl<'a> Reader<'a> {
     /// The customer that the lifecycle fact which comes next names; none where it names none or is no such fact.
     pub(super) fn lifecycle_customer(mut self) -> Option<PackedText<'a>> {
         self.number();
-        let head = self.outline_fields().head;
+        let head = self.byte();
+        if head & (HEAD_ITEM | HEAD_PAYMENT) != 0 {
+            return None;
+        }
+        self.take(AT_BYTES);
         self.position();
-        let is_lifecycle = head & (HEAD_ITEM | HEAD_PAYMENT) == 0;
         let _event_id = (head & HEAD_EVENT_ID != 0).then(|| self.text());
-        (is_lifecycle && self.byte() == CUSTOMER_GIVEN).then(|| self.text())
+        (self.byte() == CUSTOMER_GIVEN).then(|| self.text())
     }
 
     /// The category of the item that comes next; none where it has none or is no item.

@@ -2,7 +2,9 @@
 //!
 //! Invariant: the bytes are those that [`super::Reader`] reads; their layout is described in `packed.rs`.
 
-use super::{CUSTOMER_GIVEN, CUSTOMER_NONE, HEAD_EVENT_ID, HEAD_ITEM, HEAD_PAYMENT, HEAD_VARIANT, TEXT_HEX, TEXT_LONG};
+use super::{
+    AT_BYTES, CUSTOMER_GIVEN, CUSTOMER_NONE, HEAD_EVENT_ID, HEAD_ITEM, HEAD_PAYMENT, HEAD_VARIANT, TEXT_HEX, TEXT_LONG,
+};
 use crate::model::{Body, Fact, Origin, Position, Text};
 
 /// Writes `fact` (without its order) at the end of `bytes`.
@@ -17,7 +19,7 @@ pub fn write(fact: &Fact, position: Position, bytes: &mut Vec<u8>) {
         Body::Payment { .. } => HEAD_PAYMENT,
     };
     bytes.push(head | id);
-    bytes.extend_from_slice(&fact.at.to_le_bytes()[..6]);
+    bytes.extend_from_slice(&fact.at.to_le_bytes()[..AT_BYTES]);
     match &fact.body {
         Body::Lifecycle { .. } => {}
         Body::Item { item_no, quantity, price, freight, .. } => {

@@ -142,7 +142,7 @@ impl Keeper {
     pub(super) fn give_counted(&mut self) {
         let (time, counted) = std::mem::take(&mut self.counted);
         if !counted.is_zero() {
-            self.ticks.give(time, record_law::key(), &counted);
+            self.contributions.measures.give(time, record_law::key(), &counted);
         }
     }
 }

@@ -5,12 +5,12 @@
 
 use super::super::Detail;
 use super::super::admit::Order;
-use super::super::contribution::{Change, Share, Side};
+use super::super::contribution::{Change, Contributions, Share, Side};
 use super::super::driver::Emitted;
 use super::super::outlook::{Law, Outlook};
 use super::super::sla::Party;
 use super::super::view::View;
-use super::{Keeper, Purpose, Sums};
+use super::{Keeper, Purpose};
 use crate::model::packed::PackedFacts;
 use crate::model::{OrderId, Sla};
 use crate::time::{Diff, Time};
@@ -37,7 +37,7 @@ impl Keeper {
         let Some(order) = registry.get_mut(number) else { return };
         *is_whole |= law.rules.asks_party()
             || match &before {
-                Before::Share(share) => share.moves_items(&order.share()),
+                Before::Share(share) => share.moves_items(order.state.fold.placed_at()),
                 Before::View => true,
             };
         if *is_whole {
@@ -51,7 +51,7 @@ impl Keeper {
 
     /// Emits the difference that `after` makes at `time`, and sees to the order's next timer.
     pub(super) fn emit_change(&mut self, number: u32, time: Time, before_as: Before) {
-        let Keeper { registry, law, ticks, emitted, timers, before, after, .. } = self;
+        let Keeper { registry, law, contributions, emitted, timers, before, after, .. } = self;
         let Some(order) = registry.get_mut(number) else { return };
         let retires_at = order.bound(&law.settings).saturating_add(1);
         let mut due = retires_at;
@@ -70,8 +70,7 @@ impl Keeper {
             order.outcomes = after.outlook.outcomes();
             let after_side = Side { share: order.share(), items: &after.items, payments: &after.payments };
             let (tenant, facts, settings) = (order.tenant, &order.facts, &law.settings);
-            let change = Change { tenant, facts, before: before_side, after: after_side, time, settings };
-            change.differences(&mut |key, measures| ticks.give(time, key, measures));
+            Change { tenant, facts, before: before_side, after: after_side, time, settings }.give(contributions);
             if detail == Detail::Changes {
                 emitted.give_rows(&order.id(), &order.facts, before, time, -1);
                 emitted.give_rows(&order.id(), &order.facts, after, time, 1);
@@ -105,14 +104,14 @@ impl Emitted {
         view: &View,
         time: Time,
         detail: Detail,
-        ticks: &mut Sums,
+        contributions: &mut Contributions,
     ) {
         match detail {
             Detail::Changes => {}
             Detail::Final => self.give_rows(&order.id(), &order.facts, view, time, 1),
             Detail::Counts => {
                 let counts = row_counts::of_order(&order.state, &view.outlook);
-                ticks.give(time, row_counts::key(), &counts);
+                contributions.measures.give(time, row_counts::of_orders(), &counts);
             }
         }
     }
