@@ -2,6 +2,7 @@
 
 pub mod admit;
 pub mod contribution;
+pub mod counting;
 pub mod driver;
 pub mod fold;
 pub mod fused;

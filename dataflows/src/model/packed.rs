@@ -18,7 +18,7 @@ pub use reading::Reader;
 pub use writing::{write, write_number, write_text};
 
 use super::fact::{Body, EventKind, Fact, OrderId, Origin, PaymentType, Position, lifecycle_identity};
-use super::{Money, Text};
+use super::{Money, Symbol, Text};
 use crate::time::Time;
 
 const HEAD_KIND: u8 = 0b0000_0111;
@@ -45,6 +45,11 @@ const CUSTOMER_FIRST: u8 = 2;
 pub struct PackedText<'a>(&'a [u8]);
 
 impl PackedText<'_> {
+    /// The text's symbol.
+    pub fn symbol(self) -> Symbol {
+        Symbol::of_packed(self.0, || self.text())
+    }
+
     /// The text.
     pub fn text(self) -> Text {
         match self.0 {

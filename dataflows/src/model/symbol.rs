@@ -31,6 +31,8 @@ static TABLE: LazyLock<RwLock<Table>> = LazyLock::new(|| {
 thread_local! {
     /// What this thread has looked up: a table that all threads lock would have each wait for the others.
     static KNOWN: RefCell<HashMap<Text, Symbol>> = RefCell::default();
+    /// The same by packed bytes.
+    static KNOWN_PACKED: RefCell<HashMap<Vec<u8>, Symbol>> = RefCell::default();
 }
 
 impl Symbol {
@@ -39,6 +41,14 @@ impl Symbol {
         KNOWN.with_borrow_mut(|known| match known.get(text) {
             Some(symbol) => *symbol,
             None => *known.entry(text.clone()).insert(Symbol::of_table(text)).get(),
+        })
+    }
+
+    /// The symbol of the text whose packed bytes, the only ones it has, are `packed`.
+    pub(super) fn of_packed(packed: &[u8], text: impl FnOnce() -> Text) -> Symbol {
+        KNOWN_PACKED.with_borrow_mut(|known| match known.get(packed) {
+            Some(symbol) => *symbol,
+            None => *known.entry(packed.to_vec()).insert(Symbol::new(&text())).get(),
         })
     }
 

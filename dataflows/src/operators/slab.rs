@@ -48,14 +48,15 @@ impl<T> Slab<T> {
         self.chunks.get_mut(number as usize / CHUNK)?.get_mut(number as usize % CHUNK)?.as_mut()
     }
 
-    /// Takes the value with this number out.
-    pub fn remove(&mut self, number: u32) -> Option<T> {
-        let value = self.chunks.get_mut(number as usize / CHUNK)?.get_mut(number as usize % CHUNK)?.take();
-        if value.is_some() {
+    /// Drops the value with this number, where it is.
+    pub fn remove(&mut self, number: u32) {
+        let place =
+            self.chunks.get_mut(number as usize / CHUNK).and_then(|chunk| chunk.get_mut(number as usize % CHUNK));
+        if let Some(place @ Some(_)) = place {
+            *place = None;
             self.free.push(number);
             self.len -= 1;
         }
-        value
     }
 
     /// Every value with its number.
@@ -84,8 +85,8 @@ mod tests {
         let mut slab = Slab::default();
         let numbers: Vec<u32> = (0..CHUNK + 2).map(|value| slab.insert(value)).collect();
         assert_eq!(numbers.last(), Some(&(CHUNK as u32 + 1)));
-        assert_eq!(slab.remove(7), Some(7));
-        assert_eq!(slab.remove(7), None);
+        slab.remove(7);
+        slab.remove(7);
         assert_eq!((slab.len(), slab.get(7), slab.get(8)), (CHUNK + 1, None, Some(&8)));
         assert_eq!(slab.insert(70), 7);
         assert_eq!(slab.iter().count(), CHUNK + 2);

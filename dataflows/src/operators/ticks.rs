@@ -78,11 +78,20 @@ impl<K: Eq + Hash, R: Semigroup + Default> Ticks<K, R> {
 
     /// The difference of `key` that takes effect at `time`, as gathered so far, to add to.
     pub fn at(&mut self, time: Time, key: K) -> &mut R {
-        // Most are given to the tick of the one before: no division to find it out.
-        if time > self.current || self.current - time >= self.tick_ms {
-            self.change_to(tick_at_or_after(time, self.tick_ms));
+        if !self.is_of_tick(time, self.current) {
+            self.change_to(self.tick_of(time));
         }
         self.sums.at(key)
+    }
+
+    /// The tick at which what takes effect at `time` is published.
+    pub fn tick_of(&self, time: Time) -> Time {
+        tick_at_or_after(time, self.tick_ms)
+    }
+
+    /// True where what takes effect at `time` is published at `tick`: quicker than asking which tick it is.
+    pub fn is_of_tick(&self, time: Time, tick: Time) -> bool {
+        time <= tick && tick - time < self.tick_ms
     }
 
     #[cold]

@@ -193,6 +193,8 @@ pub struct Registry {
     heads: Vec<Head>,
     numbers: HashTable<u32>,
     tombstones: HashTable<Tombstone>,
+    /// Empty: the memory of retired orders' facts, for the next orders.
+    spare: Vec<PackedFacts>,
     sweep_at: Time,
 }
 
@@ -281,7 +283,7 @@ impl Registry {
         let number = self.orders.insert(Order {
             tenant: Symbol::new(&delivery.tenant()),
             order_id: delivery.order_id(),
-            facts: PackedFacts::default(),
+            facts: self.spare.pop().unwrap_or_default(),
             accepted_at: delivery.time,
             identities: Identities::default(),
             state: State::default(),
@@ -297,24 +299,22 @@ impl Registry {
         number
     }
 
-    /// Retires an order: its facts leave memory, a tombstone stays. What it was.
-    pub fn retire(&mut self, number: u32, settings: &Settings) -> Option<Order> {
-        let (key, order) = self.remove(number)?;
-        let bound = order.bound(settings);
-        let tombstone = Tombstone { key, bound, status: order.state.status() };
-        self.tombstones.insert_unique(hash(key), tombstone, |tombstone| hash(tombstone.key));
-        Some(order)
-    }
-
-    /// Takes an order out without a trace.
-    fn remove(&mut self, number: u32) -> Option<(OrderKey, Order)> {
-        let order = self.orders.remove(number)?;
-        let head = self.heads.get_mut(number as usize)?;
+    /// Retires an order: its facts leave memory, a tombstone stays.
+    pub fn retire(&mut self, number: u32, settings: &Settings) {
+        let Some(order) = self.orders.get_mut(number) else { return };
+        let Some(head) = self.heads.get_mut(number as usize) else { return };
+        let tombstone = Tombstone { key: head.key, bound: order.bound(settings), status: order.state.status() };
+        let mut facts = std::mem::take(&mut order.facts);
         (head.due, head.scheduled) = (Time::MAX, Time::MAX);
-        if let Ok(entry) = self.numbers.find_entry(hash(head.key), |known| *known == number) {
+        self.orders.remove(number);
+        if facts.is_ordinary() && self.spare.len() < self.orders.len() {
+            facts.clear();
+            self.spare.push(facts);
+        }
+        if let Ok(entry) = self.numbers.find_entry(hash(tombstone.key), |known| *known == number) {
             entry.remove();
         }
-        Some((head.key, order))
+        self.tombstones.insert_unique(hash(tombstone.key), tombstone, |tombstone| hash(tombstone.key));
     }
 
     /// The order with this number.

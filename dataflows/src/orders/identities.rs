@@ -13,13 +13,13 @@ pub struct Identities {
     /// True where some lifecycle fact is known by something else.
     has_other: bool,
     /// By number; the last bit stands for all larger ones.
-    items: u32,
-    payments: u32,
+    items: u16,
+    payments: u16,
 }
 
 impl Identities {
-    fn bit(number: u16) -> u32 {
-        1 << number.min(31)
+    fn bit(number: u16) -> u16 {
+        1 << number.min(15)
     }
 
     /// Adds the identity of a fact.

@@ -12,7 +12,7 @@ use std::rc::Rc;
 
 use super::Detail;
 use super::admit::{self, Order, Registry, Timer};
-use super::contribution::Contributions;
+use super::counting::Contributions;
 use super::driver::{Emitted, Machine};
 use super::outlook::Law;
 use super::parcel::{Delivery, Parcel};
@@ -59,7 +59,7 @@ pub struct Keeper {
     /// Results are known to reach at least to here.
     known_until: Time,
     announced: Time,
-    /// What became of the facts of a time, not yet in the ticks.
+    /// A tick, and what became of its facts, not yet given to the contributions.
     counted: (Time, Measures),
     before: View,
     /// The order as it stands after a change; of its lines, where it is not whole, the new ones only.
@@ -75,7 +75,7 @@ impl Keeper {
     pub fn new(law: Rc<Law>, until: Until, purpose: Purpose) -> Keeper {
         let known_until = until.known_at_start();
         Keeper {
-            contributions: Contributions::new(purpose.tick_ms(&law.settings)),
+            contributions: Contributions::new(purpose.tick_ms(&law.settings), &law.settings),
             quality: Ticks::new(purpose.tick_ms(&law.settings)),
             law,
             purpose,
@@ -157,12 +157,12 @@ impl Keeper {
 
     /// Retires an order whose bound has passed; its rows stay as they are.
     fn retire(&mut self, number: u32, time: Time) {
-        let retired = self.registry.retire(number, &self.law.settings);
-        if let (Some(order), Purpose::Show(detail)) = (retired, self.purpose) {
-            look(&order, &self.law, &mut self.after, time, detail == Detail::Final);
+        if let (Some(order), Purpose::Show(detail)) = (self.registry.get(number), self.purpose) {
+            look(order, &self.law, &mut self.after, time, detail == Detail::Final);
             let time = time.min(self.known_until);
-            self.emitted.give_accumulated(&order, &self.after, time, detail, &mut self.contributions);
+            self.emitted.give_accumulated(order, &self.after, time, detail, &mut self.contributions);
         }
+        self.registry.retire(number, &self.law.settings);
     }
 
     /// Late facts took some orders beyond the end of results: takes back what was due only there.
@@ -208,11 +208,11 @@ impl Machine<Parcel> for Keeper {
             for (entries, number) in by_order().zip(&mut numbers) {
                 for at_once in entries.chunk_by(|left, right| left.time() == right.time()) {
                     if let [only] = at_once {
-                        *number = self.admit(&[Delivery::read(batch.record(only))], *number);
+                        *number = self.admit(&[Delivery::read(only.time(), batch.record(only))], *number);
                         continue;
                     }
                     let mut deliveries: Vec<Delivery<'_>> =
-                        at_once.iter().map(|entry| Delivery::read(batch.record(entry))).collect();
+                        at_once.iter().map(|entry| Delivery::read(entry.time(), batch.record(entry))).collect();
                     admit::sort(&mut deliveries);
                     for of_order in deliveries.chunk_by(|left, right| left.key == right.key) {
                         *number = self.admit(of_order, *number);

@@ -9,7 +9,8 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::model::packed::{self, FactView, Outline, PackedText, Reader, write_text};
+use crate::model::fact::DEFAULT_TENANT;
+use crate::model::packed::{self, FactView, Outline, PackedText, Reader, write_number, write_text};
 use crate::model::{Fact, OrderId, Position, Text};
 use crate::time::Time;
 
@@ -54,8 +55,9 @@ pub struct Arrival {
     pub too_late: bool,
 }
 
-const FLAG_TOO_LATE: u8 = 1;
-// A record of a parcel: its length, then its time, the order's key and names, the record's time, flags, the fact.
+// A record of a parcel: its length, then its time, the order's key and names, arrival, the fact. Of the names the tenant
+// is empty where it is the default one. Arrival is a number: how long after the record's time, twice, and 1 more where it
+// is too late.
 const LENGTH_BYTES: usize = 4;
 const TIME_BYTES: usize = 8;
 const KEY_BYTES: usize = 16;
@@ -64,6 +66,7 @@ const KEY_BYTES: usize = 16;
 #[derive(Debug)]
 pub struct Parcels {
     open: Vec<Open>,
+    default_tenant: Text,
 }
 
 /// A parcel that is being packed.
@@ -80,7 +83,7 @@ const PARCEL_BYTES: usize = 48 << 10;
 impl Parcels {
     /// Nothing packed, for this many workers.
     pub fn new(workers: usize) -> Parcels {
-        Parcels { open: vec![Open::default(); workers.max(1)] }
+        Parcels { open: vec![Open::default(); workers.max(1)], default_tenant: Text::new(DEFAULT_TENANT) }
     }
 
     /// Packs a fact; the parcel that is full with it, if one is.
@@ -104,13 +107,17 @@ impl Parcels {
             _ => {
                 let names = bytes.len();
                 bytes.extend_from_slice(&key.to_le_bytes());
-                write_text(&fact.order.tenant, bytes);
+                match self.default_tenant == fact.order.tenant {
+                    true => bytes.push(0),
+                    false => write_text(&fact.order.tenant, bytes),
+                }
                 write_text(&fact.order.order_id, bytes);
                 *last = Some((key, names..bytes.len()));
             }
         }
-        bytes.extend_from_slice(&arrival.record_at.to_le_bytes());
-        bytes.push(if arrival.too_late { FLAG_TOO_LATE } else { 0 });
+        // A fact's logical time is not before its event time, nor that before its record's.
+        let since_record_ms = arrival.time.saturating_sub(arrival.record_at);
+        write_number(since_record_ms << 1 | u64::from(arrival.too_late), bytes);
         packed::write(fact, arrival.position, bytes);
         let length = (bytes.len() - start - LENGTH_BYTES) as u32;
         bytes[start..start + LENGTH_BYTES].copy_from_slice(&length.to_le_bytes());
@@ -132,14 +139,14 @@ impl Open {
 }
 
 impl Parcel {
-    /// The packed facts: of each its key, its logical time and its record's bytes for [`Delivery::read`].
+    /// The packed facts: of each its key, its logical time and the rest of its bytes for [`Delivery::read`].
     pub fn records(&self) -> impl Iterator<Item = (OrderKey, Time, &[u8])> {
         let mut rest = &*self.bytes;
         std::iter::from_fn(move || {
             let (length, after) = rest.split_first_chunk::<LENGTH_BYTES>()?;
             let (record, after) = after.split_at_checked(u32::from_le_bytes(*length) as usize)?;
             rest = after;
-            let (time, _) = record.split_first_chunk::<TIME_BYTES>()?;
+            let (time, record) = record.split_first_chunk::<TIME_BYTES>()?;
             Some((Delivery::key_of(record), Time::from_le_bytes(*time), record))
         })
     }
@@ -156,6 +163,7 @@ pub struct Delivery<'a> {
     pub record_at: Time,
     /// See [`Arrival::too_late`].
     pub too_late: bool,
+    /// Empty for the default one.
     tenant: PackedText<'a>,
     order_id: PackedText<'a>,
     /// The fact's bytes.
@@ -165,14 +173,13 @@ pub struct Delivery<'a> {
 }
 
 impl<'a> Delivery<'a> {
-    /// Reads a record of a parcel.
-    pub fn read(record: &'a [u8]) -> Delivery<'a> {
+    /// Reads a record of a parcel, whose logical time is `time`.
+    pub fn read(time: Time, record: &'a [u8]) -> Delivery<'a> {
         let mut reader = Reader::new(record);
-        let time = reader.time();
         let key = u128::from_le_bytes(reader.take(KEY_BYTES).try_into().unwrap_or_default());
         let (tenant, order_id) = (reader.text(), reader.text());
-        let record_at = reader.time();
-        let too_late = reader.take(1)[0] & FLAG_TOO_LATE != 0;
+        let arrival = reader.number();
+        let (record_at, too_late) = (time.saturating_sub(arrival >> 1), arrival & 1 != 0);
         let packed = reader.rest();
         let outline = Reader::new(packed).outline();
         Delivery { key, time, record_at, too_late, tenant, order_id, packed, outline }
@@ -180,7 +187,7 @@ impl<'a> Delivery<'a> {
 
     /// The key of the order that a record of a parcel speaks of.
     pub fn key_of(record: &[u8]) -> OrderKey {
-        let key = record.get(TIME_BYTES..).and_then(|rest| rest.first_chunk::<KEY_BYTES>());
+        let key = record.first_chunk::<KEY_BYTES>();
         key.map_or(0, |key| u128::from_le_bytes(*key))
     }
 
@@ -191,7 +198,8 @@ impl<'a> Delivery<'a> {
 
     /// The order's tenant.
     pub fn tenant(&self) -> Text {
-        self.tenant.text()
+        let tenant = self.tenant.text();
+        if tenant.is_empty() { Text::new(DEFAULT_TENANT) } else { tenant }
     }
 
     /// The shop's id of the order.

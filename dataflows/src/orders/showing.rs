@@ -8,7 +8,8 @@ use std::rc::Rc;
 use serde::{Deserialize, Serialize};
 
 use super::Detail;
-use super::contribution::{Change, Contributions, Side};
+use super::contribution::{Change, Side};
+use super::counting::Contributions;
 use super::driver::{Emitted, Machine};
 use super::outlook::Law;
 use super::view::View;
@@ -42,7 +43,7 @@ impl Show {
     /// Nothing shown yet.
     pub fn new(law: Rc<Law>, until: Until, detail: Detail) -> Show {
         Show {
-            contributions: Contributions::new(law.settings.tick_ms),
+            contributions: Contributions::new(law.settings.tick_ms, &law.settings),
             law,
             detail,
             waiting: BTreeMap::new(),
@@ -68,12 +69,12 @@ impl Show {
         view.evaluate(tenant, &facts, law, standing.woken_at);
         let (nothing, something) = (Side::nothing(), Side::of(view));
         let (before, after) = if diff < 0 { (something, nothing) } else { (nothing, something) };
-        let change = Change { tenant, facts: &facts, before, after, time, settings: &law.settings };
-        (0..diff.abs()).for_each(|_| change.give(contributions));
+        let change = Change { tenant, facts: &facts, before, after, time };
+        (0..diff.abs()).for_each(|_| contributions.take(&change));
         match self.detail {
             Detail::Counts => {
                 let counts = row_counts::of_order(&view.state, &view.outlook).times(diff as i64);
-                contributions.measures.give(time, row_counts::of_orders(), &counts);
+                contributions.give(time, row_counts::of_orders(), &counts);
             }
             Detail::Changes | Detail::Final => emitted.give_rows(order, &facts, view, time, diff),
         }

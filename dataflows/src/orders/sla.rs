@@ -79,6 +79,11 @@ pub enum Outcome {
     Open,
 }
 
+impl Outcome {
+    /// How many there are.
+    pub const COUNT: usize = Outcome::Open as usize + 1;
+}
+
 /// One SLA of one order as of a time. Times that have not come are [`NEVER`], and so is the deadline while a hold lasts
 /// or where the SLA is switched off: assessments are made at every change, and plain numbers are quick to compare.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -23,8 +23,8 @@ pub struct State {
     pub paid_value: Money,
     /// The largest `at` of its facts.
     pub last_event_at: Time,
-    /// The lifecycle fact that was folded last.
-    last_folded: (Time, Option<EventKind>),
+    /// Time and rank of the lifecycle fact that was folded last, in one number; 0 before there is one.
+    last_folded: u64,
     /// Lifecycle facts.
     pub events: u32,
     /// How many of them have a verdict other than ok.
@@ -51,7 +51,7 @@ impl State {
         match fact.body {
             OutlineBody::Lifecycle(kind) => {
                 // Two events of one kind at one time are ordered by their ids, which are not kept here.
-                if (fact.at, Some(kind)) <= self.last_folded {
+                if place_of(fact.at, kind) <= self.last_folded {
                     return false;
                 }
                 self.add_event(fact.at, kind, transitions);
@@ -75,10 +75,15 @@ impl State {
         let verdict = self.fold.apply(kind, at, transitions);
         self.events += 1;
         self.violations += u32::from(verdict != Verdict::Ok);
-        self.last_folded = (at, Some(kind));
+        self.last_folded = place_of(at, kind);
         self.last_event_at = self.last_event_at.max(at);
         verdict
     }
+}
+
+/// Where an event comes in the order of (at, rank).
+fn place_of(at: Time, kind: EventKind) -> u64 {
+    at << 4 | (kind as u64 + 1)
 }
 
 #[cfg(test)]

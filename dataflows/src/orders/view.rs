@@ -6,7 +6,7 @@
 use super::outlook::{Law, Outlook};
 use super::sla::Party;
 use super::state::State;
-use crate::model::packed::{Outline, OutlineBody, PackedFacts};
+use crate::model::packed::{Outline, OutlineBody, PackedFacts, PackedText};
 use crate::model::{EventKind, Money, PaymentType, Status, Symbol, Text, Verdict};
 use crate::settings::Transitions;
 use crate::time::Time;
@@ -154,7 +154,7 @@ impl View {
         let mut categories: Vec<Option<Text>> = self
             .items
             .iter()
-            .map(|item| category(facts, item))
+            .map(|item| category(facts, item).text())
             .map(|text| (!is_unknown(&text)).then_some(text))
             .collect();
         categories.sort_unstable();
@@ -164,8 +164,8 @@ impl View {
 }
 
 /// The category of `item` as its collections show it.
-pub fn category(facts: &PackedFacts, item: &ItemLine) -> Text {
-    facts.category(item.offset).map_or_else(|| Text::new(UNKNOWN_CATEGORY), |text| text.text())
+pub fn category(facts: &PackedFacts, item: &ItemLine) -> Symbol {
+    facts.category(item.offset).map_or_else(|| Symbol::from(UNKNOWN_CATEGORY), PackedText::symbol)
 }
 
 fn is_unknown(category: &Text) -> bool {

@@ -28,6 +28,17 @@ impl PackedFacts {
         packed
     }
 
+    /// Forgets all facts; keeps the memory.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.customer_at = 0;
+    }
+
+    /// True where they take up no more memory than those of an ordinary order do.
+    pub fn is_ordinary(&self) -> bool {
+        self.bytes.capacity() <= ORDINARY_BYTES + GROWTH_BYTES
+    }
+
     /// The bytes of the fact at `offset` as [`write()`] wrote them: what it shares with its order put in again.
     pub fn standalone(&self, offset: u32) -> Vec<u8> {
         let nobody = OrderId { tenant: Text::default(), order_id: Text::default() };

@@ -37,12 +37,6 @@ impl<'a> Reader<'a> {
         taken
     }
 
-    /// A time in eight bytes.
-    #[inline]
-    pub fn time(&mut self) -> Time {
-        Time::from_le_bytes(self.take(8).try_into().unwrap_or_default())
-    }
-
     #[inline]
     fn byte(&mut self) -> u8 {
         self.take(1)[0]

@@ -131,18 +131,18 @@ impl Keeper {
     }
 
     fn count(&mut self, time: Time, counted: Measures) {
-        if self.counted.0 != time {
+        if !self.contributions.is_of_tick(time, self.counted.0) {
             self.give_counted();
-            self.counted.0 = time;
+            self.counted.0 = self.contributions.tick_of(time);
         }
         self.counted.1.add(&counted);
     }
 
-    /// Brings what was counted into the ticks: facts of one time are counted together.
+    /// Brings what was counted into the ticks: facts of one tick are counted together.
     pub(super) fn give_counted(&mut self) {
-        let (time, counted) = std::mem::take(&mut self.counted);
+        let (tick, counted) = std::mem::take(&mut self.counted);
         if !counted.is_zero() {
-            self.contributions.measures.give(time, record_law::key(), &counted);
+            self.contributions.give(tick, record_law::key(), &counted);
         }
     }
 }

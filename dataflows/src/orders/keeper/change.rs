@@ -5,7 +5,8 @@
 
 use super::super::Detail;
 use super::super::admit::Order;
-use super::super::contribution::{Change, Contributions, Share, Side};
+use super::super::contribution::{Change, Share, Side};
+use super::super::counting::Contributions;
 use super::super::driver::Emitted;
 use super::super::outlook::{Law, Outlook};
 use super::super::sla::Party;
@@ -69,8 +70,8 @@ impl Keeper {
             };
             order.outcomes = after.outlook.outcomes();
             let after_side = Side { share: order.share(), items: &after.items, payments: &after.payments };
-            let (tenant, facts, settings) = (order.tenant, &order.facts, &law.settings);
-            Change { tenant, facts, before: before_side, after: after_side, time, settings }.give(contributions);
+            let (tenant, facts) = (order.tenant, &order.facts);
+            contributions.take(&Change { tenant, facts, before: before_side, after: after_side, time });
             if detail == Detail::Changes {
                 emitted.give_rows(&order.id(), &order.facts, before, time, -1);
                 emitted.give_rows(&order.id(), &order.facts, after, time, 1);
@@ -111,7 +112,7 @@ impl Emitted {
             Detail::Final => self.give_rows(&order.id(), &order.facts, view, time, 1),
             Detail::Counts => {
                 let counts = row_counts::of_order(&order.state, &view.outlook);
-                contributions.measures.give(time, row_counts::of_orders(), &counts);
+                contributions.give(time, row_counts::of_orders(), &counts);
             }
         }
     }
