@@ -14,6 +14,7 @@ pub mod relational;
 pub mod showing;
 pub mod sla;
 pub mod state;
+pub mod tombstones;
 pub mod view;
 
 use timely::dataflow::Stream;

@@ -2,8 +2,8 @@
 //!
 //! [`judge`] decides between facts of one order, by value and never by arrival: of one identity the smallest (at,
 //! content) wins. [`Registry`] keeps the orders that live and the tombstones of those that are retired, and says what a
-//! fact meets. Invariant: an order that lives has its facts, winners and losers; a retired one has a key, a bound and a
-//! status, 32 bytes, for `horizon`; after that nothing.
+//! fact meets. Invariant: an order that lives has its facts, winners and losers; a retired one has a
+//! tombstone for `horizon`; after that nothing.
 
 use hashbrown::HashTable;
 
@@ -12,11 +12,12 @@ use super::identities::Identities;
 use super::outlook::Outcomes;
 use super::parcel::{Delivery, OrderKey};
 use super::state::State;
+use super::tombstones::Tombstones;
 use crate::model::packed::{FactView, Outline, PackedFacts, Reader};
-use crate::model::{OrderId, Status, Symbol, Text};
+use crate::model::{OrderId, Symbol, Text};
 use crate::operators::slab::Slab;
 use crate::settings::Settings;
-use crate::time::Time;
+use crate::time::{DAY_MS, Time};
 use crate::views::dead_letters::{Refusal, RefusedFact};
 
 /// What becomes of a fact among the facts of its order.
@@ -143,14 +144,6 @@ impl Order {
     }
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Tombstone {
-    key: OrderKey,
-    bound: Time,
-    #[allow(dead_code)] // answers queries for a retired order
-    status: Status,
-}
-
 /// What a fact meets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
@@ -174,6 +167,12 @@ struct Head {
     scheduled: Time,
 }
 
+/// No timer waits for longer, in milliseconds: most orders change before they would stall a year later, and a timer that
+/// has become pointless takes up memory until it comes.
+const TIMER_MS: u64 = 32 * DAY_MS;
+/// There is room for so many more heads than are needed, and an eighth.
+const HEADS_AT_LEAST: usize = 1 << 10;
+
 /// What a timer that has come says of its order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Timer {
@@ -192,10 +191,9 @@ pub struct Registry {
     /// By the numbers of the orders.
     heads: Vec<Head>,
     numbers: HashTable<u32>,
-    tombstones: HashTable<Tombstone>,
+    tombstones: Tombstones,
     /// Empty: the memory of retired orders' facts, for the next orders.
     spare: Vec<PackedFacts>,
-    sweep_at: Time,
 }
 
 impl Registry {
@@ -214,10 +212,7 @@ impl Registry {
                 place => place,
             };
         }
-        match self.tombstones.find(hash(key), |tombstone| tombstone.key == key) {
-            Some(tombstone) => of_bound(tombstone.bound),
-            None => Place::Absent,
-        }
+        self.tombstones.bound(key).map_or(Place::Absent, of_bound)
     }
 
     /// The numbers of these orders, each where it lives, and all of them brought from memory into the caches. One lookup
@@ -229,7 +224,7 @@ impl Registry {
             let number = self.find(key);
             if number.is_none() {
                 // Where an order does not live its tombstone is looked for.
-                std::hint::black_box(self.tombstones.find(hash(key), |tombstone| tombstone.key == key));
+                std::hint::black_box(self.tombstones.bound(key));
             }
             number
         }));
@@ -248,14 +243,17 @@ impl Registry {
         self.heads.get(number as usize).map_or(Time::MAX, |head| head.due)
     }
 
-    /// Notes when an order is to be looked at next; true where no timer comes early enough.
+    /// Notes as of `time` when an order is to be looked at next; until when a timer is to wait, where none comes early
+    /// enough.
     #[must_use]
-    pub fn set_due(&mut self, number: u32, due: Time) -> bool {
-        let Some(head) = self.heads.get_mut(number as usize) else { return false };
+    pub fn set_due(&mut self, number: u32, due: Time, time: Time) -> Option<Time> {
+        let head = self.heads.get_mut(number as usize)?;
         head.due = due;
-        let is_earlier = due < head.scheduled;
-        head.scheduled = head.scheduled.min(due);
-        is_earlier
+        let until = due.min(time.saturating_add(TIMER_MS));
+        (until < head.scheduled).then(|| {
+            head.scheduled = until;
+            until
+        })
     }
 
     /// What the timer says that was to come at `time`. Orders change far more often than they fall due, so timers are
@@ -267,8 +265,8 @@ impl Registry {
                 Timer::Due(head.due)
             }
             Some(head) if head.scheduled == time && head.due < Time::MAX => {
-                head.scheduled = head.due;
-                Timer::Later(head.due)
+                head.scheduled = head.due.min(time.saturating_add(TIMER_MS));
+                Timer::Later(head.scheduled)
             }
             _ => Timer::Stale,
         }
@@ -277,9 +275,7 @@ impl Registry {
     /// Starts an order without facts.
     pub fn start(&mut self, delivery: &Delivery<'_>) -> u32 {
         let key = delivery.key;
-        if let Ok(tombstone) = self.tombstones.find_entry(hash(key), |tombstone| tombstone.key == key) {
-            tombstone.remove();
-        }
+        self.tombstones.remove(key);
         let number = self.orders.insert(Order {
             tenant: Symbol::new(&delivery.tenant()),
             order_id: delivery.order_id(),
@@ -292,7 +288,12 @@ impl Registry {
         let head = Head { key, due: Time::MAX, scheduled: Time::MAX };
         match self.heads.get_mut(number as usize) {
             Some(free) => *free = head,
-            None => self.heads.push(head),
+            None => {
+                if self.heads.len() == self.heads.capacity() {
+                    self.heads.reserve_exact(self.heads.len() / 8 + HEADS_AT_LEAST);
+                }
+                self.heads.push(head);
+            }
         }
         let heads = &self.heads;
         self.numbers.insert_unique(hash(key), number, |number| hash(heads[*number as usize].key));
@@ -303,7 +304,7 @@ impl Registry {
     pub fn retire(&mut self, number: u32, settings: &Settings) {
         let Some(order) = self.orders.get_mut(number) else { return };
         let Some(head) = self.heads.get_mut(number as usize) else { return };
-        let tombstone = Tombstone { key: head.key, bound: order.bound(settings), status: order.state.status() };
+        let (key, bound, status) = (head.key, order.bound(settings), order.state.status());
         let mut facts = std::mem::take(&mut order.facts);
         (head.due, head.scheduled) = (Time::MAX, Time::MAX);
         self.orders.remove(number);
@@ -311,10 +312,10 @@ impl Registry {
             facts.clear();
             self.spare.push(facts);
         }
-        if let Ok(entry) = self.numbers.find_entry(hash(tombstone.key), |known| *known == number) {
+        if let Ok(entry) = self.numbers.find_entry(hash(key), |known| *known == number) {
             entry.remove();
         }
-        self.tombstones.insert_unique(hash(tombstone.key), tombstone, |tombstone| hash(tombstone.key));
+        self.tombstones.insert(key, bound, status);
     }
 
     /// The order with this number.
@@ -345,13 +346,10 @@ impl Registry {
         self.heads.get(number as usize).is_some_and(|head| head.key == key)
     }
 
-    /// Drops the tombstones whose time is over, all facts before `time` having been judged: all at once and seldom, so
-    /// that they cost nothing but their bytes.
+    /// Drops tombstones whose time is over, all facts before `time` having been judged.
     pub fn sweep(&mut self, time: Time, horizon_ms: u64) {
-        if time >= self.sweep_at && time < Time::MAX {
-            self.tombstones.retain(|tombstone| tombstone.bound.saturating_add(horizon_ms) >= time);
-            self.tombstones.shrink_to(self.tombstones.len() * 5 / 4, |tombstone| hash(tombstone.key));
-            self.sweep_at = time.saturating_add(horizon_ms / 16 + 1);
+        if time < Time::MAX {
+            self.tombstones.drop_before(time, horizon_ms);
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::model::{OrderId, Text};
 
 /// What the facts of an ordinary order take, and by how many bytes those of another one grow.
 const ORDINARY_BYTES: usize = 160;
-const GROWTH_BYTES: usize = 64;
+const GROWTH_BYTES: usize = 32;
 
 /// The facts of one order, winners and losers, packed one after another.
 #[derive(Clone, Debug, Default)]

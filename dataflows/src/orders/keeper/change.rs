@@ -78,8 +78,8 @@ impl Keeper {
             }
             due = after.outlook.next_change_at.map_or(retires_at, |next| next.min(retires_at));
         }
-        if registry.set_due(number, due) {
-            timers.push(due, number);
+        if let Some(until) = registry.set_due(number, due, time) {
+            timers.push(until, number);
         }
     }
 }
