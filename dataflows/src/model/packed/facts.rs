@@ -117,9 +117,10 @@ impl PackedFacts {
         offset as u32
     }
 
-    /// Reads the first and the last byte: those that the next fact is written beside.
+    /// Reads a byte of the first customer and the last one: those that the next fact is compared to and written beside.
     pub fn touch(&self) -> u64 {
-        self.bytes.first().zip(self.bytes.last()).map_or(0, |(first, last)| u64::from(*first) + u64::from(*last))
+        let customer = self.bytes.get(self.customer_at as usize);
+        customer.zip(self.bytes.last()).map_or(0, |(customer, last)| u64::from(*customer) + u64::from(*last))
     }
 
     /// Marks the fact at `offset` as one that lost its identity to another.
