@@ -158,9 +158,9 @@ impl Keeper {
     /// Retires an order whose bound has passed; its rows stay as they are.
     fn retire(&mut self, number: u32, time: Time) {
         if let (Some(order), Purpose::Show(detail)) = (self.registry.get(number), self.purpose) {
-            look(order, &self.law, &mut self.after, time, detail == Detail::Final);
-            let time = time.min(self.known_until);
-            self.emitted.give_accumulated(order, &self.after, time, detail, &mut self.contributions);
+            let times = [time, time.min(self.known_until)];
+            let Keeper { law, after, emitted, contributions, .. } = self;
+            emitted.give_accumulated(order, law, after, times, detail, contributions);
         }
         self.registry.retire(number, &self.law.settings);
     }
@@ -237,9 +237,9 @@ impl Machine<Parcel> for Keeper {
         self.fire_until(end);
         self.take_back(end);
         if let Purpose::Show(detail @ (Detail::Final | Detail::Counts)) = self.purpose {
-            for order in self.registry.iter() {
-                look(order, &self.law, &mut self.after, end, detail == Detail::Final);
-                self.emitted.give_accumulated(order, &self.after, end, detail, &mut self.contributions);
+            let Keeper { registry, law, after, emitted, contributions, .. } = self;
+            for order in registry.iter() {
+                emitted.give_accumulated(order, law, after, [end, end], detail, contributions);
             }
         }
         let Keeper { contributions, quality, emitted, .. } = self;

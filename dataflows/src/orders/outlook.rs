@@ -78,6 +78,16 @@ pub struct Outlook {
     pub next_change_at: Option<Time>,
 }
 
+/// When nothing more happens to an order by itself.
+fn frozen_at(state: &State, settings: &Settings) -> Time {
+    state.last_event_at.saturating_add(settings.life_ms(state.fold.is_terminal()))
+}
+
+/// True where an order has stalled as of `now`.
+pub fn has_stalled(state: &State, settings: &Settings, now: Time) -> bool {
+    state.exists() && !state.fold.is_terminal() && frozen_at(state, settings) <= now
+}
+
 impl Outlook {
     /// The outlook of `state` as of `now`.
     pub fn of(state: &State, party: Party<'_>, law: &Law, now: Time) -> Outlook {
@@ -87,7 +97,7 @@ impl Outlook {
         }
         // A retired order is frozen as of its bound.
         let settings = &law.settings;
-        let frozen_at = state.last_event_at.saturating_add(settings.life_ms(state.fold.is_terminal()));
+        let frozen_at = frozen_at(state, settings);
         let now = now.min(frozen_at);
         let mut next_change_at =
             outlook.assess_slas(state, party, law, now).min(outlook.find_drop_off(state, settings, now));
@@ -104,7 +114,7 @@ impl Outlook {
 
     /// The SLA's assessment where the order has fallen short of it.
     pub fn breach(&self, sla: Sla) -> Option<&Assessment> {
-        self.slas[sla as usize].as_ref().filter(|assessment| assessment.is_breached())
+        self.slas[sla as usize].as_ref().filter(|assessment| assessment.outcome.is_breach())
     }
 
     /// What is counted of it.

@@ -73,7 +73,9 @@ impl Show {
         (0..diff.abs()).for_each(|_| contributions.take(&change));
         match self.detail {
             Detail::Counts => {
-                let counts = row_counts::of_order(&view.state, &view.outlook).times(diff as i64);
+                let counts =
+                    row_counts::of_order(&view.state, &view.outlook.outcomes(), view.outlook.stalled_at.is_some())
+                        .times(diff as i64);
                 contributions.give(time, row_counts::of_orders(), &counts);
             }
             Detail::Changes | Detail::Final => emitted.give_rows(order, &facts, view, time, diff),

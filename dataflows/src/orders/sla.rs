@@ -82,6 +82,11 @@ pub enum Outcome {
 impl Outcome {
     /// How many there are.
     pub const COUNT: usize = Outcome::Open as usize + 1;
+
+    /// True where the order has fallen short.
+    pub fn is_breach(self) -> bool {
+        matches!(self, Outcome::MetLate | Outcome::BreachedOpen | Outcome::BreachedCancelled)
+    }
 }
 
 /// One SLA of one order as of a time. Times that have not come are [`NEVER`], and so is the deadline while a hold lasts
@@ -106,14 +111,9 @@ impl Assessment {
         come(self.deadline_at)
     }
 
-    /// True where the order has fallen short of it.
-    pub fn is_breached(&self) -> bool {
-        matches!(self.outcome, Outcome::MetLate | Outcome::BreachedOpen | Outcome::BreachedCancelled)
-    }
-
     /// The earlier of met and cancelled, of a breach that has ended.
     pub fn resolved_at(&self) -> Option<Time> {
-        come(self.ended_at).filter(|_| self.is_breached())
+        come(self.ended_at).filter(|_| self.outcome.is_breach())
     }
 
     /// The next time at which it may change without new facts; [`NEVER`] where there is none.

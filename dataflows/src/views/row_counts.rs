@@ -6,8 +6,8 @@
 use super::measures::{Aggregate, LineSums, MeasureKey, Measures, Sums};
 use super::quality::{self, QualitySums};
 use super::roll_up::{RowSums, sums_of};
-use crate::model::{Sla, Symbol};
-use crate::orders::outlook::Outlook;
+use crate::model::Symbol;
+use crate::orders::outlook::Outcomes;
 use crate::orders::state::State;
 
 /// Rows of the collections that are kept nowhere.
@@ -45,15 +45,15 @@ pub fn of_aggregate(aggregate: Aggregate) -> MeasureKey {
 }
 
 /// The rows of one order.
-pub fn of_order(state: &State, outlook: &Outlook) -> Measures {
-    let breaches = Sla::ALL.into_iter().filter(|sla| outlook.breach(*sla).is_some()).count() as i64;
+pub fn of_order(state: &State, outcomes: &Outcomes, has_stalled: bool) -> Measures {
+    let breaches = outcomes.slas.iter().flatten().filter(|outcome| outcome.is_breach()).count() as i64;
     let mut measures = Measures::default();
     measures.counts[..5].copy_from_slice(&[
         i64::from(state.exists()),
         i64::from(state.events) + breaches,
         i64::from(state.violations),
         breaches,
-        i64::from(outlook.stalled_at.is_some()),
+        i64::from(has_stalled),
     ]);
     measures
 }

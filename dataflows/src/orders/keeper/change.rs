@@ -8,7 +8,7 @@ use super::super::admit::Order;
 use super::super::contribution::{Change, Share, Side};
 use super::super::counting::Contributions;
 use super::super::driver::Emitted;
-use super::super::outlook::{Law, Outlook};
+use super::super::outlook::{Law, Outlook, has_stalled};
 use super::super::sla::Party;
 use super::super::view::View;
 use super::{Keeper, Purpose};
@@ -98,20 +98,27 @@ pub(super) fn look(order: &Order, law: &Law, view: &mut View, time: Time, whole:
 }
 
 impl Emitted {
-    /// Gives an order's rows as they stand for good, as `detail` wants them.
+    /// Gives an order's rows as they stand for good, as `detail` wants them: as of one time, at another. `view` is scratch
+    /// space.
     pub(super) fn give_accumulated(
         &mut self,
         order: &Order,
-        view: &View,
-        time: Time,
+        law: &Law,
+        view: &mut View,
+        [as_of, time]: [Time; 2],
         detail: Detail,
         contributions: &mut Contributions,
     ) {
         match detail {
             Detail::Changes => {}
-            Detail::Final => self.give_rows(&order.id(), &order.facts, view, time, 1),
+            Detail::Final => {
+                look(order, law, view, as_of, true);
+                self.give_rows(&order.id(), &order.facts, view, time, 1);
+            }
             Detail::Counts => {
-                let counts = row_counts::of_order(&order.state, &view.outlook);
+                // All that was due has come: what the order was counted as is what it is.
+                let has_stalled = has_stalled(&order.state, &law.settings, as_of);
+                let counts = row_counts::of_order(&order.state, &order.outcomes, has_stalled);
                 contributions.give(time, row_counts::of_orders(), &counts);
             }
         }
