@@ -19,7 +19,7 @@ use super::parcel::{Delivery, Parcel};
 use super::view::View;
 use crate::operators::calendar::Calendar;
 use crate::operators::limit::Until;
-use crate::operators::stash::Stash;
+use crate::operators::stash::{Batch, Entry, Stash};
 use crate::operators::ticks::Ticks;
 use crate::settings::Settings;
 use crate::time::{DAY_MS, HOUR_MS, Time};
@@ -45,6 +45,9 @@ impl Purpose {
         }
     }
 }
+
+/// Orders that are looked up together: as many as stay in a core's first cache until it is their turn.
+const ORDERS_AT_ONCE: usize = 32;
 
 /// A worker's orders.
 pub struct Keeper {
@@ -90,6 +93,22 @@ impl Keeper {
             after: View::default(),
             numbers: Vec::new(),
             is_whole: false,
+        }
+    }
+
+    /// Admits the records of a group, one time after another; `number` is that of the order they are likely of.
+    fn admit_all(&mut self, batch: &Batch, entries: &[Entry], number: &mut Option<u32>) {
+        for at_once in entries.chunk_by(|left, right| left.time() == right.time()) {
+            if let [only] = at_once {
+                *number = self.admit(&[Delivery::read(only.time(), batch.record(only))], *number);
+                continue;
+            }
+            let mut deliveries: Vec<Delivery<'_>> =
+                at_once.iter().map(|entry| Delivery::read(entry.time(), batch.record(entry))).collect();
+            admit::sort(&mut deliveries);
+            for of_order in deliveries.chunk_by(|left, right| left.key == right.key) {
+                *number = self.admit(of_order, *number);
+            }
         }
     }
 
@@ -202,21 +221,13 @@ impl Machine<Parcel> for Keeper {
         // Orders do not depend on each other: each goes through a stretch of time alone, and has to be looked up once.
         let mut numbers = std::mem::take(&mut self.numbers);
         while let Some(batch) = self.stash.take_before(frontier) {
-            let by_order = || batch.entries().chunk_by(|left, right| left.group() == right.group());
-            let keys = by_order().filter_map(|entries| Some(Delivery::key_of(batch.record(entries.first()?))));
-            self.registry.find_all(keys, &mut numbers);
-            for (entries, number) in by_order().zip(&mut numbers) {
-                for at_once in entries.chunk_by(|left, right| left.time() == right.time()) {
-                    if let [only] = at_once {
-                        *number = self.admit(&[Delivery::read(only.time(), batch.record(only))], *number);
-                        continue;
-                    }
-                    let mut deliveries: Vec<Delivery<'_>> =
-                        at_once.iter().map(|entry| Delivery::read(entry.time(), batch.record(entry))).collect();
-                    admit::sort(&mut deliveries);
-                    for of_order in deliveries.chunk_by(|left, right| left.key == right.key) {
-                        *number = self.admit(of_order, *number);
-                    }
+            let by_order: Vec<&[Entry]> =
+                batch.entries().chunk_by(|left, right| left.group() == right.group()).collect();
+            for orders in by_order.chunks(ORDERS_AT_ONCE) {
+                let keys = orders.iter().filter_map(|entries| Some(Delivery::key_of(batch.record(entries.first()?))));
+                self.registry.find_all(keys, &mut numbers);
+                for (entries, number) in orders.iter().zip(&mut numbers) {
+                    self.admit_all(&batch, entries, number);
                 }
             }
             let end = batch.end();
