@@ -1,4 +1,4 @@
-//! Contributions: what a change of one order changes in every aggregate collection (semantics.md, section 5).
+//! Contributions: what an order counts for in the aggregate collections (semantics.md, section 5).
 //!
 //! Pure: what an order contributes as a whole, and how its items and payments count otherwise than before. Aggregates are
 //! kept from differences alone, so an order that retires contributes no difference and its share stays.
@@ -70,6 +70,27 @@ impl Share {
     pub(super) fn is_cancelled(&self) -> bool {
         self.funnel >> 7 != 0
     }
+
+    pub(super) fn count_funnel(sum: &mut Measures, share: &Share, sign: i64) {
+        for (bit, count) in sum.counts.iter_mut().enumerate() {
+            *count += sign * i64::from(share.funnel >> bit & 1);
+        }
+    }
+
+    pub(super) fn count_gmv(sum: &mut Measures, share: &Share, sign: i64) {
+        let cancelled = if share.is_cancelled() { share.item_value } else { Money::ZERO };
+        sum.counts[0] += sign;
+        sum.counts[1] += sign * i64::from(share.items);
+        for (amount, value) in sum.amounts.iter_mut().zip([share.item_value, share.freight_value, cancelled]) {
+            *amount += value * sign;
+        }
+    }
+
+    /// One order and its value.
+    pub(super) fn count_order(sum: &mut Measures, share: &Share, sign: i64) {
+        sum.counts[0] += sign;
+        sum.amounts[0] += share.item_value * sign;
+    }
 }
 
 /// One side of a change.
@@ -132,27 +153,4 @@ impl Change<'_> {
 /// How many lines both begin with in common.
 fn common_start<L: PartialEq>(before: &[L], after: &[L]) -> usize {
     before.iter().zip(after).take_while(|(before, after)| before == after).count()
-}
-
-impl Share {
-    pub(super) fn count_funnel(sum: &mut Measures, share: &Share, sign: i64) {
-        for (bit, count) in sum.counts.iter_mut().enumerate() {
-            *count += sign * i64::from(share.funnel >> bit & 1);
-        }
-    }
-
-    pub(super) fn count_gmv(sum: &mut Measures, share: &Share, sign: i64) {
-        let cancelled = if share.is_cancelled() { share.item_value } else { Money::ZERO };
-        sum.counts[0] += sign;
-        sum.counts[1] += sign * i64::from(share.items);
-        for (amount, value) in sum.amounts.iter_mut().zip([share.item_value, share.freight_value, cancelled]) {
-            *amount += value * sign;
-        }
-    }
-
-    /// One order and its value.
-    pub(super) fn count_order(sum: &mut Measures, share: &Share, sign: i64) {
-        sum.counts[0] += sign;
-        sum.amounts[0] += share.item_value * sign;
-    }
 }

@@ -125,16 +125,16 @@ impl Contributions {
     /// Counts the changes that wait.
     fn count(&mut self) {
         let Contributions { windows, stays_ms, changes, line_changes, measures, lines } = self;
-        let mut totals = Totals::default();
+        let mut unwindowed = Unwindowed::default();
         for change in changes.drain(..) {
             let windows = Windows { kept: windows, stays_ms: *stays_ms, time: change.time };
-            if totals.tenant != change.tenant || !measures.is_of_tick(change.time, totals.tick) {
-                std::mem::take(&mut totals).give(measures);
-                (totals.tenant, totals.tick) = (change.tenant, measures.tick_of(change.time));
+            if unwindowed.tenant != change.tenant || !measures.is_of_tick(change.time, unwindowed.tick) {
+                std::mem::take(&mut unwindowed).give(measures);
+                (unwindowed.tenant, unwindowed.tick) = (change.tenant, measures.tick_of(change.time));
             }
-            change.count(windows, measures, &mut totals);
+            change.count(windows, measures, &mut unwindowed);
         }
-        totals.give(measures);
+        unwindowed.give(measures);
         for change in line_changes.drain(..) {
             let windows = Windows { kept: windows, stays_ms: *stays_ms, time: change.time };
             if let Some((window, start)) = windows.of(change.at) {
@@ -166,7 +166,7 @@ impl Windows<'_> {
 /// What changes of one tenant and tick come to in the collections that know no window but `total`. Nearly every change
 /// changes them, and there are few of them.
 #[derive(Default)]
-struct Totals {
+struct Unwindowed {
     tenant: Symbol,
     tick: Time,
     /// By status: orders and their value.
@@ -175,7 +175,7 @@ struct Totals {
     slas: [[i64; Outcome::COUNT]; Sla::ALL.len()],
 }
 
-impl Totals {
+impl Unwindowed {
     fn count(&mut self, share: &Share, sign: i64) {
         let Some(status) = share.status else { return };
         let (orders, value) = &mut self.statuses[status as usize];
@@ -213,7 +213,7 @@ impl Totals {
 type Counted = fn(&mut Measures, &Share, i64);
 
 impl ShareChange {
-    fn count(&self, windows: Windows<'_>, sums: &mut Ticks<MeasureKey, Measures>, totals: &mut Totals) {
+    fn count(&self, windows: Windows<'_>, sums: &mut Ticks<MeasureKey, Measures>, unwindowed: &mut Unwindowed) {
         let (before, after) = (&self.before, &self.after);
         let same_cohort = before.placed_at == after.placed_at;
         let same_value = before.item_value == after.item_value && before.items == after.items;
@@ -222,11 +222,8 @@ impl ShareChange {
         let same_order = same_cohort && same_value;
         let same_funnel = same_cohort && before.funnel == after.funnel;
         let same_status = same_order && before.status == after.status;
-        let cohorts = if same_funnel && same_cohort && same_gmv {
-            [None; 2]
-        } else {
-            [before, after].map(|share| windows.of(share.placed_at?))
-        };
+        let cohorts =
+            if same_funnel && same_gmv { [None; 2] } else { [before, after].map(|share| windows.of(share.placed_at?)) };
         let within = |aggregate: Aggregate, side: usize| {
             cohorts[side].map(|(window, start)| self.in_total(aggregate, 0).within(window, start))
         };
@@ -241,8 +238,8 @@ impl ShareChange {
             self.replace(sums, keys, Share::count_gmv);
         }
         if !same_status {
-            totals.count(before, -1);
-            totals.count(after, 1);
+            unwindowed.count(before, -1);
+            unwindowed.count(after, 1);
         }
         let counts_drop_off = before.outcomes.drop_off.is_some() || after.outcomes.drop_off.is_some();
         if counts_drop_off && (!same_status || before.outcomes.drop_off != after.outcomes.drop_off) {
@@ -250,8 +247,8 @@ impl ShareChange {
             self.replace(sums, keys, Share::count_order);
         }
         if before.outcomes.slas != after.outcomes.slas {
-            totals.count_slas(before, -1);
-            totals.count_slas(after, 1);
+            unwindowed.count_slas(before, -1);
+            unwindowed.count_slas(after, 1);
         }
     }
 

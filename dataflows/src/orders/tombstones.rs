@@ -2,7 +2,8 @@
 //!
 //! A tombstone is a key, a bound and a status: 24 bytes, one after another in the order of retirement, and 5 in a table
 //! of their places, which is all that a look for an order that has none touches. Invariant: a tombstone is found until its
-//! time, `horizon` after its bound, is over; how much longer it takes up memory is nobody's business.
+//! time, `horizon` after its bound, is over. Limits: memory is given back by whole pieces, when the time of all in it is
+//! over; orders retire in the order of their bounds, or nearly so.
 
 use std::collections::VecDeque;
 
