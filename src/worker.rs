@@ -116,7 +116,7 @@ struct Feed {
 
 impl Feed {
     fn give(&mut self, intake: &mut Intake) {
-        intake.parcels().into_iter().for_each(|parcel| self.parcels.send(parcel));
+        intake.parcels().for_each(|parcel| self.parcels.send(parcel));
         intake.law().into_iter().for_each(|count| self.law.send(count));
         intake.quality().for_each(|count| self.quality.send(count));
         for (record, time) in intake.refused_records() {

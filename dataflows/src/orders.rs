@@ -8,6 +8,7 @@ pub mod fold;
 pub mod fused;
 pub mod identities;
 pub mod keeper;
+pub mod order;
 pub mod outlook;
 pub mod parcel;
 pub mod relational;

@@ -130,7 +130,8 @@ impl Inputs {
             match (input, self.arrival_order) {
                 (Input::Olist(olist), false) => {
                     let share = if olist.is_joined() { by_worker } else { by_process };
-                    readers.push(Box::new(OlistReader::new(Arc::clone(olist), share)));
+                    let is_alone = self.inputs.len() == 1;
+                    readers.push(Box::new(OlistReader::new(Arc::clone(olist), share, is_alone)));
                 }
                 (Input::Olist(olist), true) => {
                     for reader in OlistReader::in_arrival_order(olist, watermark) {

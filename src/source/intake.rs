@@ -43,7 +43,7 @@ pub struct Intake {
     /// The source of every file, by its number.
     sources: Arc<Vec<Symbol>>,
     parcels: Parcels,
-    ready: Vec<Parcel>,
+    is_last_word: bool,
     quality: HashMap<(QualityKey, Time), QualityCounts>,
     tick_ms: u64,
     law: Measures,
@@ -83,7 +83,7 @@ impl Intake {
             lateness,
             sources,
             parcels: Parcels::new(workers),
-            ready: Vec::new(),
+            is_last_word: false,
             quality: HashMap::new(),
             tick_ms,
             law: Measures::default(),
@@ -128,7 +128,7 @@ impl Intake {
             record_at: record.record_at,
             too_late: self.lateness.is_too_late(fact.at, record.watermark),
         };
-        self.ready.extend(self.parcels.push_of(record.key, fact, arrival));
+        self.parcels.push_of(record.key, fact, arrival);
     }
 
     /// Takes in a record that decoding refused; `raw` is its bytes without line end.
@@ -174,10 +174,15 @@ impl Intake {
         self.quality.entry((QualityKey::new(source, minute_of), tick)).or_default().add(&counted);
     }
 
-    /// Hands over every parcel, open ones included.
-    pub fn parcels(&mut self) -> Vec<Parcel> {
-        self.ready.extend(self.parcels.close());
-        std::mem::take(&mut self.ready)
+    /// Promises that of the orders read since parcels were handed over nothing more will come, from any input.
+    pub fn have_last_word(&mut self) {
+        self.is_last_word = true;
+    }
+
+    /// Hands over the facts, in a parcel for each worker.
+    pub fn parcels(&mut self) -> impl Iterator<Item = Parcel> + '_ {
+        let is_last_word = std::mem::take(&mut self.is_last_word);
+        self.parcels.close(is_last_word)
     }
 
     /// Hands over the counts of all records.

@@ -151,6 +151,8 @@ pub fn order_ids(block: &Block, columns: &OrderColumns, limits: &Limits) -> Vec<
 pub struct OlistReader {
     olist: Arc<Olist>,
     share: Share,
+    /// True where no other input may speak of its orders.
+    is_alone: bool,
     next: u64,
     tables: Vec<Table>,
     watermark: Option<Watermark>,
@@ -162,9 +164,9 @@ pub struct OlistReader {
 }
 
 impl OlistReader {
-    /// Reads `share` of the blocks of all three files, brought into order.
-    pub fn new(olist: Arc<Olist>, share: Share) -> OlistReader {
-        OlistReader::of(olist, share, Table::ALL.to_vec(), None)
+    /// Reads `share` of the blocks of all three files, brought into order; `is_alone` where there is no other input.
+    pub fn new(olist: Arc<Olist>, share: Share, is_alone: bool) -> OlistReader {
+        OlistReader { is_alone, ..OlistReader::of(olist, share, Table::ALL.to_vec(), None) }
     }
 
     /// The three files as partitions, each read in its own order.
@@ -179,6 +181,7 @@ impl OlistReader {
         OlistReader {
             olist,
             share,
+            is_alone: false,
             next,
             tables,
             watermark,
@@ -202,6 +205,10 @@ impl OlistReader {
             let block = self.olist.read_range(table, from, to, buffer)?;
             self.rows.read(&self.olist, table, &block, &mut None, intake, Some(&mut self.stamps));
             self.buffers[table as usize] = block.bytes;
+        }
+        if self.is_alone {
+            // A co-ordered directory lists no order twice, and all rows of an order stand in one block.
+            intake.have_last_word();
         }
         Ok(Polled::Read)
     }

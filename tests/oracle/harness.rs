@@ -2,6 +2,7 @@
 //! gathered at worker 0.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -140,10 +141,9 @@ pub fn check(seed: u64, case: &Case, holds: impl Fn(&Case) -> Result<(), String>
 /// Runs the graph on a case.
 pub fn run(case: &Case, way: Way) -> Gathered {
     let mut dice = Dice(way.deal);
-    let arrivals: Vec<&Arrival> = inside(case).collect();
-    let mut hands: Vec<Vec<&Arrival>> = vec![Vec::new(); way.workers];
-    for arrival in arrivals {
-        hands[dice.below(way.workers as u64) as usize].push(arrival);
+    let mut hands: Vec<Vec<Bunch<'_>>> = vec![Vec::new(); way.workers];
+    for bunch in bunches(case, &mut dice) {
+        hands[dice.below(way.workers as u64) as usize].push(bunch);
     }
     let steps: Arc<Vec<Vec<Step>>> =
         Arc::new(hands.into_iter().map(|hand| deal(hand, &mut dice, way.workers)).collect());
@@ -161,29 +161,63 @@ pub fn run(case: &Case, way: Way) -> Gathered {
     results.swap_remove(0).expect("the run ends")
 }
 
+/// Arrivals that are sent together.
+#[derive(Clone)]
+struct Bunch<'a> {
+    arrivals: Vec<&'a Arrival>,
+    /// True where they are all there are of their order.
+    is_whole: bool,
+}
+
+impl Bunch<'_> {
+    fn earliest(&self) -> Time {
+        self.arrivals.iter().map(|arrival| arrival.t).min().unwrap_or(Time::MAX)
+    }
+}
+
+/// The arrivals that take part, one by one; in half of all deals some orders, or all, whole.
+fn bunches<'a>(case: &'a Case, dice: &mut Dice) -> Vec<Bunch<'a>> {
+    let one_in = [0, 0, 1, 2][dice.below(4) as usize];
+    let mut by_order: BTreeMap<(&Text, &Text), Vec<&Arrival>> = BTreeMap::new();
+    for arrival in inside(case) {
+        by_order.entry((&arrival.fact.order.tenant, &arrival.fact.order.order_id)).or_default().push(arrival);
+    }
+    let mut bunches = Vec::new();
+    for mut arrivals in by_order.into_values() {
+        if one_in > 0 && dice.below(one_in) == 0 {
+            dice.shuffle(&mut arrivals);
+            bunches.push(Bunch { arrivals, is_whole: true });
+        } else {
+            bunches.extend(arrivals.into_iter().map(|arrival| Bunch { arrivals: vec![arrival], is_whole: false }));
+        }
+    }
+    bunches
+}
+
 /// Makes a worker's arrivals into steps: any chunks, any order, any promises that are kept.
-fn deal(mut hand: Vec<&Arrival>, dice: &mut Dice, workers: usize) -> Vec<Step> {
+fn deal(mut hand: Vec<Bunch<'_>>, dice: &mut Dice, workers: usize) -> Vec<Step> {
     let mut steps = Vec::new();
     let style = dice.below(4);
     match style {
         0 => {}
-        1 => hand.sort_by_key(|arrival| arrival.t),
+        1 => hand.sort_by_key(Bunch::earliest),
         _ => dice.shuffle(&mut hand),
     }
     let mut promised = 0;
     while !hand.is_empty() {
         let chunk = hand.len().min(1 + dice.below([64, 1, 4, 16][style as usize]) as usize);
-        let mut parcels = Parcels::new(workers);
-        let mut sent = Vec::new();
-        for Arrival { fact, t, too_late, position } in hand.drain(..chunk) {
-            let arrival = parcel::Arrival { position: *position, time: *t, record_at: fact.at, too_late: *too_late };
-            sent.extend(parcels.push(fact, arrival));
+        let [mut parcels, mut last_words] = [Parcels::new(workers), Parcels::new(workers)];
+        for Bunch { arrivals, is_whole } in hand.drain(..chunk) {
+            for Arrival { fact, t, too_late, position } in arrivals {
+                let (position, record_at, too_late) = (*position, fact.at, *too_late);
+                let to = if is_whole { &mut last_words } else { &mut parcels };
+                to.push(fact, parcel::Arrival { position, time: *t, record_at, too_late });
+            }
         }
-        sent.extend(parcels.close());
-        steps.push(Step::Send(sent));
+        steps.push(Step::Send(parcels.close(false).chain(last_words.close(true)).collect()));
         // Style 0 is a replay that reads all before it promises anything.
         if style > 0 {
-            let least = hand.iter().map(|arrival| arrival.t).min().unwrap_or(promised);
+            let least = hand.iter().map(Bunch::earliest).min().unwrap_or(promised);
             promised += if dice.below(2) == 0 { least - promised } else { dice.below(least - promised + 1) };
             steps.push(Step::Advance(promised));
             steps.push(Step::Work(dice.below(4)));

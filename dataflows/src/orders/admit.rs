@@ -7,14 +7,13 @@
 
 use hashbrown::HashTable;
 
-use super::contribution::Share;
-use super::identities::Identities;
-use super::outlook::Outcomes;
+use super::order::{Order, Progress};
+use super::outlook::Law;
 use super::parcel::{Delivery, OrderKey};
-use super::state::State;
 use super::tombstones::Tombstones;
+use super::view::View;
 use crate::model::packed::{FactView, Outline, PackedFacts, Reader};
-use crate::model::{OrderId, Symbol, Text};
+use crate::model::{OrderId, Text};
 use crate::operators::slab::Slab;
 use crate::settings::Settings;
 use crate::time::{DAY_MS, Time};
@@ -35,7 +34,7 @@ pub enum Judgement {
 
 /// Judges a fact, whose bytes are `packed`, against those known of its order.
 pub fn judge(order: &Order, fact: &Outline, packed: &[u8]) -> Judgement {
-    if !order.identities.may_hold(fact) {
+    if order.progress().is_some_and(|progress| !progress.identities.may_hold(fact)) {
         return Judgement::Accepted;
     }
     let known = &order.facts;
@@ -93,57 +92,6 @@ fn content(fact: &FactView<'_>) -> String {
     fact.fact(&nobody).content()
 }
 
-/// An order that lives.
-#[derive(Debug)]
-pub struct Order {
-    /// Its tenant.
-    pub tenant: Symbol,
-    /// The shop's id of it.
-    pub order_id: Text,
-    /// Its facts, winners and losers.
-    pub facts: PackedFacts,
-    /// Which identities its facts may have.
-    pub identities: Identities,
-    /// What its facts come to.
-    pub state: State,
-    /// What time has made of it, as shown.
-    pub outcomes: Outcomes,
-    /// Logical time of the fact that was accepted last.
-    pub accepted_at: Time,
-}
-
-impl Order {
-    /// The order's identity.
-    pub fn id(&self) -> OrderId {
-        OrderId { tenant: self.tenant.text(), order_id: self.order_id.clone() }
-    }
-
-    /// What it contributes to the aggregates, as shown.
-    pub fn share(&self) -> Share {
-        Share::of(&self.state, &self.outcomes)
-    }
-
-    /// Keeps a fact; its offset.
-    pub fn keep(&mut self, fact: &Outline, packed: &[u8], loser: bool) -> u32 {
-        self.identities.add(fact);
-        self.facts.push(packed, loser)
-    }
-
-    /// The last logical time at which a fact is still accepted.
-    pub fn bound(&self, settings: &Settings) -> Time {
-        self.accepted_at.saturating_add(settings.life_ms(self.state.fold.is_terminal()))
-    }
-
-    /// Reads a little of all its memory, that of its facts left out.
-    fn touch(&self) -> u64 {
-        let State { fold, item_value, paid_value, last_event_at, items, .. } = &self.state;
-        let amounts =
-            [item_value.0 as u64, paid_value.0 as u64, u64::from(*items), u64::from(self.order_id.is_empty())];
-        let times = [self.accepted_at, *last_event_at, fold.placed_at().unwrap_or(0), u64::from(fold.is_cancelled())];
-        amounts.into_iter().chain(times).fold(0, u64::wrapping_add)
-    }
-}
-
 /// What a fact meets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
@@ -194,6 +142,9 @@ pub struct Registry {
     tombstones: Tombstones,
     /// Empty: the memory of retired orders' facts, for the next orders.
     spare: Vec<PackedFacts>,
+    /// The memory of the progress of orders that rest or are retired, likewise.
+    #[allow(clippy::vec_box)] // it is the boxes that are used again
+    spare_progress: Vec<Box<Progress>>,
 }
 
 impl Registry {
@@ -213,6 +164,11 @@ impl Registry {
             };
         }
         self.tombstones.bound(key).map_or(Place::Absent, of_bound)
+    }
+
+    /// False where nothing is left of such an order, not even a tombstone.
+    pub fn knows(&self, key: OrderKey) -> bool {
+        self.find(key).is_some() || self.tombstones.bound(key).is_some()
     }
 
     /// The numbers of these orders, each where it lives, and all of them brought from memory into the caches. One lookup
@@ -276,15 +232,9 @@ impl Registry {
     pub fn start(&mut self, delivery: &Delivery<'_>) -> u32 {
         let key = delivery.key;
         self.tombstones.remove(key);
-        let number = self.orders.insert(Order {
-            tenant: Symbol::new(&delivery.tenant()),
-            order_id: delivery.order_id(),
-            facts: self.spare.pop().unwrap_or_default(),
-            accepted_at: delivery.time,
-            identities: Identities::default(),
-            state: State::default(),
-            outcomes: Outcomes::default(),
-        });
+        let facts = self.spare.pop().unwrap_or_default();
+        let progress = self.spare_progress.pop().unwrap_or_default();
+        let number = self.orders.insert(Order::new(delivery, facts, progress));
         let head = Head { key, due: Time::MAX, scheduled: Time::MAX };
         match self.heads.get_mut(number as usize) {
             Some(free) => *free = head,
@@ -304,8 +254,9 @@ impl Registry {
     pub fn retire(&mut self, number: u32, settings: &Settings) {
         let Some(order) = self.orders.get_mut(number) else { return };
         let Some(head) = self.heads.get_mut(number as usize) else { return };
-        let (key, bound, status) = (head.key, order.bound(settings), order.state.status());
-        let mut facts = std::mem::take(&mut order.facts);
+        let (key, bound, status) = (head.key, order.bound(settings), order.status());
+        let (mut facts, progress) = order.release();
+        self.spare_progress.extend(progress);
         (head.due, head.scheduled) = (Time::MAX, Time::MAX);
         self.orders.remove(number);
         if facts.is_ordinary() && self.spare.len() < self.orders.len() {
@@ -316,6 +267,25 @@ impl Registry {
             entry.remove();
         }
         self.tombstones.insert(key, bound, status);
+    }
+
+    /// Lets an order rest that is finished and that time alone does not change before it retires; what it had come to.
+    pub fn rest(&mut self, number: u32, settings: &Settings) -> Option<Box<Progress>> {
+        let due = self.due(number);
+        let order = self.orders.get_mut(number).filter(|order| due > order.bound(settings))?;
+        order.rest()
+    }
+
+    /// Takes progress that is no longer needed: its memory is used again.
+    pub fn reuse(&mut self, progress: Box<Progress>) {
+        self.spare_progress.push(progress);
+    }
+
+    /// Wakes an order that rests; false where it does not. `view` is scratch space.
+    pub fn wake(&mut self, number: u32, view: &mut View, law: &Law) -> bool {
+        let Some(order) = self.orders.get_mut(number).filter(|order| order.progress().is_none()) else { return false };
+        order.wake(self.spare_progress.pop().unwrap_or_default(), view, law);
+        true
     }
 
     /// The order with this number.

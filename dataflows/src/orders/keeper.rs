@@ -7,13 +7,16 @@
 
 mod admission;
 mod change;
+mod whole;
 
 use std::rc::Rc;
 
 use super::Detail;
-use super::admit::{self, Order, Registry, Timer};
+use super::admit::{self, Registry, Timer};
+use super::contribution::Share;
 use super::counting::Contributions;
 use super::driver::{Emitted, Machine};
+use super::order::{Order, Progress};
 use super::outlook::Law;
 use super::parcel::{Delivery, Parcel};
 use super::view::View;
@@ -37,12 +40,14 @@ pub enum Purpose {
 }
 
 impl Purpose {
+    /// True where no reader looks at any time but the last: what changes may then show at another time than it does.
+    fn wants_end_alone(self) -> bool {
+        matches!(self, Purpose::Show(Detail::Final | Detail::Counts))
+    }
+
     /// How often aggregates change. Where only what they come to is wanted, a day's differences are added up first.
     fn tick_ms(self, settings: &Settings) -> u64 {
-        match self {
-            Purpose::Show(Detail::Changes) | Purpose::Admit => settings.tick_ms,
-            Purpose::Show(_) => DAY_MS,
-        }
+        if self.wants_end_alone() { DAY_MS } else { settings.tick_ms }
     }
 }
 
@@ -138,7 +143,10 @@ impl Keeper {
             let Some((at, number)) = self.timers.pop_until(time) else { return };
             match self.registry.timer(number, at) {
                 Timer::Stale => {}
-                Timer::Due(due) => self.fire(number, due),
+                Timer::Due(due) => {
+                    self.fire(number, due);
+                    self.rest(number, due);
+                }
                 Timer::Later(due) => self.timers.push(due, number),
             }
         }
@@ -168,10 +176,10 @@ impl Keeper {
                 before.evaluate(order.tenant, &order.facts, law, time.saturating_sub(1));
                 Before::View
             }
-            _ => Before::Share(order.share()),
+            _ => Before::Share(order.progress().map_or_else(Share::default, Progress::share)),
         };
         self.is_whole = look(order, law, &mut self.after, time, before_as == Before::View);
-        self.emit_change(number, time, before_as);
+        self.emit_change(number, [time; 2], before_as);
     }
 
     /// Retires an order whose bound has passed; its rows stay as they are.
@@ -189,17 +197,21 @@ impl Keeper {
         let beyond = |(number, order): (u32, &Order)| (order.accepted_at > end).then_some(number);
         let numbers: Vec<u32> = self.registry.numbered().filter_map(beyond).collect();
         for number in numbers {
+            self.wake(number, end);
             let Some(order) = self.registry.get(number) else { continue };
             let time = order.accepted_at;
             self.before.evaluate(order.tenant, &order.facts, &self.law, time);
             self.is_whole = look(order, &self.law, &mut self.after, end, true);
-            self.emit_change(number, time, Before::View);
+            self.emit_change(number, [time; 2], Before::View);
         }
     }
 }
 
 impl Machine<Parcel> for Keeper {
     fn receive(&mut self, parcel: Parcel) {
+        if parcel.is_last_word && self.purpose.wants_end_alone() {
+            return self.admit_whole(&parcel);
+        }
         for (key, time, record) in parcel.records() {
             self.stash.push(time, key as u32, record);
         }

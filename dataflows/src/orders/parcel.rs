@@ -1,8 +1,8 @@
 //! Parcels: facts on their way to the worker that owns their orders.
 //!
-//! A parcel is a block of packed facts for one worker. Facts are packed once, where they are decoded, and copied from
-//! there into the owner's stash and the order's state. Timely exchanges whole parcels, so an edge costs a parcel and not
-//! a fact; between processes a parcel is its bytes.
+//! A parcel is all that a stretch of input says to one worker, packed. Facts are packed once, where they are decoded, and
+//! copied from there into the owner's stash and the order's state. Timely exchanges whole parcels, so an edge costs a
+//! parcel and not a fact; between processes a parcel is its bytes.
 
 use std::ops::Range;
 
@@ -37,6 +37,8 @@ pub fn order_key(order: &OrderId) -> OrderKey {
 pub struct Parcel {
     /// The worker it is for.
     pub to: u64,
+    /// A promise: of the orders in it nothing more will come, from anywhere.
+    pub is_last_word: bool,
     /// Facts, one after another.
     #[serde(with = "serde_bytes")]
     pub bytes: Vec<u8>,
@@ -75,10 +77,9 @@ struct Open {
     bytes: Vec<u8>,
     /// The order that was packed last, and where in `bytes` its key and names are.
     last: Option<(OrderKey, Range<usize>)>,
+    /// Bytes of the parcel before: this one will be about as large.
+    expected: usize,
 }
-
-/// A parcel is closed once it holds this many bytes.
-const PARCEL_BYTES: usize = 48 << 10;
 
 impl Parcels {
     /// Nothing packed, for this many workers.
@@ -86,17 +87,17 @@ impl Parcels {
         Parcels { open: vec![Open::default(); workers.max(1)], default_tenant: Text::new(DEFAULT_TENANT) }
     }
 
-    /// Packs a fact; the parcel that is full with it, if one is.
-    pub fn push(&mut self, fact: &Fact, arrival: Arrival) -> Option<Parcel> {
-        self.push_of(order_key(&fact.order), fact, arrival)
+    /// Packs a fact.
+    pub fn push(&mut self, fact: &Fact, arrival: Arrival) {
+        self.push_of(order_key(&fact.order), fact, arrival);
     }
 
     /// Packs a fact of the order whose key is known.
-    pub fn push_of(&mut self, key: OrderKey, fact: &Fact, arrival: Arrival) -> Option<Parcel> {
+    pub fn push_of(&mut self, key: OrderKey, fact: &Fact, arrival: Arrival) {
         let to = (key as u64 % self.open.len() as u64) as usize;
-        let Open { bytes, last } = &mut self.open[to];
+        let Open { bytes, last, expected } = &mut self.open[to];
         if bytes.capacity() == 0 {
-            bytes.reserve_exact(PARCEL_BYTES + PARCEL_BYTES / 8);
+            bytes.reserve_exact(*expected + *expected / 8);
         }
         let start = bytes.len();
         bytes.extend_from_slice(&[0; LENGTH_BYTES]);
@@ -121,33 +122,50 @@ impl Parcels {
         packed::write(fact, arrival.position, bytes);
         let length = (bytes.len() - start - LENGTH_BYTES) as u32;
         bytes[start..start + LENGTH_BYTES].copy_from_slice(&length.to_le_bytes());
-        (bytes.len() >= PARCEL_BYTES).then(|| self.open[to].close(to))
     }
 
-    /// Closes every parcel that holds anything.
-    pub fn close(&mut self) -> impl Iterator<Item = Parcel> + '_ {
+    /// Closes every parcel that holds anything; see [`Parcel::is_last_word`].
+    pub fn close(&mut self, is_last_word: bool) -> impl Iterator<Item = Parcel> + '_ {
         let open = self.open.iter_mut().enumerate().filter(|(_, open)| !open.bytes.is_empty());
-        open.map(|(to, open)| open.close(to))
-    }
-}
-
-impl Open {
-    fn close(&mut self, to: usize) -> Parcel {
-        self.last = None;
-        Parcel { to: to as u64, bytes: std::mem::take(&mut self.bytes) }
+        open.map(move |(to, open)| {
+            open.last = None;
+            open.expected = open.bytes.len();
+            Parcel { to: to as u64, is_last_word, bytes: std::mem::take(&mut open.bytes) }
+        })
     }
 }
 
 impl Parcel {
     /// The packed facts: of each its key, its logical time and the rest of its bytes for [`Delivery::read`].
     pub fn records(&self) -> impl Iterator<Item = (OrderKey, Time, &[u8])> {
-        let mut rest = &*self.bytes;
+        Parcel::records_of(&self.bytes)
+    }
+
+    /// The packed facts in a run, likewise.
+    pub fn records_of(mut rest: &[u8]) -> impl Iterator<Item = (OrderKey, Time, &[u8])> {
         std::iter::from_fn(move || {
             let (length, after) = rest.split_first_chunk::<LENGTH_BYTES>()?;
             let (record, after) = after.split_at_checked(u32::from_le_bytes(*length) as usize)?;
             rest = after;
             let (time, record) = record.split_first_chunk::<TIME_BYTES>()?;
             Some((Delivery::key_of(record), Time::from_le_bytes(*time), record))
+        })
+    }
+
+    /// Runs of facts that stand together and are of one order: its key, and their bytes for [`Parcel::records_of`].
+    pub fn runs(&self) -> impl Iterator<Item = (OrderKey, &[u8])> {
+        let mut rest = &*self.bytes;
+        std::iter::from_fn(move || {
+            let (key, _, _) = Parcel::records_of(rest).next()?;
+            let mut length = 0;
+            while let Some((of, _, record)) = Parcel::records_of(&rest[length..]).next()
+                && of == key
+            {
+                length += LENGTH_BYTES + TIME_BYTES + record.len();
+            }
+            let (run, after) = rest.split_at_checked(length)?;
+            rest = after;
+            Some((key, run))
         })
     }
 }

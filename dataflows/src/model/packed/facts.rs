@@ -7,7 +7,7 @@ use super::{CUSTOMER_FIRST, FactView, HEAD_LOSER, Outline, PackedText, Reader, w
 use crate::model::{OrderId, Text};
 
 /// What the facts of an ordinary order take, and by how many bytes those of another one grow.
-const ORDINARY_BYTES: usize = 160;
+const ORDINARY_BYTES: usize = 168;
 const GROWTH_BYTES: usize = 32;
 
 /// The facts of one order, winners and losers, packed one after another.

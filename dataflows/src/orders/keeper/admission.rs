@@ -8,6 +8,7 @@ use differential_dataflow::difference::IsZero;
 use super::super::Detail;
 use super::super::admit::{self, Judgement, Place};
 use super::super::contribution::Share;
+use super::super::order::Progress;
 use super::super::parcel::Delivery;
 use super::change::Before;
 use super::{Keeper, Purpose};
@@ -30,10 +31,13 @@ impl Keeper {
             if before.is_none() && matches!(judgement, Judgement::Accepted | Judgement::Displaces(_)) {
                 before = Some(self.prepare_change(number, deliveries));
             }
-            self.keep(number, delivery, judgement);
+            self.keep(number, delivery, judgement, delivery.time);
         }
-        if let (Some(number), Some(before), Some(delivery)) = (placed, before, deliveries.first()) {
-            self.change(number, delivery.time, before);
+        if let (Some(number), Some(delivery)) = (placed, deliveries.first()) {
+            if let Some(before) = before {
+                self.change(number, [delivery.time; 2], before);
+            }
+            self.rest(number, delivery.time);
         }
         placed
     }
@@ -52,7 +56,10 @@ impl Keeper {
             return None;
         }
         match place {
-            Place::Alive(number) => return Some(number),
+            Place::Alive(number) => {
+                self.wake(number, delivery.time);
+                return Some(number);
+            }
             Place::Outlived(number) => {
                 self.known_until = self.known_until.max(delivery.outline.at);
                 // The last of these retires the order.
@@ -72,6 +79,7 @@ impl Keeper {
         self.after.clear();
         self.is_whole = false;
         let Some(order) = self.registry.get(number) else { return Before::Share(Share::default()) };
+        let share = order.progress().map_or_else(Share::default, Progress::share);
         let displaces = |delivery: &Delivery<'_>| {
             matches!(admit::judge(order, &delivery.outline, delivery.packed), Judgement::Displaces(_))
         };
@@ -79,16 +87,16 @@ impl Keeper {
             self.before.evaluate(order.tenant, &order.facts, &self.law, time);
             return Before::View;
         }
-        Before::Share(order.share())
+        Before::Share(share)
     }
 
-    /// Keeps a judged fact and counts it.
-    fn keep(&mut self, number: u32, delivery: &Delivery<'_>, judgement: Judgement) {
+    /// Keeps a judged fact and counts it, as of `time`.
+    pub(super) fn keep(&mut self, number: u32, delivery: &Delivery<'_>, judgement: Judgement, time: Time) {
         let Some(order) = self.registry.get_mut(number) else { return };
         let (accepted, counted) = match judgement {
             Judgement::Duplicate => {
                 let minute = QualityKey::new(self.law.source(delivery.fact().position), Some(delivery.record_at));
-                self.quality.give(delivery.time, minute, &quality::DUPLICATE);
+                self.quality.give(time, minute, &quality::DUPLICATE);
                 (false, record_law::DUPLICATE)
             }
             Judgement::Loses => {
@@ -112,7 +120,9 @@ impl Keeper {
             Judgement::Accepted => {
                 let offset = order.keep(&delivery.outline, delivery.packed, false);
                 self.after.add_line(offset, &delivery.outline);
-                self.is_whole |= !order.state.extend(&delivery.outline, self.law.settings.transitions);
+                self.is_whole |= order.awake().is_none_or(|(_, progress)| {
+                    !progress.state.extend(&delivery.outline, self.law.settings.transitions)
+                });
                 (true, record_law::ACCEPTED)
             }
         };
@@ -123,7 +133,7 @@ impl Keeper {
             }
             self.known_until = self.known_until.max(delivery.outline.at);
         }
-        self.count(delivery.time, counted);
+        self.count(time, counted);
     }
 
     fn refuse(&mut self, delivery: &Delivery<'_>, reason: Refusal) {

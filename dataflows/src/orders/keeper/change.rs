@@ -4,10 +4,10 @@
 //! where rules ask for categories, all its facts are evaluated anew; timers need its state alone.
 
 use super::super::Detail;
-use super::super::admit::Order;
 use super::super::contribution::{Change, Share, Side};
 use super::super::counting::Contributions;
 use super::super::driver::Emitted;
+use super::super::order::{Order, Progress};
 use super::super::outlook::{Law, Outlook, has_stalled};
 use super::super::sla::Party;
 use super::super::view::View;
@@ -32,26 +32,28 @@ pub(super) enum Before {
 }
 
 impl Keeper {
-    /// Shows what deliveries at `time` changed: `after` has their lines, unless it is to be made whole.
-    pub(super) fn change(&mut self, number: u32, time: Time, before: Before) {
+    /// Shows what deliveries changed: as of one time, at another. `after` has their lines, unless it is to be made whole.
+    pub(super) fn change(&mut self, number: u32, [as_of, time]: [Time; 2], before: Before) {
         let Keeper { registry, law, after, is_whole, .. } = self;
         let Some(order) = registry.get_mut(number) else { return };
+        let tenant = order.tenant;
+        let Some((facts, progress)) = order.awake() else { return };
         *is_whole |= law.rules.asks_party()
             || match &before {
-                Before::Share(share) => share.moves_items(order.state.fold.placed_at()),
+                Before::Share(share) => share.moves_items(progress.state.fold.placed_at()),
                 Before::View => true,
             };
         if *is_whole {
-            after.evaluate(order.tenant, &order.facts, law, time);
-            order.state.clone_from(&after.state);
+            after.evaluate(tenant, facts, law, as_of);
+            progress.state.clone_from(&after.state);
         } else {
-            after.outlook = Outlook::of(&order.state, Party::nobody(), law, time);
+            after.outlook = Outlook::of(&progress.state, Party::nobody(), law, as_of);
         }
-        self.emit_change(number, time, before);
+        self.emit_change(number, [as_of, time], before);
     }
 
-    /// Emits the difference that `after` makes at `time`, and sees to the order's next timer.
-    pub(super) fn emit_change(&mut self, number: u32, time: Time, before_as: Before) {
+    /// Emits the difference that `after`, the order as of one time, makes at another, and sees to the order's next timer.
+    pub(super) fn emit_change(&mut self, number: u32, [as_of, time]: [Time; 2], before_as: Before) {
         let Keeper { registry, law, contributions, emitted, timers, before, after, .. } = self;
         let Some(order) = registry.get_mut(number) else { return };
         let retires_at = order.bound(&law.settings).saturating_add(1);
@@ -68,9 +70,10 @@ impl Keeper {
                 }
                 Before::Share(share) => Side { share, items: &[], payments: &[] },
             };
-            order.outcomes = after.outlook.outcomes();
-            let after_side = Side { share: order.share(), items: &after.items, payments: &after.payments };
-            let (tenant, facts) = (order.tenant, &order.facts);
+            let tenant = order.tenant;
+            let Some((facts, progress)) = order.awake() else { return };
+            progress.outcomes = after.outlook.outcomes();
+            let after_side = Side { share: progress.share(), items: &after.items, payments: &after.payments };
             contributions.take(&Change { tenant, facts, before: before_side, after: after_side, time });
             if detail == Detail::Changes {
                 emitted.give_rows(&order.id(), &order.facts, before, time, -1);
@@ -78,9 +81,39 @@ impl Keeper {
             }
             due = after.outlook.next_change_at.map_or(retires_at, |next| next.min(retires_at));
         }
-        if let Some(until) = registry.set_due(number, due, time) {
+        if let Some(until) = registry.set_due(number, due, as_of) {
             timers.push(until, number);
         }
+    }
+}
+
+impl Keeper {
+    /// Lets an order rest that is finished, until it retires or another fact comes.
+    pub(super) fn rest(&mut self, number: u32, time: Time) {
+        let Keeper { registry, law, purpose, contributions, .. } = self;
+        if let Some(progress) = registry.rest(number, &law.settings) {
+            count_rows(contributions, *purpose, &progress, time, 1);
+            registry.reuse(progress);
+        }
+    }
+
+    /// Wakes an order that rests.
+    pub(super) fn wake(&mut self, number: u32, time: Time) {
+        let Keeper { registry, law, purpose, contributions, before, .. } = self;
+        if registry.wake(number, before, law)
+            && let Some(progress) = registry.get(number).and_then(Order::progress)
+        {
+            count_rows(contributions, *purpose, progress, time, -1);
+        }
+    }
+}
+
+/// Counts the rows of an order that goes to rest, or no longer rests, where only their number is wanted.
+fn count_rows(contributions: &mut Contributions, purpose: Purpose, progress: &Progress, time: Time, diff: i64) {
+    if purpose == Purpose::Show(Detail::Counts) {
+        // It is finished, so it has not stalled.
+        let counts = row_counts::of_order(&progress.state, &progress.outcomes, false);
+        contributions.give(time, row_counts::of_orders(), &counts.times(diff));
     }
 }
 
@@ -92,7 +125,9 @@ pub(super) fn look(order: &Order, law: &Law, view: &mut View, time: Time, whole:
         view.evaluate(order.tenant, &order.facts, law, time);
     } else {
         view.clear();
-        view.outlook = Outlook::of(&order.state, Party::nobody(), law, time);
+        view.outlook = order
+            .progress()
+            .map_or_else(Outlook::default, |progress| Outlook::of(&progress.state, Party::nobody(), law, time));
     }
     whole
 }
@@ -116,10 +151,11 @@ impl Emitted {
                 self.give_rows(&order.id(), &order.facts, view, time, 1);
             }
             Detail::Counts => {
-                // All that was due has come: what the order was counted as is what it is.
-                let has_stalled = has_stalled(&order.state, &law.settings, as_of);
-                let counts = row_counts::of_order(&order.state, &order.outcomes, has_stalled);
-                contributions.give(time, row_counts::of_orders(), &counts);
+                // All that was due has come: what the order was counted as is what it is. One that rests was counted then.
+                if let Some(Progress { state, outcomes, .. }) = order.progress() {
+                    let counts = row_counts::of_order(state, outcomes, has_stalled(state, &law.settings, as_of));
+                    contributions.give(time, row_counts::of_orders(), &counts);
+                }
             }
         }
     }
