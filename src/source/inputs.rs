@@ -3,7 +3,7 @@
 //! Every file has a number, by which positions and sources are known; every process of a cluster opens the same inputs
 //! in the same order, so the numbers agree.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -13,6 +13,7 @@ use dataflows::orders::parcel::{OrderKey, order_key};
 use hashbrown::HashSet;
 
 use super::blocks::{Blocks, Framing};
+use super::bytes::{self, ENDINGS};
 use super::jsonl::{self, JsonLines, JsonLinesReader};
 use super::olist::{self, Olist, OlistReader};
 use super::{Share, Source};
@@ -69,7 +70,7 @@ impl Inputs {
             numbered.push((path, kind, files.len() as u32));
             let source = path.display().to_string();
             let names = match kind {
-                Kind::Olist => olist::FILES.map(str::to_owned).to_vec(),
+                Kind::Olist => Olist::file_names(path).to_vec(),
                 Kind::JsonLines => vec![path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()],
             };
             files.extend(names.into_iter().map(|name| SourceFile { source: source.clone(), name }));
@@ -176,7 +177,7 @@ fn kind_of(path: &Path, given: Option<InputKind>) -> JobResult<Kind> {
     })?;
     match (metadata.is_dir(), given) {
         (true, None | Some(InputKind::Olist)) => {
-            if let Some(missing) = olist::FILES.iter().find(|name| !path.join(name).exists()) {
+            if let Some(missing) = Olist::missing(path) {
                 let error =
                     JobError::job(format!("the directory is no Olist directory: it has no {missing}")).at(shown);
                 return Err(error.remedy(format!("name a directory that holds {}", olist::FILES.join(", "))));
@@ -191,15 +192,25 @@ fn kind_of(path: &Path, given: Option<InputKind>) -> JobResult<Kind> {
             .remedy("name the directory that holds the Olist files")),
         (false, Some(_)) => Ok(Kind::JsonLines),
         (false, None) => {
-            let plain = shown.strip_suffix(".gz").unwrap_or(&shown);
-            if [".jsonl", ".json", ".ndjson"].iter().any(|ending| plain.ends_with(ending)) {
+            let plain = ENDINGS.iter().find_map(|ending| shown.strip_suffix(ending)).unwrap_or(&shown);
+            let is_named = [".jsonl", ".json", ".ndjson"].iter().any(|ending| plain.ends_with(ending));
+            // Pipes cannot be looked into beforehand; nothing but lines comes through one.
+            if is_named || !metadata.is_file() || begins_with_object(path)? {
                 return Ok(Kind::JsonLines);
             }
-            Err(JobError::configuration("cannot tell what kind of input this is").at(shown).remedy(
-                "say so with --as order-events or --as sales, or name an Olist directory or a .jsonl[.gz] file",
-            ))
+            let remedy = "name a file of JSON lines, or the directory that holds the Olist files; where lines are \
+                          broken from the first on, --as order-events or --as sales";
+            Err(JobError::configuration("cannot tell what kind of input this is").at(shown).remedy(remedy))
         }
     }
+}
+
+/// True where the first thing in a file is a JSON object.
+fn begins_with_object(path: &Path) -> JobResult<bool> {
+    let mut blocks = Blocks::new(bytes::open(path)?, Framing::Lines);
+    let name = path.display().to_string();
+    let block = blocks.next_block().map_err(|error| jsonl::unreadable(&name, &blocks, &error))?;
+    Ok(block.is_some_and(|block| block.bytes.trim_ascii_start().starts_with(b"{")))
 }
 
 /// Standard input and pipes can be read once only: `--limit` reads its input twice, so it is kept in a file.
@@ -210,7 +221,7 @@ fn spool(input: &Path) -> JobResult<tempfile::NamedTempFile> {
             .remedy("free some space there, set TMPDIR, or cut the input with `head`")
     };
     let mut file = interrupt::unfinished_temporary(tempfile::NamedTempFile::new).map_err(failed)?;
-    io::copy(&mut JsonLines::reader(input)?, &mut file).map_err(failed)?;
+    io::copy(&mut bytes::open(input)?, &mut file).map_err(failed)?;
     file.flush().map_err(failed)?;
     Ok(file)
 }
@@ -238,7 +249,7 @@ impl FirstOrders {
                 let (blocks, columns) = Olist::orders_file(path)?;
                 (blocks, Some(columns))
             }
-            Kind::JsonLines => (Blocks::new(JsonLines::reader(path)?, Framing::Lines), None),
+            Kind::JsonLines => (Blocks::new(bytes::open(path)?, Framing::Lines), None),
         };
         while !self.is_full() {
             let name = path.display().to_string();
@@ -263,6 +274,3 @@ impl FirstOrders {
         Ok(())
     }
 }
-
-/// Boxed, as blocks take it.
-pub type Bytes = Box<dyn Read + Send>;
