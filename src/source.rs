@@ -9,6 +9,8 @@ pub mod inputs;
 pub mod intake;
 pub mod jsonl;
 pub mod olist;
+pub mod sort;
+pub mod supply;
 
 use dataflows::time::Time;
 

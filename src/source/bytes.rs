@@ -54,8 +54,7 @@ pub fn open(path: &Path) -> JobResult<Bytes> {
     if path.as_os_str() == "-" {
         return Ok(Box::new(Decompressed::Unknown { raw: piped(io::stdin()), claimed: None }));
     }
-    let failed =
-        |error| JobError::io("open the input", path, &error).remedy("check the path and that you may read it");
+    let failed = |error| JobError::io("open the input", path, &error).remedy("check the path and that you may read it");
     let file = File::open(path).map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;
     let raw = match metadata.is_file() {
@@ -102,9 +101,7 @@ impl Read for Decompressed {
             let whole = Cursor::new(start).chain(raw);
             *self = Decompressed::Known(match form {
                 None => Box::new(whole),
-                Some(Form::Gzip) => {
-                    Box::new(MultiGzDecoder::new(io::BufReader::with_capacity(BUFFER_BYTES, whole)))
-                }
+                Some(Form::Gzip) => Box::new(MultiGzDecoder::new(io::BufReader::with_capacity(BUFFER_BYTES, whole))),
                 Some(Form::Zstd) => {
                     let buffered = io::BufReader::with_capacity(BUFFER_BYTES, whole);
                     Box::new(zstd::stream::read::Decoder::with_buffer(buffered)?)
@@ -130,9 +127,7 @@ impl Read for WholeFile {
         let read = self.file.read(&mut buffer[..wanted])?;
         self.left -= read as u64;
         match read {
-            0 if wanted > 0 => {
-                Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it became shorter while it was read"))
-            }
+            0 if wanted > 0 => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it became shorter while it was read")),
             _ => Ok(read),
         }
     }

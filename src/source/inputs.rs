@@ -16,6 +16,7 @@ use super::blocks::{Blocks, Framing};
 use super::bytes::{self, ENDINGS};
 use super::jsonl::{self, JsonLines, JsonLinesReader};
 use super::olist::{self, Olist, OlistReader};
+use super::sort::{Sorted, Sorting};
 use super::{Share, Source};
 use crate::cli::{InputKind, ReplayOptions};
 use crate::clock::Watermark;
@@ -44,8 +45,11 @@ pub struct Inputs {
     inputs: Vec<Input>,
     /// The files by their numbers.
     pub files: Vec<SourceFile>,
+    /// What waits to be sorted.
+    pub sorting: Arc<Sorting>,
     arrival_order: bool,
     out_of_orderness_ms: u64,
+    sort_memory_bytes: u64,
 }
 
 /// What is meant by a path.
@@ -56,11 +60,12 @@ enum Kind {
 }
 
 impl Inputs {
-    /// Opens every input that `options` names.
+    /// Opens every input that `options` names. `sort_memory_bytes` is for all of them together.
     pub fn open(
         options: &ReplayOptions,
         limits: &Limits,
         out_of_orderness_ms: u64,
+        sort_memory_bytes: u64,
         threads: usize,
     ) -> JobResult<(Inputs, Option<HashSet<OrderKey>>)> {
         let mut files = Vec::new();
@@ -96,8 +101,14 @@ impl Inputs {
                 Kind::JsonLines => Input::JsonLines(Arc::new(JsonLines::open(&path, first_file)?)),
             });
         }
-        let arrival_order = options.arrival_order;
-        let inputs = Inputs { inputs, files, arrival_order, out_of_orderness_ms };
+        let inputs = Inputs {
+            inputs,
+            files,
+            sorting: Arc::default(),
+            arrival_order: options.arrival_order,
+            out_of_orderness_ms,
+            sort_memory_bytes,
+        };
         Ok((inputs, first_orders.map(|first_orders| first_orders.keys)))
     }
 
@@ -120,6 +131,10 @@ impl Inputs {
         let by_worker = Share { of: workers as u64, index: worker as u64 };
         let by_process = Share { of: processes as u64, index: process as u64 };
         let watermark = Watermark::new(self.out_of_orderness_ms);
+        let is_unsorted = |input: &&Input| !matches!(input, Input::Olist(olist) if olist.is_joined());
+        let sorters = local * self.inputs.iter().filter(is_unsorted).count();
+        let memory_bytes = self.sort_memory_bytes as usize / sorters.max(1);
+        let sorted = |source: Box<dyn Source>| Box::new(Sorted::new(source, memory_bytes, Arc::clone(&self.sorting)));
         let mut readers: Vec<Box<dyn Source>> = Vec::new();
         let mut partition = 0;
         // In arrival order partition p belongs to worker p mod workers.
@@ -129,9 +144,11 @@ impl Inputs {
         };
         for input in &self.inputs {
             match (input, self.arrival_order) {
+                (Input::Olist(olist), false) if olist.is_joined() => {
+                    readers.push(Box::new(OlistReader::new(Arc::clone(olist), by_worker)));
+                }
                 (Input::Olist(olist), false) => {
-                    let share = if olist.is_joined() { by_worker } else { by_process };
-                    readers.push(Box::new(OlistReader::new(Arc::clone(olist), share)));
+                    readers.push(sorted(Box::new(OlistReader::new(Arc::clone(olist), by_process))));
                 }
                 (Input::Olist(olist), true) => {
                     for reader in OlistReader::in_arrival_order(olist, watermark) {
@@ -141,7 +158,7 @@ impl Inputs {
                     }
                 }
                 (Input::JsonLines(stream), false) => {
-                    readers.push(Box::new(JsonLinesReader::new(Arc::clone(stream), by_process, None)));
+                    readers.push(sorted(Box::new(JsonLinesReader::new(Arc::clone(stream), by_process, None))));
                 }
                 (Input::JsonLines(stream), true) => {
                     if is_mine() {

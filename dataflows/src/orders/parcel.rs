@@ -124,6 +124,13 @@ impl Parcels {
         (bytes.len() >= PARCEL_BYTES).then(|| self.open[to].close(to))
     }
 
+    /// Adds a fact that was packed before, as [`Parcel::first_of`] gives it; the parcel that is full with it, if one is.
+    pub fn push_packed(&mut self, to: u64, packed: &[u8]) -> Option<Parcel> {
+        let to = (to % self.open.len() as u64) as usize;
+        self.open[to].bytes.extend_from_slice(packed);
+        (self.open[to].bytes.len() >= PARCEL_BYTES).then(|| self.open[to].close(to))
+    }
+
     /// Closes every parcel that holds anything.
     pub fn close(&mut self) -> impl Iterator<Item = Parcel> + '_ {
         let open = self.open.iter_mut().enumerate().filter(|(_, open)| !open.bytes.is_empty());
@@ -139,6 +146,14 @@ impl Open {
 }
 
 impl Parcel {
+    /// Of packed facts that stand one after another the first: its logical time, and its bytes as they stand there.
+    pub fn first_of(bytes: &[u8]) -> Option<(Time, &[u8])> {
+        let length = bytes.first_chunk::<LENGTH_BYTES>()?;
+        let packed = bytes.get(..LENGTH_BYTES + u32::from_le_bytes(*length) as usize)?;
+        let time = packed.get(LENGTH_BYTES..)?.first_chunk::<TIME_BYTES>()?;
+        Some((Time::from_le_bytes(*time), packed))
+    }
+
     /// The packed facts: of each its key, its logical time and the rest of its bytes for [`Delivery::read`].
     pub fn records(&self) -> impl Iterator<Item = (OrderKey, Time, &[u8])> {
         let mut rest = &*self.bytes;

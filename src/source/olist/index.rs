@@ -87,7 +87,9 @@ impl Index {
                 if !matches!(segment, Ok(Some(_))) {
                     stop.store(true, Ordering::Relaxed);
                 }
-                let Some(segment) = segment.map_err(|error| unreadable(&tables[stripe.file].path, &error))? else { break };
+                let Some(segment) = segment.map_err(|error| unreadable(&tables[stripe.file].path, &error))? else {
+                    break;
+                };
                 if stripe.file == 0 {
                     segment.runs.iter().for_each(|run| shards.push(run.fingerprint));
                 }

@@ -78,7 +78,12 @@ impl RowFile {
         columns.truncate(used);
         let end_offset = file.text.metadata()?.len().max(header.offset);
         let start = FilePlace { offset: header.offset, line: header.line };
-        Ok(columns.contains(&Column::OrderId).then_some(RowFile { text: Arc::clone(&file.text), start, end_offset, columns }))
+        Ok(columns.contains(&Column::OrderId).then_some(RowFile {
+            text: Arc::clone(&file.text),
+            start,
+            end_offset,
+            columns,
+        }))
     }
 
     /// Scans a stripe; none where the file is odd there.
