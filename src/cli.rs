@@ -9,6 +9,7 @@ use clap::builder::PossibleValuesParser;
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use dataflows::time::Time;
 
+use crate::clock::Speed;
 use crate::config::Flag;
 use crate::error::{JobError, JobResult};
 use crate::instant::{format_instant, parse_instant};
@@ -46,8 +47,8 @@ Examples:
     orderwatch replay data/olist --until 2018-01-01
   With promises of your own:
     orderwatch replay data/olist --sla-rules rules.toml
-  From another program:
-    zcat events.gz | orderwatch replay - --as order-events
+  From another program, a hundred thousand times faster than it happened:
+    zstdcat events.zst | orderwatch replay - --speed 100000
 
 Durations are a whole number and a unit: 500ms, 90s, 15m, 36h, 7d.";
 
@@ -139,9 +140,9 @@ pub struct Replay {
 /// What a replay reads and writes.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
 pub struct ReplayOptions {
-    /// What to replay: Olist directories, or .jsonl[.gz] files of order events or sales; `-` is standard input
+    /// What to replay: Olist directories, or files of JSON lines of order events or sales; `-` is standard input
     ///
-    /// Kinds may be mixed. All inputs are merged by event time.
+    /// Any of them may be compressed with gzip or zstd. Kinds may be mixed. All inputs are merged by event time.
     #[arg(value_name = "INPUT", default_value = DEFAULT_INPUT)]
     pub inputs: Vec<PathBuf>,
     /// The kind of every input, where it cannot be told
@@ -166,6 +167,12 @@ pub struct ReplayOptions {
     /// fact comes after its order was retired.
     #[arg(long, help_heading = INPUT)]
     pub arrival_order: bool,
+    /// How fast time passes: max, or how many times faster than it happened
+    ///
+    /// 100 is a hundred times faster: a day takes 864 s, whether anything happens in it or not. Time passes smoothly, and
+    /// each breach is told on the console when it is due.
+    #[arg(long, value_name = "max|N", default_value = "max", help_heading = INPUT)]
+    pub speed: Speed,
     /// Write every collection into DIR, a CSV file each
     #[arg(long, value_name = "DIR", help_heading = OUTPUT)]
     pub out: Option<PathBuf>,
@@ -243,6 +250,11 @@ job_flags! {
     /// TOML file of SLA rules, which add to the defaults or replace them [default: processing 24h, shipping 3d, delivery 7d]
     #[arg(long, value_name = "FILE", help_heading = JOB)]
     sla_rules: "--sla-rules" => "job.sla_rules",
+    /// Memory for inputs that are not in the order of time, such as 512M or 2G; beyond it TMPDIR is used [default: 1G]
+    ///
+    /// Of each process, for all its threads and inputs. Results never depend on it.
+    #[arg(long, value_name = "SIZE", help_heading = INPUT)]
+    sort_memory: "--sort-memory" => "input.sort_memory",
     /// How much longer alerts wait than counts [default: 0s]
     #[arg(long, value_name = "DURATION", help_heading = TIME)]
     grace: "--grace" => "time.grace",

@@ -1,9 +1,13 @@
-//! Time as a job reads it: watermarks of partitions, lateness, and the wall clock, which nothing else reads.
+//! Time as a job reads it: watermarks of partitions, lateness, the clock of a paced replay, and the wall clock, which
+//! nothing else reads.
 //!
-//! Invariant: a watermark never moves backwards. Replays read the wall clock once, to refuse records from the future;
-//! their watermarks move by data alone (semantics.md, section 1).
+//! Invariant: neither a watermark nor a replay clock ever moves backwards. Replays read the wall clock once, to refuse
+//! records from the future; their watermarks move by data alone (semantics.md, section 1).
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::num::NonZeroU64;
+use std::str::FromStr;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use dataflows::time::Time;
 
@@ -58,9 +62,115 @@ impl Lateness {
     }
 }
 
+/// How often a replay clock moves, in milliseconds of the wall clock.
+const STEP_WALL_MS: u128 = 10;
+
+/// How fast a replay lets time pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Speed {
+    /// As fast as it can.
+    Max,
+    /// So many times faster than it happened.
+    Times(NonZeroU64),
+}
+
+impl FromStr for Speed {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Speed, String> {
+        match text {
+            "max" => Ok(Speed::Max),
+            _ => text.parse().map(Speed::Times).map_err(|_| {
+                format!("`{text}` is no speed: write max, or how many times faster than it happened, as in 100")
+            }),
+        }
+    }
+}
+
+/// The clock of a paced replay: it shows event time, which passes at a speed of its own. The workers of a process share
+/// it. It moves in steps of a hundredth of a second: whoever follows it has nothing to do in between.
+#[derive(Debug)]
+pub struct ReplayClock {
+    speed: NonZeroU64,
+    shown: Mutex<Shown>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Shown {
+    Nothing,
+    Running { since: Instant, from: Time },
+    Standing(Time),
+}
+
+impl ReplayClock {
+    /// A clock that is still to be started.
+    pub fn new(speed: NonZeroU64) -> ReplayClock {
+        ReplayClock { speed, shown: Mutex::new(Shown::Nothing) }
+    }
+
+    /// How many times faster than it happened time passes.
+    pub fn speed(&self) -> u64 {
+        self.speed.get()
+    }
+
+    /// Starts it from an event time; it starts once only.
+    pub fn start(&self, from: Time) {
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Shown::Nothing = *shown {
+            *shown = Shown::Running { since: Instant::now(), from };
+        }
+    }
+
+    /// The event time it shows; none before it was started.
+    pub fn now(&self) -> Option<Time> {
+        self.read(&self.shown.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// It stands still from now on. One that was never started shows the end of time: nothing is held back any more.
+    pub fn stop(&self) {
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        *shown = Shown::Standing(self.read(&shown).unwrap_or(Time::MAX));
+    }
+
+    fn read(&self, shown: &Shown) -> Option<Time> {
+        match *shown {
+            Shown::Nothing => None,
+            Shown::Running { since, from } => {
+                let wall_ms = since.elapsed().as_millis() / STEP_WALL_MS * STEP_WALL_MS;
+                let passed_ms = wall_ms * u128::from(self.speed.get());
+                Some(from.saturating_add(Time::try_from(passed_ms).unwrap_or(Time::MAX)))
+            }
+            Shown::Standing(time) => Some(time),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_replay_clock_starts_once_runs_at_its_speed_and_stands_when_stopped() {
+        let times = |text: &str| text.parse::<Speed>();
+        assert_eq!(times("max"), Ok(Speed::Max));
+        assert_eq!(times("100"), Ok(Speed::Times(NonZeroU64::new(100).unwrap())));
+        assert!(["0", "-1", "1.5", "fast", ""].iter().all(|text| times(text).is_err()));
+        let clock = ReplayClock::new(NonZeroU64::new(1_000_000).unwrap());
+        assert_eq!(clock.now(), None);
+        let before = Instant::now();
+        clock.start(5);
+        clock.start(1 << 40);
+        std::thread::sleep(std::time::Duration::from_millis(15));
+        let shown = clock.now().unwrap();
+        assert!(shown >= 10_000_005 && shown <= 5 + before.elapsed().as_micros() as u64 * 1_000, "{shown}");
+        clock.stop();
+        let stands = clock.now();
+        std::thread::sleep(std::time::Duration::from_millis(12));
+        assert_eq!(clock.now(), stands);
+        let never_started = ReplayClock::new(NonZeroU64::MIN);
+        never_started.stop();
+        assert_eq!(never_started.now(), Some(Time::MAX));
+    }
 
     #[test]
     fn a_watermark_stays_behind_the_largest_time_and_never_moves_back() {

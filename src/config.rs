@@ -46,6 +46,8 @@ pub struct JobConfig {
     pub max_future_skew_ms: u64,
     /// How far the watermark stays behind the largest timestamp read, in milliseconds.
     pub out_of_orderness_ms: u64,
+    /// Memory of a process for facts that are being brought into order, in bytes; at least 1 MiB.
+    pub sort_memory_bytes: u64,
     /// The largest price of an item that is believed.
     pub max_price: Money,
 }

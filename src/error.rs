@@ -23,6 +23,7 @@ pub struct JobError {
     fault: Fault,
     what: String,
     location: Option<String>,
+    read: Option<String>,
     remedy: Option<String>,
 }
 
@@ -32,7 +33,7 @@ pub type JobResult<T> = Result<T, JobError>;
 impl JobError {
     /// The job failed; `what` is one sentence without a full stop.
     pub fn job(what: impl Into<String>) -> JobError {
-        JobError { fault: Fault::Job, what: what.into(), location: None, remedy: None }
+        JobError { fault: Fault::Job, what: what.into(), location: None, read: None, remedy: None }
     }
 
     /// The command or the configuration is wrong.
@@ -48,6 +49,11 @@ impl JobError {
     /// Says where: a file and line, a flag, an environment variable.
     pub fn at(self, location: impl Into<String>) -> JobError {
         JobError { location: Some(location.into()), ..self }
+    }
+
+    /// Says how many records had been read.
+    pub fn after(self, records: u64) -> JobError {
+        JobError { read: Some(format!("{records} records before that")), ..self }
     }
 
     /// Says what to do about it.
@@ -72,7 +78,7 @@ impl JobError {
 impl fmt::Display for JobError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.what)?;
-        for (label, text) in [("where", &self.location), ("do", &self.remedy)] {
+        for (label, text) in [("where", &self.location), ("read", &self.read), ("do", &self.remedy)] {
             if let Some(text) = text {
                 write!(formatter, "\n  {label}: {text}")?;
             }
@@ -92,6 +98,7 @@ mod tests {
         let error = JobError::job("no orders in the directory").at("data/sample").remedy("give another directory");
         assert_eq!(error.to_string(), "no orders in the directory\n  where: data/sample\n  do: give another directory");
         assert_eq!(error.exit_code(), 1);
+        assert!(error.after(7).to_string().contains("\n  read: 7 records before that\n  do: "));
         assert_eq!(JobError::configuration("tick is 0").to_string(), "tick is 0");
         assert_eq!(JobError::configuration("tick is 0").exit_code(), 2);
         let denied = io::Error::from(io::ErrorKind::PermissionDenied);

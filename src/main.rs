@@ -22,6 +22,7 @@ fn main() -> ExitCode {
         tracing::warn!("signals cannot be watched, Ctrl-C may leave unfinished files: {error}");
     }
     match run(&cli) {
+        Ok(()) if interrupt::is_requested() => ExitCode::from(interrupt::EXIT_CODE),
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let paint = anstyle::AnsiColor::Red.on_default().bold();

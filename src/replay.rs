@@ -15,11 +15,13 @@ use dataflows::orders::sla::RuleBook;
 use dataflows::time::Time;
 
 use crate::cli::ReplayOptions;
-use crate::clock::{Lateness, wall_clock_ms};
+use crate::clock::{Lateness, ReplayClock, Speed, wall_clock_ms};
 use crate::cluster;
 use crate::config::{Cluster, JobConfig};
 use crate::console::{Progress, ProgressNow, RecordLaw, Style, Summary, peak_memory_bytes, print_summary};
 use crate::error::{JobError, JobResult};
+use crate::instant::format_instant;
+use crate::interrupt;
 use crate::results::Results;
 use crate::sink::Sink;
 use crate::sink::console::Console;
@@ -27,7 +29,7 @@ use crate::sink::files::Files;
 use crate::source::inputs::Inputs;
 use crate::source::intake::Selection;
 use crate::validate::Limits;
-use crate::worker::{self, Job};
+use crate::worker::{self, Due, Job, take_due};
 
 /// How often progress is shown.
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
@@ -41,21 +43,30 @@ pub fn run(config: &JobConfig, options: &ReplayOptions, style: Style) -> JobResu
         _ => None,
     };
     let job = Arc::new(prepare(config, options)?);
-    let failure = || job.error.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let failure = || {
+        let error = job.error.lock().unwrap_or_else(PoisonError::into_inner).take();
+        error.map(|error| error.after(job.records_read.load(Ordering::Relaxed)))
+    };
     let shared = Arc::clone(&job);
     let shows_progress = is_writer && !options.no_console;
     let gathered = cluster::execute(
         &config.cluster,
         fingerprint(config, options),
         move |worker| {
+            interrupt::drains();
             let mut display = ProgressDisplay::start(shows_progress && worker.index() == 0, &shared);
-            let gathered = worker::run(worker, &shared, |reached| display.update(reached));
+            let mut gathered = worker::run(worker, &shared, |reached, due| display.update(reached, due));
+            // Whatever the watch told of later than that is beyond the end of the results.
+            let end = Some(shared.selection.until).filter(|until| *until < Time::MAX).or(gathered.largest_accepted);
+            let due = take_due(&mut gathered, end.map_or(0, |end| end.saturating_add(1)));
+            display.show(&due, end);
             display.finish();
             gathered
         },
         failure,
     )?;
     if !is_writer {
+        say_if_interrupted(&job, None);
         return Ok(());
     }
     let results = Results::new(gathered, &job.law.settings.windows, options.until);
@@ -67,6 +78,7 @@ pub fn run(config: &JobConfig, options: &ReplayOptions, style: Style) -> JobResu
     if let Some(files) = &mut files {
         files.commit()?;
     }
+    say_if_interrupted(&job, results.as_of());
     let Some(console) = console else { return Ok(()) };
     let summary = summary(&results, console, started.elapsed());
     let mut out = io::stdout().lock();
@@ -84,7 +96,8 @@ fn prepare(config: &JobConfig, options: &ReplayOptions) -> JobResult<Job> {
     let limits =
         Limits { now_ms: wall_clock_ms(), max_future_skew_ms: config.max_future_skew_ms, max_price: config.max_price };
     let local_workers = config.cluster.workers;
-    let (inputs, first_orders) = Inputs::open(options, &limits, config.out_of_orderness_ms, local_workers)?;
+    let (inputs, first_orders) =
+        Inputs::open(options, &limits, config.out_of_orderness_ms, config.sort_memory_bytes, local_workers)?;
     let law = Law { settings: config.settings.clone(), rules: RuleBook::new(&config.rules), sources: inputs.sources() };
     let selection = Selection {
         from: options.from.unwrap_or(0),
@@ -100,12 +113,26 @@ fn prepare(config: &JobConfig, options: &ReplayOptions) -> JobResult<Job> {
         plan: config.plan,
         until: options.until.map_or(Until::LargestAccepted, Until::Given),
         detail: if options.out.is_some() { Detail::Final } else { Detail::Counts },
+        clock: match options.speed {
+            Speed::Max => None,
+            Speed::Times(speed) => Some(Arc::new(ReplayClock::new(speed))),
+        },
         local_workers,
         records_read: AtomicU64::new(0),
         event_time_read: AtomicU64::new(0),
         error: Mutex::default(),
         failed: AtomicBool::new(false),
     })
+}
+
+/// What was done, where it was cut short.
+fn say_if_interrupted(job: &Job, as_of: Option<Time>) {
+    if interrupt::is_requested() {
+        let read = job.records_read.load(Ordering::Relaxed);
+        let as_of = as_of.map_or_else(String::new, |as_of| format!(", results as of {}", format_instant(as_of)));
+        // Whoever closed standard error does not want to know.
+        let _ = writeln!(io::stderr(), "interrupted: {read} records read{as_of}");
+    }
 }
 
 /// Progress of a process, shown by its first worker.
@@ -121,19 +148,30 @@ impl ProgressDisplay {
         ProgressDisplay { progress, job: Arc::clone(job), shown: Instant::now() }
     }
 
-    fn update(&mut self, reached: Option<Time>) {
+    fn update(&mut self, reached: Option<Time>, due: &[Due]) {
+        self.show(due, reached);
         if let Some(progress) = &mut self.progress
             && self.shown.elapsed() >= PROGRESS_EVERY
         {
             self.shown = Instant::now();
             let read = self.job.event_time_read.load(Ordering::Relaxed);
+            let sorting = &self.job.inputs.sorting;
             progress.update(&ProgressNow {
                 records_read: self.job.records_read.load(Ordering::Relaxed),
                 records_total: None,
                 event_time: Some(read).filter(|read| *read > 0),
                 // Before the frontier has moved at all there is no telling how far it is behind.
+                sorting: [&sorting.facts, &sorting.spilled_bytes].map(|count| count.load(Ordering::Relaxed)),
                 frontier_lag_ms: reached.filter(|reached| *reached > 0).map(|reached| read.saturating_sub(reached)),
             });
+        }
+    }
+
+    /// Shows the breaches that have come due, a line each, with how far time is.
+    fn show(&self, due: &[Due], reached: Option<Time>) {
+        if let Some(progress) = &self.progress {
+            let at = reached.map_or_else(String::new, format_instant);
+            due.iter().for_each(|(_, breach)| progress.say(&format!("{at} {}", breach.message)));
         }
     }
 

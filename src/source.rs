@@ -4,10 +4,13 @@
 //! when polled and promises a time before which nothing more comes from it.
 
 pub mod blocks;
+pub mod bytes;
 pub mod inputs;
 pub mod intake;
 pub mod jsonl;
 pub mod olist;
+pub mod sort;
+pub mod supply;
 
 use dataflows::time::Time;
 
@@ -21,6 +24,10 @@ pub trait Source {
 
     /// Nothing with a logical time before this comes any more; `Time::MAX` at the end.
     fn promise(&self) -> Time;
+
+    /// Nothing new is to be read, what was read is to come still. Streams cut into blocks end by themselves
+    /// ([`blocks::Blocks`]).
+    fn stop(&mut self) {}
 }
 
 /// What a poll came to.

@@ -2,16 +2,19 @@
 //!
 //! Read a stretch, give it to the graph, promise the graph that nothing earlier comes, let the graph work. A worker
 //! reads ahead of the graph by a bounded number of stretches, so a quick reader does not fill the memory. Worker 0
-//! gathers what the sinks want.
+//! gathers what the sinks want. A paced replay has a second graph of the same orders, the watch: it tells breaches when
+//! they are due, even where it is not known yet whether results will reach that far.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use dataflows::graph::{self, Plan};
 use dataflows::operators::limit::Until;
+use dataflows::orders::fused::fused;
 use dataflows::orders::outlook::Law;
 use dataflows::orders::parcel::Parcel;
 use dataflows::orders::{Detail, Updates};
@@ -29,15 +32,17 @@ use timely::container::CapacityContainerBuilder;
 use timely::dataflow::InputHandle;
 use timely::dataflow::ProbeHandle;
 use timely::dataflow::Stream;
-use timely::dataflow::channels::pact::Exchange;
+use timely::dataflow::channels::pact::{Exchange, Pipeline};
+use timely::dataflow::operators::vec::Broadcast;
 use timely::dataflow::operators::{Concat, Input, Operator, Probe};
 use timely::worker::Worker;
 
-use crate::clock::Lateness;
-use crate::error::{JobError, JobResult};
+use crate::clock::{Lateness, ReplayClock};
+use crate::error::JobError;
+use crate::interrupt;
 use crate::source::inputs::Inputs;
 use crate::source::intake::{Intake, Selection};
-use crate::source::{Polled, Source};
+use crate::source::supply::{Supplied, Supply};
 use crate::validate::Limits;
 
 /// What every worker of a process shares.
@@ -58,6 +63,8 @@ pub struct Job {
     pub until: Until,
     /// How row collections are wanted.
     pub detail: Detail,
+    /// What paces the replay; none: nothing does.
+    pub clock: Option<Arc<ReplayClock>>,
     /// Worker threads of this process.
     pub local_workers: usize,
     /// Records read by this process.
@@ -84,12 +91,19 @@ pub struct Gathered {
     pub quality: QualitySums,
     pub refused_facts: Vec<(RefusedFact, Time, Diff)>,
     pub refused_records: Vec<(RefusedRecord, Time, Diff)>,
+    /// What the watch of a paced replay tells, until it is shown.
+    pub watched: Vec<(SlaBreachRow, Time, Diff)>,
     /// The largest event time accepted; none where there was no fact, or all ended before a given time.
     pub largest_accepted: Option<Time>,
 }
 
 /// Stretches a worker may be ahead of the graph.
 const READ_AHEAD: usize = 4;
+/// How long a paced worker sleeps at most, for it to see in time that its clock has moved.
+const PACE_STEP: Duration = Duration::from_millis(5);
+
+/// A breach that has come due, and the logical time at which it did.
+pub type Due = (Time, SlaBreachRow);
 
 impl Job {
     /// Notes an error; every worker of the process stops.
@@ -112,9 +126,20 @@ struct Feed {
     quality: Feeder<(QualityKey, Time, QualityCounts)>,
     refused_records: Feeder<(RefusedRecord, Time, Diff)>,
     refused_facts: Feeder<(RefusedFact, Time, Diff)>,
+    /// Tells every worker of the cluster that this one was asked to stop.
+    stop: Feeder<()>,
+    has_told: bool,
 }
 
 impl Feed {
+    fn tell_of_interruption(&mut self) {
+        if interrupt::is_requested() && !self.has_told {
+            self.has_told = true;
+            self.stop.send(());
+            self.stop.flush();
+        }
+    }
+
     fn give(&mut self, intake: &mut Intake) {
         intake.parcels().for_each(|parcel| self.parcels.send(parcel));
         intake.law().into_iter().for_each(|count| self.law.send(count));
@@ -133,52 +158,65 @@ impl Feed {
         self.quality.advance_to(time);
         self.refused_records.advance_to(time);
         self.refused_facts.advance_to(time);
+        self.stop.advance_to(time);
     }
 }
 
 /// Runs one worker to its end; what it gathered (worker 0; nothing elsewhere). `progress` is called now and then with
-/// the time up to which the graph has come.
-pub fn run(worker: &mut Worker, job: &Arc<Job>, mut progress: impl FnMut(Option<Time>)) -> Gathered {
+/// the time up to which the graph has come, and the breaches that have come due (worker 0 of a paced replay).
+pub fn run(worker: &mut Worker, job: &Arc<Job>, mut progress: impl FnMut(Option<Time>, &[Due])) -> Gathered {
     let (index, peers) = (worker.index(), worker.peers());
-    let (probe, judged) = (ProbeHandle::new(), ProbeHandle::new());
+    let [probe, judged, watched] = [ProbeHandle::new(), ProbeHandle::new(), ProbeHandle::new()];
     let gathered = Rc::new(RefCell::new(Gathered::default()));
-    let mut feed = build(worker, job, [&probe, &judged], &gathered);
+    let mut feed = build(worker, job, [&probe, &judged, &watched], &gathered);
     let settings = &job.law.settings;
     let sources = Arc::new(job.law.sources.clone());
-    let mut intake = Intake::new(job.limits, job.selection.clone(), job.lateness, sources, peers, settings.tick_ms);
-    let mut readers = job.inputs.readers(index, peers, job.local_workers);
+    let intake = Intake::new(job.limits, job.selection.clone(), job.lateness, sources, peers, settings.tick_ms);
+    let readers = job.inputs.readers(index, peers, job.local_workers);
+    let mut supply = Supply::new(readers, intake, &job.selection, job.clock.clone());
     let mut ahead: VecDeque<Time> = VecDeque::new();
+    let mut progress = |judged: &ProbeHandle<Time>| {
+        let due = reached(&watched).map_or(Vec::new(), |before| take_due(&mut gathered.borrow_mut(), before));
+        progress(reached(judged), &due);
+    };
 
-    while !readers.is_empty() && !job.has_failed() {
-        match read_stretch(&mut readers, &mut intake) {
-            Ok(promise) => {
-                job.records_read.fetch_add(intake.take_records_read(), Ordering::Relaxed);
-                job.event_time_read.fetch_max(intake.event_time_read(), Ordering::Relaxed);
-                feed.give(&mut intake);
-                feed.advance_to(promise);
-                intake.advance(promise);
-                if ahead.back() < Some(&promise) {
-                    ahead.push_back(promise);
-                }
+    while !job.has_failed() {
+        feed.tell_of_interruption();
+        let supplied = supply.poll(reached(&judged));
+        job.records_read.fetch_add(supply.intake.take_records_read(), Ordering::Relaxed);
+        job.event_time_read.fetch_max(supply.intake.event_time_read(), Ordering::Relaxed);
+        feed.give(&mut supply.intake);
+        let promise = supply.promise();
+        feed.advance_to(promise);
+        supply.intake.advance(promise);
+        match supplied {
+            Ok(Supplied::Ended) => break,
+            Ok(Supplied::Read) => worker.step(),
+            Ok(Supplied::Waits) => worker.step_or_park(Some(PACE_STEP)),
+            Err(error) => {
+                job.fail(error);
+                break;
             }
-            Err(error) => job.fail(error),
+        };
+        progress(&judged);
+        if ahead.back() < Some(&promise) && job.clock.is_none() {
+            ahead.push_back(promise);
         }
-        worker.step();
-        progress(reached(&judged));
         // The graph is at most so many stretches behind. It waits for the slowest worker of all: a promise that this
         // worker repeats says nothing new, so it waits only for what it has promised since.
         while ahead.len() > READ_AHEAD {
             let Some(behind) = ahead.pop_front() else { break };
             while judged.less_than(&behind) && !job.has_failed() {
-                worker.step_or_park(Some(std::time::Duration::from_millis(50)));
-                progress(reached(&judged));
+                feed.tell_of_interruption();
+                worker.step_or_park(Some(Duration::from_millis(50)));
+                progress(&judged);
             }
         }
     }
     drop(feed);
-    while !probe.done() && !job.has_failed() {
-        worker.step_or_park(Some(std::time::Duration::from_millis(100)));
-        progress(reached(&judged));
+    while !(probe.done() && watched.done()) && !job.has_failed() {
+        worker.step_or_park(Some(if job.clock.is_some() { PACE_STEP } else { Duration::from_millis(100) }));
+        progress(&judged);
     }
     if job.has_failed() {
         // Operators hold capabilities: without their input's end they would wait for ever.
@@ -189,14 +227,24 @@ pub fn run(worker: &mut Worker, job: &Arc<Job>, mut progress: impl FnMut(Option<
     gathered.take()
 }
 
-/// Reads a stretch of the source that is furthest behind; the time before which nothing more comes.
-fn read_stretch(readers: &mut Vec<Box<dyn Source>>, intake: &mut Intake) -> JobResult<Time> {
-    if let Some((place, reader)) = readers.iter_mut().enumerate().min_by_key(|(_, reader)| reader.promise())
-        && reader.poll(intake)? == Polled::Done
-    {
-        readers.remove(place);
+/// The breaches that came due before a time to which the watch has come, in the order in which they did.
+pub fn take_due(gathered: &mut Gathered, before: Time) -> Vec<Due> {
+    let mut told = std::mem::take(&mut gathered.watched);
+    told.sort_by_key(|(_, time, _)| *time);
+    gathered.watched = told.split_off(told.partition_point(|(_, time, _)| *time < before));
+    // With every change of an order its rows are retracted and told anew.
+    let key = |row: &SlaBreachRow| (row.tenant.clone(), row.order_id.clone(), row.sla, row.deadline_at);
+    let mut standing: BTreeMap<_, Diff> = BTreeMap::new();
+    for (row, _, diff) in &told {
+        *standing.entry(key(row)).or_default() += diff;
     }
-    Ok(readers.iter().map(|reader| reader.promise()).min().unwrap_or(Time::MAX))
+    let opened = |(row, time, diff): (SlaBreachRow, Time, Diff)| {
+        (diff > 0 && standing.get(&key(&row)) > Some(&0)).then(|| {
+            standing.remove(&key(&row));
+            (time, row)
+        })
+    };
+    told.into_iter().filter_map(opened).collect()
 }
 
 fn reached(probe: &ProbeHandle<Time>) -> Option<Time> {
@@ -207,7 +255,7 @@ fn reached(probe: &ProbeHandle<Time>) -> Option<Time> {
 fn build(
     worker: &mut Worker,
     job: &Arc<Job>,
-    [probe, judged]: [&ProbeHandle<Time>; 2],
+    [probe, judged, watched]: [&ProbeHandle<Time>; 3],
     gathered: &Rc<RefCell<Gathered>>,
 ) -> Feed {
     worker.dataflow::<Time, _, _>(|scope| {
@@ -216,6 +264,11 @@ fn build(
         let (quality, quality_in) = scope.new_input();
         let (refused_records, refused_records_in) = scope.new_input();
         let (refused_facts, refused_facts_in) = scope.new_input();
+        let (stop, stop_in) = scope.new_input();
+        act_on_stops(stop_in, probe);
+        if job.clock.is_some() {
+            watch(parcels_in.clone(), job, watched, gathered);
+        }
         let inputs = graph::Inputs {
             parcels: parcels_in,
             record_counts,
@@ -245,8 +298,28 @@ fn build(
         at_first_worker("quality", settled.quality, probe, gathered, |all, bundles| {
             bundles.drain(..).for_each(|bundle| all.quality.merge(bundle));
         });
-        Feed { parcels, law, quality, refused_records, refused_facts }
+        Feed { parcels, law, quality, refused_records, refused_facts, stop, has_told: false }
     })
+}
+
+/// What one worker was asked for, all of them do.
+fn act_on_stops<'scope>(stops: Stream<'scope, Time, Vec<()>>, probe: &ProbeHandle<Time>) {
+    let acted = stops.broadcast().unary::<CapacityContainerBuilder<Vec<()>>, _, _, _>(Pipeline, "Stop", |_, _| {
+        |input, _| input.for_each(|_, _| interrupt::request())
+    });
+    acted.probe_with(probe);
+}
+
+/// Keeps the orders a second time, to tell breaches as soon as they are due: the graph of the results waits for a fact
+/// that was accepted later, because results may not reach beyond the last one.
+fn watch<'scope>(
+    parcels: Stream<'scope, Time, Vec<Parcel>>,
+    job: &Arc<Job>,
+    watched: &ProbeHandle<Time>,
+    gathered: &Rc<RefCell<Gathered>>,
+) {
+    let breaches = fused(parcels, Rc::new(job.law.clone()), Until::Given(job.selection.until), Detail::Changes);
+    gather("breaches due", breaches.sla_breaches, watched, gathered, |all| &mut all.watched);
 }
 
 /// Gathers a collection at worker 0.

@@ -13,6 +13,7 @@ use super::Plan;
 pub(super) struct RawConfig {
     pub(super) job: RawJob,
     pub(super) cluster: RawCluster,
+    pub(super) input: RawInput,
     pub(super) time: RawTime,
     pub(super) orders: RawOrders,
     pub(super) validation: RawValidation,
@@ -35,6 +36,12 @@ pub(super) struct RawCluster {
     pub(super) processes: u64,
     pub(super) process: u64,
     pub(super) hostfile: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawInput {
+    pub(super) sort_memory: String,
 }
 
 #[derive(Debug, Deserialize)]

@@ -15,6 +15,8 @@ use crate::error::{JobError, JobResult};
 
 /// No duration may be longer: a century of milliseconds added to any time does not overflow.
 const DURATION_MS_MAX: u64 = 36_525 * DAY_MS;
+/// Less would make more runs of facts being sorted than memory is saved.
+const SORT_MEMORY_BYTES_MIN: u64 = 1 << 20;
 /// More threads or processes than this are a slip of the finger.
 const WORKERS_MAX: u64 = 1024;
 /// Longest name of a job, in bytes.
@@ -41,6 +43,7 @@ impl Merged {
         let late_arrival_ms = duration("time.late_arrival", &raw.time.late_arrival)?;
         let max_future_skew_ms = duration("time.max_future_skew", &raw.time.max_future_skew)?;
         let out_of_orderness_ms = duration("time.out_of_orderness", &raw.time.out_of_orderness)?;
+        let sort_memory_bytes = self.sort_memory_bytes(&raw.input.sort_memory)?;
         let max_price = self.max_price(&raw.validation.max_price)?;
         let name = self.name(&raw)?;
         let cluster = self.cluster(raw.job.workers, &raw.cluster)?;
@@ -59,6 +62,7 @@ impl Merged {
             late_arrival_ms,
             max_future_skew_ms,
             out_of_orderness_ms,
+            sort_memory_bytes,
             max_price,
         })
     }
@@ -73,6 +77,21 @@ impl Merged {
                 format!("give at most {}", format_duration(DURATION_MS_MAX)),
             )),
             Err(_) => Err(self.refuse(key, "no duration", REMEDY)),
+        }
+    }
+
+    fn sort_memory_bytes(&self, text: &str) -> JobResult<u64> {
+        let bytes = ["K", "M", "G", "T"].iter().zip(1..).find_map(|(unit, power)| {
+            let digits = text.strip_suffix(unit).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))?;
+            digits.parse::<u64>().ok()?.checked_mul(1 << (10 * power))
+        });
+        match bytes {
+            Some(bytes) if bytes >= SORT_MEMORY_BYTES_MIN => Ok(bytes),
+            Some(_) => Err(self.refuse("input.sort_memory", "too little to sort in", "give at least 1M")),
+            None => {
+                let remedy = "write a whole number and a unit of bytes, as in 256M or 2G";
+                Err(self.refuse("input.sort_memory", "no size", remedy))
+            }
         }
     }
 

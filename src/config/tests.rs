@@ -76,6 +76,7 @@ fn knobs() -> Vec<Knob> {
         knob("cluster.processes", "2", "2", |config| (config.cluster.processes, config.cluster.addresses.clone()), {
             (2, vec!["localhost:2101".to_owned(), "localhost:2102".to_owned()])
         }),
+        knob("input.sort_memory", "\"3M\"", "3M", |config| config.sort_memory_bytes, 3 << 20),
         duration_knob("time.grace", |config| config.settings.grace_ms),
         duration_knob("time.tick", |config| config.settings.tick_ms),
         duration_knob("time.late_arrival", |config| config.late_arrival_ms),
@@ -188,6 +189,8 @@ fn wrong_values_are_refused_by_name_place_and_remedy() {
         ("time.tick", "0s", "time.tick is \"0s\": aggregates need a grid to change on\n  where: flag --flag\n  do: give at least 1ms".to_owned()),
         ("time.grace", "5x", format!("time.grace is \"5x\": no duration\n  where: flag --flag\n  do: {duration}")),
         ("orders.horizon", "36526d", "orders.horizon is \"36526d\": longer than a century\n  where: flag --flag\n  do: give at most 36525d".into()),
+        ("input.sort_memory", "1023K", "input.sort_memory is \"1023K\": too little to sort in\n  where: flag --flag\n  do: give at least 1M".into()),
+        ("input.sort_memory", "1 GB", "input.sort_memory is \"1 GB\": no size\n  where: flag --flag\n  do: write a whole number and a unit of bytes, as in 256M or 2G".into()),
         ("job.workers", "0", "job.workers is 0: not a number of worker threads\n  where: flag --flag\n  do: give 1 to 1024 threads (-w), or leave it out for one".into()),
         ("job.workers", "two", "job.workers is \"two\": not a whole number from 0 up\n  where: flag --flag\n  do: write it like its default, workers = 1".into()),
         ("job.transitions", "lax", "job.transitions is \"lax\": not one of lenient, strict\n  where: flag --flag\n  do: write it like its default, transitions = \"lenient\"".into()),

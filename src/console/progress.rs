@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use dataflows::time::{SECOND_MS, Time};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::summary::visible;
 use super::{grouped, is_terminal};
 use crate::config::duration::format_duration;
 use crate::instant::format_instant;
@@ -41,6 +42,8 @@ pub struct ProgressNow {
     pub records_total: Option<u64>,
     /// The largest event time read.
     pub event_time: Option<Time>,
+    /// Facts that wait to be brought into order, and the bytes of them that were written into temporary files.
+    pub sorting: [u64; 2],
     /// How far the frontier is behind it, in milliseconds of event time; none before it has moved.
     pub frontier_lag_ms: Option<u64>,
 }
@@ -82,6 +85,16 @@ impl Progress {
         }
     }
 
+    /// Writes a line to standard output, above the bar where there is one.
+    pub fn say(&self, text: &str) {
+        // Whoever closed standard output does not want to know.
+        let write = || drop(writeln!(io::stdout(), "{}", visible(text)));
+        match &self.shown {
+            Shown::Bar(bar) => bar.suspend(write),
+            Shown::Nothing | Shown::Lines { .. } => write(),
+        }
+    }
+
     /// Takes the bar away.
     pub fn finish(self) {
         if let Shown::Bar(bar) = self.shown {
@@ -109,6 +122,14 @@ fn line(now: &ProgressNow, elapsed: Duration) -> String {
     if let Some(event_time) = now.event_time {
         let second = format_instant(event_time - event_time % SECOND_MS).replace(".000Z", "Z");
         line += &format!(", at {second}");
+        if let ([facts, spilled_bytes], None) = (now.sorting, now.frontier_lag_ms)
+            && facts > 0
+        {
+            line += &format!(", sorting {} facts", grouped(facts));
+            if spilled_bytes > 0 {
+                line += &format!(", {} MiB of them in temporary files", grouped(spilled_bytes >> 20));
+            }
+        }
         if let Some(lag_ms) = now.frontier_lag_ms {
             line += &format!(", frontier {} behind", rounded(lag_ms));
         }
@@ -143,6 +164,10 @@ mod tests {
         assert_eq!(line(&now, Duration::from_secs(2)), "1,200,000 records, 600,000/s");
         now.records_total = Some(2_000_000);
         now.event_time = Some(1_514_808_000_500);
+        now.sorting = [1_500, 3 << 20];
+        assert!(
+            line(&now, Duration::ZERO).ends_with("12:00:00Z, sorting 1,500 facts, 3 MiB of them in temporary files")
+        );
         now.frontier_lag_ms = Some(61_500);
         assert_eq!(
             line(&now, Duration::from_secs(2)),

@@ -2,12 +2,15 @@
 //!
 //! Invariant: every byte is in exactly one block, records are whole, and a block knows the line it starts on. A record
 //! longer than the limit becomes a block of its own that holds its beginning only: memory stays bounded whatever the
-//! input is.
+//! input is. Of an input that breaks off, or of which no more is to be read, what has come whole is given still, and half
+//! a record is none.
 
 use std::io::{self, Read};
 
 use memchr::{memchr, memchr_iter, memchr2, memrchr};
 
+use super::bytes::Bytes;
+use crate::interrupt;
 use crate::validate::MAX_RECORD_BYTES;
 
 /// How records are told apart.
@@ -46,7 +49,7 @@ const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
 /// A byte stream being cut.
 pub struct Blocks {
-    input: Box<dyn Read + Send>,
+    input: Bytes,
     framing: Framing,
     /// Read, not yet given.
     pending: Vec<u8>,
@@ -54,34 +57,50 @@ pub struct Blocks {
     number: u64,
     started: bool,
     ended: bool,
+    /// True where the input's own end was not reached.
+    is_cut: bool,
+    /// Why not, unless that was wanted.
+    failure: Option<io::Error>,
 }
 
 impl Blocks {
     /// Cuts `input` from its beginning.
-    pub fn new(input: Box<dyn Read + Send>, framing: Framing) -> Blocks {
-        Blocks { input, framing, pending: Vec::new(), line: 1, number: 0, started: false, ended: false }
+    pub fn new(input: Bytes, framing: Framing) -> Blocks {
+        Blocks {
+            input,
+            framing,
+            pending: Vec::new(),
+            line: 1,
+            number: 0,
+            started: false,
+            ended: false,
+            is_cut: false,
+            failure: None,
+        }
     }
 
-    /// The next block; none at the end of the input.
+    /// The next block; none at the end of the input, and none where no more is to be read. An input that breaks off gives
+    /// its error after the records that came whole.
     pub fn next_block(&mut self) -> io::Result<Option<Block>> {
-        self.fill(BLOCK_BYTES)?;
-        if self.pending.is_empty() {
-            return Ok(None);
-        }
+        self.fill(BLOCK_BYTES);
         let mut end = self.records_end();
         while end == 0 && !self.ended && self.pending.len() <= MAX_RECORD_BYTES + 1 {
-            self.fill(self.pending.len() + BLOCK_BYTES)?;
+            self.fill(self.pending.len() + BLOCK_BYTES);
             end = self.records_end();
         }
         match end {
-            0 => self.give_too_large().map(Some),
+            0 if self.pending.is_empty() || self.is_cut => self.failure.take().map_or(Ok(None), Err),
+            0 => Ok(Some(self.give_too_large())),
             end => Ok(Some(self.give(end))),
         }
     }
 
     /// Takes the first record, the header of a CSV file: its bytes, line end included.
     pub fn take_header(&mut self) -> io::Result<Vec<u8>> {
-        self.fill(BLOCK_BYTES)?;
+        self.fill(BLOCK_BYTES);
+        if let Some(failure) = self.failure.take() {
+            return Err(failure);
+        }
         let end = match self.framing {
             Framing::Lines => memchr(b'\n', &self.pending).map_or(self.pending.len(), |end| end + 1),
             Framing::Csv => first_csv_record_end(&self.pending).unwrap_or(self.pending.len()),
@@ -96,10 +115,19 @@ impl Blocks {
         self.line
     }
 
-    fn fill(&mut self, wanted: usize) -> io::Result<()> {
+    fn fill(&mut self, wanted: usize) {
+        if interrupt::is_requested() {
+            (self.ended, self.is_cut) = (true, self.is_cut || !self.ended);
+        }
         while self.pending.len() < wanted && !self.ended {
             let missing = (wanted - self.pending.len()) as u64;
-            self.ended = self.input.by_ref().take(missing).read_to_end(&mut self.pending)? == 0;
+            match self.input.by_ref().take(missing).read_to_end(&mut self.pending) {
+                Ok(read) => self.ended = read == 0,
+                Err(error) => {
+                    (self.ended, self.is_cut) = (true, true);
+                    self.failure = Some(error).filter(|_| !interrupt::is_requested());
+                }
+            }
             if !self.started {
                 self.started = true;
                 if self.pending.starts_with(BYTE_ORDER_MARK) {
@@ -107,7 +135,6 @@ impl Blocks {
                 }
             }
         }
-        Ok(())
     }
 
     /// Where the last whole record in `pending` ends; 0 where none is whole.
@@ -116,7 +143,8 @@ impl Blocks {
             Framing::Lines => memrchr(b'\n', &self.pending).map_or(0, |end| end + 1),
             Framing::Csv => csv_records_end(&self.pending),
         };
-        if self.ended && self.pending.len() - whole <= MAX_RECORD_BYTES { self.pending.len() } else { whole }
+        let is_last = self.ended && !self.is_cut && self.pending.len() - whole <= MAX_RECORD_BYTES;
+        if is_last { self.pending.len() } else { whole }
     }
 
     fn give(&mut self, end: usize) -> Block {
@@ -129,7 +157,7 @@ impl Blocks {
     }
 
     /// Gives the beginning of a record that has no end in sight and skips the rest of its last line.
-    fn give_too_large(&mut self) -> io::Result<Block> {
+    fn give_too_large(&mut self) -> Block {
         let mut block = Block { number: self.number, first_line: self.line, bytes: Vec::new(), is_too_large: true };
         block.bytes.extend_from_slice(&self.pending[..self.pending.len().min(KEPT_BYTES)]);
         self.number += 1;
@@ -144,14 +172,14 @@ impl Blocks {
                 let end = from + end + 1;
                 self.line += memchr_iter(b'\n', &self.pending[..end]).count() as u64;
                 self.pending.drain(..end);
-                return Ok(block);
+                return block;
             }
             self.line += memchr_iter(b'\n', &self.pending).count() as u64;
             self.pending.clear();
             from = 0;
-            self.fill(BLOCK_BYTES)?;
+            self.fill(BLOCK_BYTES);
             if self.pending.is_empty() {
-                return Ok(block);
+                return block;
             }
         }
     }
@@ -252,6 +280,29 @@ mod tests {
         let shape: Vec<_> =
             blocks.iter().map(|block| (block.first_line, block.bytes.len(), block.is_too_large)).collect();
         assert_eq!(shape, [(1, 2, false), (2, KEPT_BYTES, true), (3, 2, false)]);
+    }
+
+    #[test]
+    fn what_came_whole_before_a_failure_is_given() {
+        struct Broken;
+        impl Read for Broken {
+            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+                Err(io::Error::other("broken"))
+            }
+        }
+        let text = format!("a\n{}\nb\nhalf", "x".repeat(BLOCK_BYTES));
+        for framing in [Framing::Lines, Framing::Csv] {
+            let mut blocks = Blocks::new(Box::new(io::Cursor::new(text.clone()).chain(Broken)), framing);
+            let mut given = Vec::new();
+            let failure = loop {
+                match blocks.next_block() {
+                    Ok(block) => given.extend(block.unwrap().bytes),
+                    Err(failure) => break failure,
+                }
+            };
+            assert_eq!((failure.to_string(), blocks.line()), ("broken".to_owned(), 4));
+            assert_eq!(given, text.as_bytes()[..text.len() - 4]);
+        }
     }
 
     #[test]

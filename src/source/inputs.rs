@@ -3,7 +3,7 @@
 //! Every file has a number, by which positions and sources are known; every process of a cluster opens the same inputs
 //! in the same order, so the numbers agree.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -13,8 +13,10 @@ use dataflows::orders::parcel::{OrderKey, order_key};
 use hashbrown::HashSet;
 
 use super::blocks::{Blocks, Framing};
+use super::bytes::{self, ENDINGS};
 use super::jsonl::{self, JsonLines, JsonLinesReader};
 use super::olist::{self, Olist, OlistReader};
+use super::sort::{Sorted, Sorting};
 use super::{Share, Source};
 use crate::cli::{InputKind, ReplayOptions};
 use crate::clock::Watermark;
@@ -43,8 +45,11 @@ pub struct Inputs {
     inputs: Vec<Input>,
     /// The files by their numbers.
     pub files: Vec<SourceFile>,
+    /// What waits to be sorted.
+    pub sorting: Arc<Sorting>,
     arrival_order: bool,
     out_of_orderness_ms: u64,
+    sort_memory_bytes: u64,
 }
 
 /// What is meant by a path.
@@ -55,11 +60,12 @@ enum Kind {
 }
 
 impl Inputs {
-    /// Opens every input that `options` names.
+    /// Opens every input that `options` names. `sort_memory_bytes` is for all of them together.
     pub fn open(
         options: &ReplayOptions,
         limits: &Limits,
         out_of_orderness_ms: u64,
+        sort_memory_bytes: u64,
         threads: usize,
     ) -> JobResult<(Inputs, Option<HashSet<OrderKey>>)> {
         let mut files = Vec::new();
@@ -69,7 +75,7 @@ impl Inputs {
             numbered.push((path, kind, files.len() as u32));
             let source = path.display().to_string();
             let names = match kind {
-                Kind::Olist => olist::FILES.map(str::to_owned).to_vec(),
+                Kind::Olist => Olist::file_names(path).to_vec(),
                 Kind::JsonLines => vec![path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()],
             };
             files.extend(names.into_iter().map(|name| SourceFile { source: source.clone(), name }));
@@ -95,8 +101,14 @@ impl Inputs {
                 Kind::JsonLines => Input::JsonLines(Arc::new(JsonLines::open(&path, first_file)?)),
             });
         }
-        let arrival_order = options.arrival_order;
-        let inputs = Inputs { inputs, files, arrival_order, out_of_orderness_ms };
+        let inputs = Inputs {
+            inputs,
+            files,
+            sorting: Arc::default(),
+            arrival_order: options.arrival_order,
+            out_of_orderness_ms,
+            sort_memory_bytes,
+        };
         Ok((inputs, first_orders.map(|first_orders| first_orders.keys)))
     }
 
@@ -119,6 +131,10 @@ impl Inputs {
         let by_worker = Share { of: workers as u64, index: worker as u64 };
         let by_process = Share { of: processes as u64, index: process as u64 };
         let watermark = Watermark::new(self.out_of_orderness_ms);
+        let is_unsorted = |input: &&Input| !matches!(input, Input::Olist(olist) if olist.is_joined());
+        let sorters = local * self.inputs.iter().filter(is_unsorted).count();
+        let memory_bytes = self.sort_memory_bytes as usize / sorters.max(1);
+        let sorted = |source: Box<dyn Source>| Box::new(Sorted::new(source, memory_bytes, Arc::clone(&self.sorting)));
         let mut readers: Vec<Box<dyn Source>> = Vec::new();
         let mut partition = 0;
         // In arrival order partition p belongs to worker p mod workers.
@@ -128,10 +144,12 @@ impl Inputs {
         };
         for input in &self.inputs {
             match (input, self.arrival_order) {
-                (Input::Olist(olist), false) => {
-                    let share = if olist.is_joined() { by_worker } else { by_process };
+                (Input::Olist(olist), false) if olist.is_joined() => {
                     let is_alone = self.inputs.len() == 1;
-                    readers.push(Box::new(OlistReader::new(Arc::clone(olist), share, is_alone)));
+                    readers.push(Box::new(OlistReader::new(Arc::clone(olist), by_worker, is_alone)));
+                }
+                (Input::Olist(olist), false) => {
+                    readers.push(sorted(Box::new(OlistReader::new(Arc::clone(olist), by_process, false))));
                 }
                 (Input::Olist(olist), true) => {
                     for reader in OlistReader::in_arrival_order(olist, watermark) {
@@ -141,7 +159,7 @@ impl Inputs {
                     }
                 }
                 (Input::JsonLines(stream), false) => {
-                    readers.push(Box::new(JsonLinesReader::new(Arc::clone(stream), by_process, None)));
+                    readers.push(sorted(Box::new(JsonLinesReader::new(Arc::clone(stream), by_process, None))));
                 }
                 (Input::JsonLines(stream), true) => {
                     if is_mine() {
@@ -177,7 +195,7 @@ fn kind_of(path: &Path, given: Option<InputKind>) -> JobResult<Kind> {
     })?;
     match (metadata.is_dir(), given) {
         (true, None | Some(InputKind::Olist)) => {
-            if let Some(missing) = olist::FILES.iter().find(|name| !path.join(name).exists()) {
+            if let Some(missing) = Olist::missing(path) {
                 let error =
                     JobError::job(format!("the directory is no Olist directory: it has no {missing}")).at(shown);
                 return Err(error.remedy(format!("name a directory that holds {}", olist::FILES.join(", "))));
@@ -192,15 +210,25 @@ fn kind_of(path: &Path, given: Option<InputKind>) -> JobResult<Kind> {
             .remedy("name the directory that holds the Olist files")),
         (false, Some(_)) => Ok(Kind::JsonLines),
         (false, None) => {
-            let plain = shown.strip_suffix(".gz").unwrap_or(&shown);
-            if [".jsonl", ".json", ".ndjson"].iter().any(|ending| plain.ends_with(ending)) {
+            let plain = ENDINGS.iter().find_map(|ending| shown.strip_suffix(ending)).unwrap_or(&shown);
+            let is_named = [".jsonl", ".json", ".ndjson"].iter().any(|ending| plain.ends_with(ending));
+            // Pipes cannot be looked into beforehand; nothing but lines comes through one.
+            if is_named || !metadata.is_file() || begins_with_object(path)? {
                 return Ok(Kind::JsonLines);
             }
-            Err(JobError::configuration("cannot tell what kind of input this is").at(shown).remedy(
-                "say so with --as order-events or --as sales, or name an Olist directory or a .jsonl[.gz] file",
-            ))
+            let remedy = "name a file of JSON lines, or the directory that holds the Olist files; where lines are \
+                          broken from the first on, --as order-events or --as sales";
+            Err(JobError::configuration("cannot tell what kind of input this is").at(shown).remedy(remedy))
         }
     }
+}
+
+/// True where the first thing in a file is a JSON object.
+fn begins_with_object(path: &Path) -> JobResult<bool> {
+    let mut blocks = Blocks::new(bytes::open(path)?, Framing::Lines);
+    let name = path.display().to_string();
+    let block = blocks.next_block().map_err(|error| jsonl::unreadable(&name, &blocks, &error))?;
+    Ok(block.is_some_and(|block| block.bytes.trim_ascii_start().starts_with(b"{")))
 }
 
 /// Standard input and pipes can be read once only: `--limit` reads its input twice, so it is kept in a file.
@@ -211,7 +239,7 @@ fn spool(input: &Path) -> JobResult<tempfile::NamedTempFile> {
             .remedy("free some space there, set TMPDIR, or cut the input with `head`")
     };
     let mut file = interrupt::unfinished_temporary(tempfile::NamedTempFile::new).map_err(failed)?;
-    io::copy(&mut JsonLines::reader(input)?, &mut file).map_err(failed)?;
+    io::copy(&mut bytes::open(input)?, &mut file).map_err(failed)?;
     file.flush().map_err(failed)?;
     Ok(file)
 }
@@ -239,7 +267,7 @@ impl FirstOrders {
                 let (blocks, columns) = Olist::orders_file(path)?;
                 (blocks, Some(columns))
             }
-            Kind::JsonLines => (Blocks::new(JsonLines::reader(path)?, Framing::Lines), None),
+            Kind::JsonLines => (Blocks::new(bytes::open(path)?, Framing::Lines), None),
         };
         while !self.is_full() {
             let name = path.display().to_string();
@@ -264,6 +292,3 @@ impl FirstOrders {
         Ok(())
     }
 }
-
-/// Boxed, as blocks take it.
-pub type Bytes = Box<dyn Read + Send>;

@@ -47,6 +47,8 @@ pub struct Intake {
     quality: HashMap<(QualityKey, Time), QualityCounts>,
     tick_ms: u64,
     law: Measures,
+    /// Facts packed and not yet counted in `law`.
+    given: i64,
     refused_records: Vec<(RefusedRecord, Time)>,
     refused_facts: Vec<(RefusedFact, Time)>,
     records_read: u64,
@@ -87,6 +89,7 @@ impl Intake {
             quality: HashMap::new(),
             tick_ms,
             law: Measures::default(),
+            given: 0,
             refused_records: Vec::new(),
             refused_facts: Vec::new(),
             records_read: 0,
@@ -121,7 +124,7 @@ impl Intake {
             self.count(record.position, Some(record.record_at), fact.at, quality::LATE);
         }
         self.event_time_read = self.event_time_read.max(fact.at);
-        self.law.counts[FACTS_GIVEN] += 1;
+        self.given += 1;
         let arrival = Arrival {
             position: record.position,
             time: fact.at.max(record.watermark),
@@ -129,6 +132,18 @@ impl Intake {
             too_late: self.lateness.is_too_late(fact.at, record.watermark),
         };
         self.parcels.push_of(record.key, fact, arrival);
+    }
+
+    /// Takes back the facts taken in since the last parcel was handed over, for whoever holds them for a while.
+    pub fn withdraw(&mut self) -> Vec<Parcel> {
+        self.given = 0;
+        self.parcels().collect()
+    }
+
+    /// Takes in a fact that was withdrawn before, for the worker that owns its order.
+    pub fn release(&mut self, to: u64, packed: &[u8]) {
+        self.given += 1;
+        self.parcels.push_packed(to, packed);
     }
 
     /// Takes in a record that decoding refused; `raw` is its bytes without line end.
@@ -187,6 +202,7 @@ impl Intake {
 
     /// Hands over the counts of all records.
     pub fn law(&mut self) -> Option<(MeasureKey, Time, Measures)> {
+        self.law.counts[FACTS_GIVEN] += std::mem::take(&mut self.given);
         let law = std::mem::take(&mut self.law);
         (law != Measures::default()).then(|| (record_law::key(), self.now, law))
     }

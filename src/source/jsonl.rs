@@ -1,10 +1,9 @@
-//! JSON lines of order events and sales: a file, plain or gzipped, or standard input.
+//! JSON lines of order events and sales: a file, plain or compressed, or standard input.
 //!
 //! The workers of a process share one stream and take blocks of it in turn; a cluster deals the blocks out, so every
-//! process reads the stream and decodes its share. Facts come in any order: they wait at the worker that owns their
-//! order, and time moves when the input has ended. In arrival order one worker reads the file alone.
+//! process reads the stream and decodes its share. Facts come in any order, so nothing is promised before the end. In
+//! arrival order one worker reads the file alone.
 
-use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,11 +11,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use dataflows::model::Position;
 use dataflows::orders::parcel::order_key;
 use dataflows::time::Time;
-use flate2::read::MultiGzDecoder;
 use memchr::memchr_iter;
 
 use super::blocks::{Block, Blocks, Framing};
-use super::inputs::Bytes;
+use super::bytes;
 use super::intake::{Decoded, Intake};
 use super::{Polled, Share, Source};
 use crate::clock::Watermark;
@@ -34,22 +32,8 @@ pub struct JsonLines {
 impl JsonLines {
     /// Opens a file, or standard input where the path is `-`.
     pub fn open(path: &Path, file: u32) -> JobResult<JsonLines> {
-        let blocks = Mutex::new(Blocks::new(JsonLines::reader(path)?, Framing::Lines));
+        let blocks = Mutex::new(Blocks::new(bytes::open(path)?, Framing::Lines));
         Ok(JsonLines { name: path.display().to_string(), file, blocks })
-    }
-
-    /// The bytes of a file, or of standard input where the path is `-`, decompressed.
-    pub fn reader(path: &Path) -> JobResult<Bytes> {
-        if path.as_os_str() == "-" {
-            return Ok(Box::new(io::stdin()));
-        }
-        let input = File::open(path).map_err(|error| {
-            JobError::io("open the input", path, &error).remedy("check the path and that you may read it")
-        })?;
-        Ok(match path.extension().and_then(|extension| extension.to_str()) {
-            Some("gz") => Box::new(MultiGzDecoder::new(io::BufReader::with_capacity(1 << 18, input))),
-            _ => Box::new(input),
-        })
     }
 
     fn next_block(&self) -> JobResult<Option<Block>> {
@@ -74,7 +58,7 @@ impl JsonLines {
 pub fn unreadable(name: &str, blocks: &Blocks, error: &io::Error) -> JobError {
     JobError::job(format!("cannot read the input: {error}"))
         .at(format!("{name}, after line {}", blocks.line().saturating_sub(1)))
-        .remedy("the file may be cut off or damaged: fetch it again; nothing was written")
+        .remedy(bytes::DAMAGED)
 }
 
 /// A worker's reader of a shared stream.

@@ -9,11 +9,11 @@
 mod index;
 mod rows;
 mod stamps;
+mod table_file;
 
-use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use csv::ByteRecord;
@@ -32,6 +32,7 @@ use crate::validate::Limits;
 use index::{Cut, Index};
 use rows::RowReader;
 use stamps::{BlockStamps, Stamps};
+use table_file::TableFile;
 
 /// The three files every directory must have.
 pub const FILES: [&str; 3] =
@@ -53,7 +54,7 @@ impl Table {
 
 /// What is known of a directory before its rows are read.
 pub struct Olist {
-    paths: [PathBuf; 3],
+    files: [TableFile; 3],
     first_file: u32,
     orders: OrderColumns,
     items: ItemColumns,
@@ -65,7 +66,7 @@ pub struct Olist {
 /// How the directory is read.
 enum Plan {
     /// The files are co-ordered: an order's rows stand in one block.
-    Joined { files: [File; 3], index: Index },
+    Joined(Index),
     /// They are not: times come from a table.
     Stamped { stamps: Stamps, blocks: Box<[Mutex<Blocks>; 3]> },
 }
@@ -80,51 +81,69 @@ impl Olist {
         arrival_order: bool,
         threads: usize,
     ) -> JobResult<Olist> {
-        let paths = FILES.map(|name| directory.join(name));
-        let headers = [read_header(&paths[0])?, read_header(&paths[1])?, read_header(&paths[2])?];
-        let orders = OrderColumns::from_header(&headers[0].record).map_err(wrong_header(&paths[0]))?;
-        let items = ItemColumns::from_header(&headers[1].record).map_err(wrong_header(&paths[1]))?;
-        let payments = PaymentColumns::from_header(&headers[2].record).map_err(wrong_header(&paths[2]))?;
+        let files = [0, 1, 2].map(|file: usize| TableFile::open(directory, FILES[file]));
+        let [orders, items, payments] = files;
+        let files = [orders?, items?, payments?];
+        let headers = [read_header(&files[0])?, read_header(&files[1])?, read_header(&files[2])?];
+        let orders = OrderColumns::from_header(&headers[0].record).map_err(wrong_header(&files[0].path))?;
+        let items = ItemColumns::from_header(&headers[1].record).map_err(wrong_header(&files[1].path))?;
+        let payments = PaymentColumns::from_header(&headers[2].record).map_err(wrong_header(&files[2].path))?;
         let categories = read_categories(directory)?;
 
-        let index = if arrival_order { None } else { Index::find(&paths, &headers, threads)? };
+        let index = if arrival_order { None } else { Index::find(&files, &headers, threads)? };
         let plan = match index {
-            Some(index) => Plan::Joined { files: [open(&paths[0])?, open(&paths[1])?, open(&paths[2])?], index },
+            Some(index) => Plan::Joined(index),
             None => {
-                let stamps = Stamps::read(body(&paths[0])?, &orders, limits, threads, &paths[0])?;
-                let blocks = [body(&paths[0])?, body(&paths[1])?, body(&paths[2])?].map(Mutex::new);
+                let stamps = Stamps::read(body(&files[0])?, &orders, limits, threads, &files[0].path)?;
+                let blocks = [body(&files[0])?, body(&files[1])?, body(&files[2])?].map(Mutex::new);
                 Plan::Stamped { stamps, blocks: Box::new(blocks) }
             }
         };
-        Ok(Olist { paths, first_file, orders, items, payments, categories, plan })
+        Ok(Olist { files, first_file, orders, items, payments, categories, plan })
+    }
+
+    /// The names of the three files in a directory: compressed ones have another ending.
+    pub fn file_names(directory: &Path) -> [String; 3] {
+        FILES.map(|name| {
+            let found = TableFile::find(directory, name);
+            let found = found.as_deref().and_then(Path::file_name).map(|found| found.to_string_lossy().into_owned());
+            found.unwrap_or_else(|| name.to_owned())
+        })
+    }
+
+    /// The first of the three files that a directory lacks.
+    pub fn missing(directory: &Path) -> Option<&'static str> {
+        FILES.into_iter().find(|name| TableFile::find(directory, name).is_none())
     }
 
     /// The orders file cut into blocks, and its columns: what `--limit` reads.
     pub fn orders_file(directory: &Path) -> JobResult<(Blocks, OrderColumns)> {
-        let path = directory.join(FILES[0]);
-        let header = read_header(&path)?;
-        let columns = OrderColumns::from_header(&header.record).map_err(wrong_header(&path))?;
-        Ok((body(&path)?, columns))
+        let file = TableFile::open(directory, FILES[0])?;
+        let header = read_header(&file)?;
+        let columns = OrderColumns::from_header(&header.record).map_err(wrong_header(&file.path))?;
+        Ok((body(&file)?, columns))
     }
 
     /// True where the files are co-ordered: blocks are then dealt to workers, otherwise workers take them in turn.
     pub fn is_joined(&self) -> bool {
-        matches!(self.plan, Plan::Joined { .. })
+        matches!(self.plan, Plan::Joined(_))
     }
 
     fn next_block(&self, table: Table) -> JobResult<Option<Block>> {
         let Plan::Stamped { blocks, .. } = &self.plan else { return Ok(None) };
         let mut blocks = blocks[table as usize].lock().unwrap_or_else(PoisonError::into_inner);
-        blocks.next_block().map_err(|error| unreadable(&self.paths[table as usize], &error))
+        blocks.next_block().map_err(|error| unreadable(&self.files[table as usize].path, &error))
     }
 
     /// Reads a block's rows of one file into `bytes`, which it takes for that.
     fn read_range(&self, table: Table, from: &Cut, to: &Cut, mut bytes: Vec<u8>) -> JobResult<Block> {
-        let Plan::Joined { files, .. } = &self.plan else { return Ok(Block::empty()) };
+        let file = &self.files[table as usize];
         let (start, end) = (from.places[table as usize], to.places[table as usize]);
         bytes.resize((end.offset - start.offset) as usize, 0);
-        files[table as usize].read_exact_at(&mut bytes, start.offset).map_err(|error| {
-            JobError::io("read", &self.paths[table as usize], &error).remedy("the file changed while it was read")
+        file.text.read_exact_at(&mut bytes, start.offset).map_err(|error| {
+            JobError::io("read an Olist file", &file.path, &error)
+                .at(format!("{}, after line {}", file.path.display(), start.line.saturating_sub(1)))
+                .remedy("the file changed while it was read: start again when it is complete")
         })?;
         Ok(Block { number: 0, first_line: start.line, bytes, is_too_large: false })
     }
@@ -194,7 +213,7 @@ impl OlistReader {
 
     /// Reads the next block of a co-ordered directory.
     fn poll_joined(&mut self, index: &Index, intake: &mut Intake) -> JobResult<Polled> {
-        let Some((from, to)) = index.block(self.next) else {
+        let Some((from, to)) = index.block(self.next).filter(|_| !self.done) else {
             self.done = true;
             return Ok(Polled::Done);
         };
@@ -235,7 +254,7 @@ impl Source for OlistReader {
     fn poll(&mut self, intake: &mut Intake) -> JobResult<Polled> {
         let olist = Arc::clone(&self.olist);
         match &olist.plan {
-            Plan::Joined { index, .. } => self.poll_joined(index, intake),
+            Plan::Joined(index) => self.poll_joined(index, intake),
             Plan::Stamped { .. } => self.poll_stamped(intake),
         }
     }
@@ -243,10 +262,15 @@ impl Source for OlistReader {
     fn promise(&self) -> Time {
         match (&self.olist.plan, &self.watermark) {
             _ if self.done => Time::MAX,
-            (Plan::Joined { index, .. }, _) => index.earliest_from(self.next),
+            (Plan::Joined(index), _) => index.earliest_from(self.next),
             (_, Some(watermark)) => watermark.time(),
             (_, None) => 0,
         }
+    }
+
+    fn stop(&mut self) {
+        // Files that are read as streams end by themselves.
+        self.done |= self.olist.is_joined();
     }
 }
 
@@ -257,20 +281,6 @@ struct Header {
     offset: u64,
     /// Line of the first row.
     line: u64,
-}
-
-fn open(path: &Path) -> JobResult<File> {
-    let failed = |error| {
-        let error = JobError::io("open an Olist file", path, &error);
-        error.remedy(format!("an Olist directory holds at least {}", FILES.join(", ")))
-    };
-    // Files are read more than once, which a pipe is not made for: opening one would wait for ever.
-    if !path.metadata().map_err(failed)?.is_file() {
-        let error = io::Error::other("it is no file");
-        let error = JobError::io("open an Olist file", path, &error);
-        return Err(error.remedy("put a file there: directories and pipes cannot be read in its place"));
-    }
-    File::open(path).map_err(failed)
 }
 
 /// A file that was opened and cannot be read.
@@ -286,8 +296,9 @@ fn wrong_header(path: &Path) -> impl Fn(HeaderError) -> JobError {
     }
 }
 
-fn read_header(path: &Path) -> JobResult<Header> {
-    let mut blocks = Blocks::new(Box::new(open(path)?), Framing::Csv);
+fn read_header(file: &TableFile) -> JobResult<Header> {
+    let path = &file.path;
+    let mut blocks = Blocks::new(file.reader(), Framing::Csv);
     let bytes = blocks.take_header().map_err(|error| unreadable(path, &error))?;
     let mut record = ByteRecord::new();
     let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(&*bytes);
@@ -296,18 +307,16 @@ fn read_header(path: &Path) -> JobResult<Header> {
         let error = JobError::job("the file is empty: it has no header").at(path.display().to_string());
         return Err(error.remedy("give the file the column names of the Olist data set"));
     }
-    let mark = open(path).and_then(|file| {
-        let mut start = [0; 3];
-        let read = file.read_at(&mut start, 0).map_err(|error| unreadable(path, &error))?;
-        Ok(if start[..read] == *b"\xEF\xBB\xBF" { 3 } else { 0 })
-    })?;
+    let mut start = [0; 3];
+    let read = file.text.read_at(&mut start, 0).map_err(|error| unreadable(path, &error))?;
+    let mark = if start[..read] == *b"\xEF\xBB\xBF" { 3 } else { 0 };
     Ok(Header { record, offset: mark + bytes.len() as u64, line: blocks.line() })
 }
 
 /// A file cut into blocks, its header taken off.
-fn body(path: &Path) -> JobResult<Blocks> {
-    let mut blocks = Blocks::new(Box::new(open(path)?), Framing::Csv);
-    blocks.take_header().map_err(|error| unreadable(path, &error))?;
+fn body(file: &TableFile) -> JobResult<Blocks> {
+    let mut blocks = Blocks::new(file.reader(), Framing::Csv);
+    blocks.take_header().map_err(|error| unreadable(&file.path, &error))?;
     Ok(blocks)
 }
 
@@ -317,11 +326,8 @@ fn read_categories(directory: &Path) -> JobResult<ProductCategories> {
         error.remedy("mend the file, or remove it: every category is then `unknown`")
     };
     let opened = |name: &str| {
-        let path = directory.join(name);
-        match path.exists() {
-            true => open(&path).map(|file| Some((path, io::BufReader::new(file)))),
-            false => Ok(None),
-        }
+        let found = TableFile::find(directory, name).map(|_| TableFile::open(directory, name));
+        found.transpose().map(|file| file.map(|file| (file.path.clone(), io::BufReader::new(file.reader()))))
     };
     let translation = match opened(TRANSLATION)? {
         Some((path, file)) => Translation::read(file).map_err(|error| wrong(&path, error))?,

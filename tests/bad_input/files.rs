@@ -5,6 +5,7 @@ use std::io::Write;
 use super::lines::placed;
 use super::outcome::Place;
 use super::rows::{ITEMS, ORDERS, PAYMENTS, shop};
+use super::run::{replay, start};
 
 #[test]
 fn inputs_that_are_not_there_or_no_inputs() {
@@ -76,7 +77,8 @@ fn a_file_that_is_cut_off_ends_the_job() {
     for kept in [packed.len() - 4, packed.len() / 2, 12, 3] {
         place.write("x.jsonl.gz", &packed[..kept]);
         for workers in ["1", "2"] {
-            place.refused(&["x.jsonl.gz", "-w", workers], 1, &["cannot read the input", "x.jsonl.gz, after line"]);
+            let says = ["cannot read the input", "x.jsonl.gz, after line", "records before that"];
+            place.refused(&["x.jsonl.gz", "-w", workers], 1, &says);
         }
     }
     place.refused(&["x.jsonl.gz", "--limit", "5"], 1, &["x.jsonl.gz"]);
@@ -87,4 +89,59 @@ fn a_file_that_is_cut_off_ends_the_job() {
     assert_eq!(place.replay(&["x.jsonl.gz"]).facts, [40_000, 20_000, 20_000, 0]);
     place.write("x.jsonl.gz", "");
     place.refused(&["x.jsonl.gz"], 1, &["cannot read the input", "x.jsonl.gz"]);
+}
+
+#[test]
+fn a_zstd_file_that_is_damaged_ends_the_job() {
+    let place = Place::new();
+    let text: String = (0..20_000).map(|number| placed(&format!("{number}"), 1 + number % 28) + "\n").collect();
+    let mut packed = zstd::Encoder::new(Vec::new(), 1).unwrap();
+    packed.include_checksum(true).unwrap();
+    packed.write_all(text.as_bytes()).unwrap();
+    let packed = packed.finish().unwrap();
+    let says = ["cannot read the input", "x.jsonl.zst, after line", "records before that", "damaged"];
+    for kept in [packed.len() - 2, packed.len() / 2, 12, 3, 0] {
+        place.write("x.jsonl.zst", &packed[..kept]);
+        place.refused(&["x.jsonl.zst"], 1, &says);
+    }
+    for flipped in [packed.len() - 1, packed.len() / 2, packed.len() / 3] {
+        let mut damaged = packed.clone();
+        damaged[flipped] ^= 4;
+        place.write("x.jsonl.zst", &damaged);
+        place.refused(&["x.jsonl.zst", "-w", "2"], 1, &says);
+    }
+    place.write("x.jsonl.zst", text);
+    place.refused(&["x.jsonl.zst"], 1, &says);
+}
+
+#[test]
+fn a_part_of_a_directory_that_is_damaged_ends_the_job() {
+    let place = Place::new();
+    shop(&place, b"", b"", b"");
+    std::fs::remove_file(place.path(&format!("shop/{ITEMS}"))).unwrap();
+    place.refused(&["shop"], 1, &["is no Olist directory", ITEMS]);
+    let packed = zstd::encode_all(&b"order_id,order_item_id,price,freight_value\n"[..], 1).unwrap();
+    place.write(&format!("shop/{ITEMS}.zst"), &packed[..packed.len() - 3]);
+    place.refused(&["shop"], 1, &["cannot read the input", &format!("{ITEMS}.zst, after line ")]);
+    place.write(&format!("shop/{ITEMS}.zst"), packed);
+    assert_eq!(place.replay(&["shop"]).records, [0, 0, 0]);
+}
+
+#[test]
+fn a_file_that_grows_or_goes_away_is_read_as_it_was() {
+    let place = Place::new();
+    let text: String = (0..60_000).map(|number| placed(&format!("{number}"), 1 + number % 28) + "\n").collect();
+    let path = place.write("x.jsonl", &text);
+    let mut running =
+        start(replay(&["x.jsonl", "--out", "out", "--speed", "100000000"]).current_dir(place.folder.path()));
+    while !place.out().exists() {
+        assert!(running.child.try_wait().unwrap().is_none());
+    }
+    // It is open once the first records are read; before that, a line more or none is right as well.
+    std::thread::sleep(std::time::Duration::from_millis(30));
+    let mut file = std::fs::OpenOptions::new().append(true).open(&path).unwrap();
+    file.write_all(placed("late", 1).as_bytes()).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    let outcome = place.outcome(&running.wait());
+    assert!((60_000..=60_001).contains(&outcome.records[0]) && outcome.records[2] == 0, "{:?}", outcome.records);
 }

@@ -89,26 +89,9 @@ fn a_pipe_is_no_file_of_a_directory() {
 }
 
 /// Sends a signal by name.
-pub fn signal(running: &Running, name: &str) {
+fn signal(running: &Running, name: &str) {
     let status = Command::new("kill").args([&format!("-{name}"), &running.child.id().to_string()]).status();
     assert!(status.unwrap().success());
-}
-
-#[test]
-fn an_interrupted_job_that_waits_for_input_ends_at_once() {
-    for name in ["INT", "TERM"] {
-        let place = Place::new();
-        let mut running = started(&place, &["-"]);
-        let mut pipe = running.child.stdin.take().unwrap();
-        writeln!(pipe, "{}", placed("a", 1)).unwrap();
-        while !place.out().exists() {
-            std::thread::sleep(std::time::Duration::from_millis(5));
-        }
-        signal(&running, name);
-        let ended = running.wait();
-        assert_eq!((ended.code, ended.stderr.as_str()), (Some(130), "interrupted\n"));
-        assert_eq!(fs::read_dir(place.out()).unwrap().count(), 0);
-    }
 }
 
 #[test]

@@ -124,6 +124,12 @@ impl Parcels {
         bytes[start..start + LENGTH_BYTES].copy_from_slice(&length.to_le_bytes());
     }
 
+    /// Adds a fact that was packed before, as [`Parcel::first_of`] gives it.
+    pub fn push_packed(&mut self, to: u64, packed: &[u8]) {
+        let to = (to % self.open.len() as u64) as usize;
+        self.open[to].bytes.extend_from_slice(packed);
+    }
+
     /// Closes every parcel that holds anything; see [`Parcel::is_last_word`].
     pub fn close(&mut self, is_last_word: bool) -> impl Iterator<Item = Parcel> + '_ {
         let open = self.open.iter_mut().enumerate().filter(|(_, open)| !open.bytes.is_empty());
@@ -136,6 +142,14 @@ impl Parcels {
 }
 
 impl Parcel {
+    /// Of packed facts that stand one after another the first: its logical time, and its bytes as they stand there.
+    pub fn first_of(bytes: &[u8]) -> Option<(Time, &[u8])> {
+        let length = bytes.first_chunk::<LENGTH_BYTES>()?;
+        let packed = bytes.get(..LENGTH_BYTES + u32::from_le_bytes(*length) as usize)?;
+        let time = packed.get(LENGTH_BYTES..)?.first_chunk::<TIME_BYTES>()?;
+        Some((Time::from_le_bytes(*time), packed))
+    }
+
     /// The packed facts: of each its key, its logical time and the rest of its bytes for [`Delivery::read`].
     pub fn records(&self) -> impl Iterator<Item = (OrderKey, Time, &[u8])> {
         Parcel::records_of(&self.bytes)

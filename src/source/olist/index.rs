@@ -15,13 +15,13 @@ mod merge;
 mod scan;
 
 use std::ops::Range;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use dataflows::time::Time;
 
-use super::{Header, open, unreadable};
+use super::table_file::TableFile;
+use super::{Header, unreadable};
 use crate::error::JobResult;
 use merge::Merge;
 use scan::RowFile;
@@ -58,19 +58,19 @@ const TIMES: [&str; 4] =
 
 impl Index {
     /// Looks a directory over with this many threads; none where it is not co-ordered.
-    pub fn find(paths: &[PathBuf; 3], headers: &[Header; 3], threads: usize) -> JobResult<Option<Index>> {
-        Index::find_in_stripes(paths, headers, threads, STRIPE_BYTES)
+    pub fn find(tables: &[TableFile; 3], headers: &[Header; 3], threads: usize) -> JobResult<Option<Index>> {
+        Index::find_in_stripes(tables, headers, threads, STRIPE_BYTES)
     }
 
     fn find_in_stripes(
-        paths: &[PathBuf; 3],
+        tables: &[TableFile; 3],
         headers: &[Header; 3],
         threads: usize,
         stripe_bytes: u64,
     ) -> JobResult<Option<Index>> {
-        let mut files = Vec::with_capacity(paths.len());
-        for ((path, header), times) in paths.iter().zip(headers).zip([&TIMES[..], &[], &[]]) {
-            let file = RowFile::new(open(path)?, header, times).map_err(|error| unreadable(path, &error))?;
+        let mut files = Vec::with_capacity(tables.len());
+        for ((table, header), times) in tables.iter().zip(headers).zip([&TIMES[..], &[], &[]]) {
+            let file = RowFile::new(table, header, times).map_err(|error| unreadable(&table.path, &error))?;
             let Some(file) = file else { return Ok(None) };
             files.push(file);
         }
@@ -87,7 +87,9 @@ impl Index {
                 if !matches!(segment, Ok(Some(_))) {
                     stop.store(true, Ordering::Relaxed);
                 }
-                let Some(segment) = segment.map_err(|error| unreadable(&paths[stripe.file], &error))? else { break };
+                let Some(segment) = segment.map_err(|error| unreadable(&tables[stripe.file].path, &error))? else {
+                    break;
+                };
                 if stripe.file == 0 {
                     segment.runs.iter().for_each(|run| shards.push(run.fingerprint));
                 }

@@ -221,7 +221,7 @@ impl Rows<'_> {
         let stamp: Option<Stamp> = match (&mut self.stamps, &self.olist.plan) {
             (Some(stamps), _) => stamps.get(&order_id),
             (None, Plan::Stamped { stamps, .. }) => stamps.get(&order_id),
-            (None, Plan::Joined { .. }) => None,
+            (None, Plan::Joined(_)) => None,
         };
         let is_item = matches!(body, Body::Item { .. });
         let at = stamp.map_or(0, |stamp| if is_item { stamp.purchased_at } else { stamp.paid_at() });

@@ -8,13 +8,14 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 
 use dataflows::time::Time;
 use memchr::{memchr, memchr_iter};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::earliest::{Earliest, USUAL_BYTES, Usual};
-use super::{FilePlace, Header};
+use super::{FilePlace, Header, TableFile};
 use crate::decode::cells::is_plain;
 use crate::validate::MAX_RECORD_BYTES;
 
@@ -28,7 +29,7 @@ enum Column {
 
 /// A file to scan.
 pub struct RowFile {
-    file: File,
+    text: Arc<File>,
     /// Where its first row starts.
     pub start: FilePlace,
     /// Where its last row ends.
@@ -66,7 +67,7 @@ const AHEAD_BYTES: u64 = 512;
 
 impl RowFile {
     /// A file whose rows start behind `header`, with these columns of times; none where it has no order ids.
-    pub fn new(file: File, header: &Header, times: &[&str]) -> io::Result<Option<RowFile>> {
+    pub fn new(file: &TableFile, header: &Header, times: &[&str]) -> io::Result<Option<RowFile>> {
         let column = |name: &[u8]| match name.trim_ascii() {
             b"order_id" => Column::OrderId,
             name if times.iter().any(|time| time.as_bytes() == name) => Column::Time,
@@ -75,9 +76,14 @@ impl RowFile {
         let mut columns: Vec<Column> = header.record.iter().map(column).collect();
         let used = columns.iter().rposition(|column| *column != Column::Other).map_or(0, |last| last + 1);
         columns.truncate(used);
-        let end_offset = file.metadata()?.len().max(header.offset);
+        let end_offset = file.text.metadata()?.len().max(header.offset);
         let start = FilePlace { offset: header.offset, line: header.line };
-        Ok(columns.contains(&Column::OrderId).then_some(RowFile { file, start, end_offset, columns }))
+        Ok(columns.contains(&Column::OrderId).then_some(RowFile {
+            text: Arc::clone(&file.text),
+            start,
+            end_offset,
+            columns,
+        }))
     }
 
     /// Scans a stripe; none where the file is odd there.
@@ -101,7 +107,7 @@ impl RowFile {
             if buffer.len() < wanted {
                 buffer.resize(wanted, 0);
             }
-            self.file.read_exact_at(&mut buffer[length..wanted], from + length as u64)?;
+            self.text.read_exact_at(&mut buffer[length..wanted], from + length as u64)?;
             length = wanted;
             let end = match memchr(b'\n', &buffer[last..length]) {
                 Some(end) => last + end + 1,

@@ -68,8 +68,9 @@ fn find(directory: &Path, texts: &[String; 3], threads: usize, stripe_bytes: u64
     for (path, text) in paths.iter().zip(texts) {
         std::fs::write(path, text).unwrap();
     }
-    let headers = [0, 1, 2].map(|file: usize| read_header(&paths[file]).unwrap());
-    let index = Index::find_in_stripes(&paths, &headers, threads, stripe_bytes).unwrap();
+    let files = FILES.map(|name| TableFile::open(directory, name).unwrap());
+    let headers = files.each_ref().map(|file| read_header(file).unwrap());
+    let index = Index::find_in_stripes(&files, &headers, threads, stripe_bytes).unwrap();
     index.map(|index| index.cuts)
 }
 

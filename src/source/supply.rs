@@ -1,0 +1,155 @@
+//! Supply: what a worker reads, in the order and at the pace in which the graph is to have it.
+//!
+//! Without a pace every stretch is handed on as it is read. With one, facts are held until the replay clock has passed
+//! their time, and as much is read as the clock has passed: so results move as smoothly as time does, with or without
+//! facts. The clock starts from the first time of all, which the graph's own frontier tells, once no worker promises
+//! less. Asked to stop, a supply reads no more: with a pace it cuts time where the clock stands, without one it hands on
+//! all that was read. What was read and is not handed on is as if it lay behind `--until`.
+
+use std::sync::Arc;
+
+use dataflows::operators::stash::Stash;
+use dataflows::orders::parcel::Parcel;
+use dataflows::time::{DAY_MS, Time};
+
+use super::intake::{Intake, Selection};
+use super::{Polled, Source};
+use crate::clock::ReplayClock;
+use crate::error::JobResult;
+use crate::interrupt;
+
+/// Facts are held in buckets of so much of the wall clock, in milliseconds.
+const BUCKET_WALL_MS: u64 = 20;
+
+/// What a worker reads.
+pub struct Supply {
+    /// What is to be handed to the graph.
+    pub intake: Intake,
+    readers: Vec<Box<dyn Source>>,
+    pace: Option<Pace>,
+    promised: Time,
+}
+
+/// What came of asking for more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Supplied {
+    /// Something was read.
+    Read,
+    /// Time has to pass first.
+    Waits,
+    /// Nothing more comes.
+    Ended,
+}
+
+impl Supply {
+    /// What `readers` read into `intake`, paced by `clock` where there is one.
+    pub fn new(
+        readers: Vec<Box<dyn Source>>,
+        intake: Intake,
+        selection: &Selection,
+        clock: Option<Arc<ReplayClock>>,
+    ) -> Supply {
+        let pace = clock.map(|clock| Pace {
+            held: Stash::new((clock.speed().saturating_mul(BUCKET_WALL_MS)).min(DAY_MS)),
+            clock,
+            from: selection.from,
+            until: selection.until,
+            first_held: Time::MAX,
+        });
+        Supply { intake, readers, pace, promised: 0 }
+    }
+
+    /// Nothing with a logical time before this comes any more.
+    pub fn promise(&self) -> Time {
+        self.promised
+    }
+
+    /// Reads a stretch of the source that is furthest behind, where it is time to. `reached` is how far the graph is.
+    pub fn poll(&mut self, reached: Option<Time>) -> JobResult<Supplied> {
+        let now = self.pace.as_ref().map_or(Some(Time::MAX), |pace| pace.now(reached));
+        // Where nothing is held back, stopping is to read no more.
+        if now == Some(Time::MAX) && interrupt::is_requested() {
+            self.readers.iter_mut().for_each(|reader| reader.stop());
+        }
+        let reads = !self.readers.is_empty() && self.least() <= now.unwrap_or(0);
+        if reads
+            && let Some((place, reader)) =
+                self.readers.iter_mut().enumerate().min_by_key(|(_, reader)| reader.promise())
+            && reader.poll(&mut self.intake)? == Polled::Done
+        {
+            self.readers.remove(place);
+        }
+        self.readers.retain(|reader| reader.promise() < Time::MAX);
+        let least = self.least();
+        let mut promise = least;
+        let mut is_over = self.readers.is_empty();
+        if let Some(pace) = &mut self.pace {
+            pace.hold(self.intake.withdraw());
+            pace.release(now.unwrap_or(0), &mut self.intake);
+            promise = promise.min(now.unwrap_or(pace.first_held));
+            is_over = pace.is_over(now, self.intake.event_time_read(), is_over, least);
+        }
+        self.promised = self.promised.max(promise);
+        Ok(match (is_over, reads) {
+            (true, _) => Supplied::Ended,
+            (_, true) => Supplied::Read,
+            (_, false) => Supplied::Waits,
+        })
+    }
+
+    fn least(&self) -> Time {
+        self.readers.iter().map(|reader| reader.promise()).min().unwrap_or(Time::MAX)
+    }
+}
+
+/// What a paced supply waits for.
+struct Pace {
+    clock: Arc<ReplayClock>,
+    from: Time,
+    until: Time,
+    /// Facts whose time has not come, by the worker they are for.
+    held: Stash,
+    /// The first time of all facts ever held.
+    first_held: Time,
+}
+
+impl Pace {
+    /// What the clock shows; none before it starts, which it does as soon as it can.
+    fn now(&self, reached: Option<Time>) -> Option<Time> {
+        if interrupt::is_requested() {
+            self.clock.stop();
+        }
+        if let Some(reached) = reached.filter(|reached| *reached > 0) {
+            self.clock.start(if self.from > 0 { self.from } else { reached });
+        }
+        self.clock.now()
+    }
+
+    fn hold(&mut self, parcels: Vec<Parcel>) {
+        for parcel in parcels {
+            let mut rest = &*parcel.bytes;
+            while let Some((time, fact)) = Parcel::first_of(rest) {
+                self.held.push(time, parcel.to as u32, fact);
+                self.first_held = self.first_held.min(time);
+                rest = &rest[fact.len()..];
+            }
+        }
+    }
+
+    fn release(&mut self, now: Time, intake: &mut Intake) {
+        while let Some(batch) = self.held.take_before(now) {
+            for entry in batch.entries() {
+                intake.release(u64::from(entry.group()), batch.record(entry));
+            }
+            self.held.recycle(batch);
+        }
+    }
+
+    /// True where time has passed what there was to read, `--until` where it is given, or the cut.
+    fn is_over(&self, now: Option<Time>, largest_read: Time, all_read: bool, least: Time) -> bool {
+        let Some(now) = now else { return all_read && largest_read == 0 };
+        let end = if self.until < Time::MAX { self.until } else { largest_read };
+        let is_cut = interrupt::is_requested() && least > now;
+        is_cut || all_read && (now > end || largest_read == 0)
+    }
+}

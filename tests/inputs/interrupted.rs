@@ -1,0 +1,141 @@
+//! Ctrl-C: what has been read is finished, a second one stops at once, and nothing half-written is left.
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use super::compare::{assert_same, files};
+use super::forms::{events, replayed};
+use super::run::{Running, cluster, replay, start};
+
+fn signal(running: &Running, name: &str) {
+    // It may have ended just now.
+    let _ = Command::new("kill").args([&format!("-{name}"), &running.child.id().to_string()]).output().unwrap();
+}
+
+/// Waits until there is such a directory: from then on signals are watched.
+fn wait_for(directory: &Path) {
+    let started = Instant::now();
+    while !directory.exists() {
+        assert!(started.elapsed() < Duration::from_secs(60), "it never began");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Records read, as the last line on standard error says.
+fn records_read(stderr: &str) -> usize {
+    let line = stderr.lines().last().unwrap();
+    let count = line.strip_prefix("interrupted: ").and_then(|line| line.split(' ').next());
+    count.and_then(|count| count.parse().ok()).unwrap_or_else(|| panic!("{stderr}"))
+}
+
+#[test]
+fn an_interrupted_replay_is_the_replay_of_what_it_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = events(60_000);
+    fs::write(folder.path().join("events"), &text).unwrap();
+    let lines: Vec<&[u8]> = text.split_inclusive(|byte| *byte == b'\n').filter(|line| *line != b"\n").collect();
+    let mut cut_short = 0;
+    for (attempt, arguments) in
+        [&["-w", "1"][..], &["-w", "2"], &["-w", "1", "--sort-memory", "1M"], &["-w", "2"]].iter().enumerate()
+    {
+        let place = tempfile::tempdir().unwrap();
+        let out = place.path().join("out");
+        let mut command = replay(&[&["events"], *arguments].concat());
+        let running = start(command.current_dir(folder.path()).arg("--out").arg(&out));
+        wait_for(&out);
+        std::thread::sleep(Duration::from_millis(40 + 60 * attempt as u64));
+        signal(&running, "INT");
+        let ended = running.wait();
+        if ended.code == Some(0) {
+            continue;
+        }
+        assert_eq!(ended.code, Some(130), "{}", ended.stderr);
+        // Before there was anything to finish it ends at once.
+        let left = files(&out);
+        if left.is_empty() {
+            assert_eq!(ended.stderr, "interrupted\n");
+            continue;
+        }
+        let read = records_read(&ended.stderr);
+        cut_short += usize::from(read < lines.len());
+        let prefix = tempfile::tempdir().unwrap();
+        fs::write(prefix.path().join("events"), lines[..read].concat()).unwrap();
+        let (of_prefix, _) = replayed(prefix.path(), &["events"], None);
+        let without_positions = |files: &super::forms::Files| {
+            let mut files = files.clone();
+            // Blank lines are no records, so lines have other numbers.
+            files.remove("dead_letters.csv");
+            files
+        };
+        assert_same(
+            &without_positions(&of_prefix),
+            &without_positions(&left),
+            &format!("{read} records {arguments:?}"),
+        );
+    }
+    eprintln!("{cut_short} were cut short");
+}
+
+#[test]
+fn a_pipe_that_stands_still_is_finished_with_what_has_come() {
+    for name in ["INT", "TERM"] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = replay(&["-", "--out", "out", "-w", "2"]);
+        let mut running = start(command.current_dir(folder.path()).stdin(Stdio::piped()));
+        let mut pipe = running.child.stdin.take().unwrap();
+        let text = events(100);
+        pipe.write_all(&text).unwrap();
+        pipe.write_all(b"{\"order_id\":\"half a li").unwrap();
+        std::thread::sleep(Duration::from_millis(1_500));
+        signal(&running, name);
+        let ended = running.wait();
+        assert_eq!(ended.code, Some(130), "{}", ended.stderr);
+        assert_eq!(records_read(&ended.stderr), 301, "{}", ended.stderr);
+        assert!(ended.stderr.contains("once more to stop at once") && ended.stderr.contains("results as of 2024-01-"));
+        let (whole, _) = replayed(folder.path(), &["-"], Some(&text));
+        assert_same(&whole, &files(&folder.path().join("out")), "what came whole");
+    }
+}
+
+#[test]
+fn a_second_signal_stops_at_once_and_leaves_nothing_half_written() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("events"), events(60_000)).unwrap();
+    let mut command = replay(&["events", "--out", "out"]);
+    let running = start(command.current_dir(folder.path()));
+    let out = folder.path().join("out");
+    wait_for(&out);
+    std::thread::sleep(Duration::from_millis(150));
+    signal(&running, "INT");
+    std::thread::sleep(Duration::from_millis(20));
+    signal(&running, "INT");
+    let ended = running.wait();
+    assert_eq!(ended.code, Some(130), "{}", ended.stderr);
+    let left = fs::read_dir(&out).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let left: Vec<String> = left.collect();
+    assert!(left.is_empty() || left.len() == 14 && left.iter().all(|name| !name.starts_with('.')), "{left:?}");
+}
+
+#[test]
+fn a_process_that_is_interrupted_tells_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("events"), events(500)).unwrap();
+    for told in [0, 1] {
+        let out = format!("out-{told}");
+        // As slow as life: without a signal it would take days.
+        let arguments = ["events", "--speed", "2", "--out", &out].map(str::to_owned);
+        let mut commands = cluster(&arguments, folder.path(), 2);
+        let started: Vec<_> = commands.iter_mut().map(|command| start(command.current_dir(folder.path()))).collect();
+        std::thread::sleep(Duration::from_secs(3));
+        signal(&started[told], "TERM");
+        for running in started {
+            let ended = running.wait();
+            assert_eq!(ended.code, Some(130), "{}", ended.stderr);
+            assert!(ended.stderr.contains("records read"), "{}", ended.stderr);
+        }
+        assert_eq!(files(&folder.path().join(out)).len(), 14);
+    }
+}

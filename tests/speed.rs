@@ -1,0 +1,156 @@
+//! Paced replays: time passes at the speed asked for, breaches are told when they are due, results stay the same.
+//!
+//! Limits: bounds are generous, for a machine that does other things as well; too early is never right.
+
+// A test that cannot set up its case must fail loudly.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+#[path = "goldens/compare.rs"]
+#[allow(dead_code)] // shared with goldens.rs
+mod compare;
+#[path = "support/run.rs"]
+#[allow(dead_code)] // shared with bad_input.rs
+mod run;
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use compare::{assert_same, files};
+use run::{cluster, replay, run, start};
+
+/// What a busy machine may be late by.
+const SLACK: Duration = Duration::from_millis(1_500);
+
+fn project() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// How long a replay takes beyond one without a pace.
+fn paced(folder: &Path, speed: &str, arguments: &[&str]) -> Duration {
+    let timed = |speed: &str| {
+        let started = Instant::now();
+        let ended = run(replay(&[arguments, &["--speed", speed]].concat()).current_dir(folder));
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        started.elapsed()
+    };
+    let unpaced = timed("max");
+    timed(speed).saturating_sub(unpaced)
+}
+
+fn assert_takes(took: Duration, expected: Duration) {
+    assert!(took + Duration::from_millis(300) >= expected && took <= expected + SLACK, "{took:?}, not {expected:?}");
+}
+
+/// Two orders that are placed and not processed, and one event forty hours later.
+const STORY: &str = r#"{"order_id":"late","event_type":"ORDER_PLACED","timestamp":"2024-03-02T12:00:00Z"}
+{"order_id":"a","event_type":"ORDER_PLACED","timestamp":"2024-03-01T00:00:00Z","item_name":"Jeans","price":"1"}
+{"order_id":"b","event_type":"ORDER_PLACED","timestamp":"2024-03-01T06:00:00Z"}
+{"order_id":"a","event_type":"PROCESSING_STARTED","timestamp":"2024-03-02T16:00:00Z"}
+"#;
+
+#[test]
+fn a_replay_takes_its_span_divided_by_its_speed() {
+    // From the first event to the last 40 h.
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("story"), STORY).unwrap();
+    assert_takes(paced(folder.path(), "100000", &["story"]), Duration::from_millis(1_440));
+    // Time without events passes as well: to the end that is given, from the beginning that is given.
+    let ends = ["story", "--from", "2024-02-29", "--until", "2024-03-03"];
+    assert_takes(paced(folder.path(), "100000", &ends), Duration::from_millis(2_592));
+    // Nothing at all takes no time.
+    assert_takes(paced(folder.path(), "1", &["story", "--until", "2024-02-01"]), Duration::ZERO);
+    let month = ["--from", "2018-06-01", "--until", "2018-07-01", "-w", "2"];
+    assert_takes(paced(project(), "2000000", &month), Duration::from_millis(1_296));
+}
+
+#[test]
+fn breaches_are_told_when_they_are_due() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("story"), STORY).unwrap();
+    for workers in ["1", "2"] {
+        let mut command = replay(&["story", "--speed", "36000", "-w", workers]);
+        let mut child = command.current_dir(folder.path()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut told = Vec::new();
+        for line in BufReader::new(child.stdout.take().unwrap()).lines() {
+            let line = line.unwrap();
+            if line.contains("SLA BREACH") {
+                told.push((Instant::now(), line));
+            }
+        }
+        assert!(child.wait().unwrap().success());
+        let [(first, a), (second, b)] = &told[..] else { panic!("{told:?}") };
+        assert!(a.contains("order a not processed within 24 h, due 2024-03-02 00:00:00 UTC: 1 × Jeans"), "{a}");
+        assert!(a.starts_with("2024-03-02T00:0") && b.contains("order b"), "{a}\n{b}");
+        // Six hours apart, long after the last event before them and long before the next one.
+        let apart = second.duration_since(*first);
+        assert!(apart > Duration::from_millis(350) && apart < Duration::from_millis(1_100), "{apart:?}");
+    }
+}
+
+#[test]
+fn the_speed_changes_no_result() {
+    let of = |options: &[&str]| {
+        let out = tempfile::tempdir().unwrap();
+        let ended = run(replay(options).current_dir(project()).arg("--out").arg(out.path()));
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        files(out.path())
+    };
+    for options in [&["-w", "2"][..], &["--arrival-order"], &["--limit", "50", "--until", "2017-12-01"]] {
+        let quick = [options, &["--speed", "100000000"]].concat();
+        assert_same(&of(options), &of(&quick), &format!("{options:?}"));
+    }
+    // Time passes beyond the last fact that is accepted, whose rivals are refused.
+    let folder = tempfile::tempdir().unwrap();
+    let rivals = r#"{"event_id":"x","order_id":"late","event_type":"ITEM_SHIPPED","timestamp":"2024-03-02T17:00:00Z"}
+{"event_id":"x","order_id":"late","event_type":"ITEM_SHIPPED","timestamp":"2024-03-19T00:00:00Z"}
+"#;
+    fs::write(folder.path().join("story"), format!("{STORY}{rivals}")).unwrap();
+    let story = folder.path().join("story").display().to_string();
+    assert_same(&of(&[&story]), &of(&[&story, "--speed", "10000000", "-w", "2"]), "rivals");
+}
+
+#[test]
+fn processes_keep_the_same_pace() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("story"), STORY).unwrap();
+    let arguments = ["story", "--speed", "100000", "-w", "2"].map(str::to_owned);
+    let started = Instant::now();
+    let mut commands = cluster(&arguments, folder.path(), 2);
+    let running: Vec<_> = commands.iter_mut().map(|command| start(command.current_dir(folder.path()))).collect();
+    let ended: Vec<_> = running.into_iter().map(run::Running::wait).collect();
+    assert!(ended.iter().all(|ended| ended.code == Some(0)), "{ended:?}");
+    assert!(started.elapsed() >= Duration::from_millis(1_440));
+    assert_eq!(ended[0].stdout.matches("SLA BREACH").count(), 2, "{}", ended[0].stdout);
+}
+
+#[test]
+fn a_paced_replay_that_is_interrupted_stops_the_clock() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("story"), STORY).unwrap();
+    let sample = project().join("data/sample").display().to_string();
+    for (input, speed) in [("story", "50000"), (sample.as_str(), "8000000")] {
+        for workers in ["1", "2"] {
+            let [out, until] = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+            let mut command = replay(&[input, "--speed", speed, "-w", workers]);
+            let running = start(command.current_dir(folder.path()).arg("--out").arg(out.path()));
+            std::thread::sleep(Duration::from_millis(1_700));
+            let kill = Command::new("kill").args(["-INT", &running.child.id().to_string()]).status();
+            assert!(kill.unwrap().success(), "it was too quick");
+            let ended = running.wait();
+            assert_eq!(ended.code, Some(130), "{}", ended.stderr);
+            let as_of = ended.stderr.trim_end().rsplit(' ').next().unwrap();
+            assert!(as_of.ends_with('Z') && as_of < "2024-03-02T16", "{}", ended.stderr);
+            let mut command = replay(&[input, "--until", as_of]);
+            assert_eq!(run(command.current_dir(folder.path()).arg("--out").arg(until.path())).code, Some(0));
+            let [mut cut, mut whole] = [files(out.path()), files(until.path())];
+            if input != "story" {
+                // A directory is read as far as time has passed, the other one to its end.
+                assert!(cut.remove("data_quality_metrics.csv") != whole.remove("data_quality_metrics.csv"));
+            }
+            assert_same(&whole, &cut, &format!("{input} as of {as_of}"));
+        }
+    }
+}
