@@ -8,6 +8,7 @@ pub mod inputs;
 pub mod intake;
 pub mod jsonl;
 pub mod olist;
+pub mod sample;
 
 use dataflows::time::Time;
 

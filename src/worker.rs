@@ -190,7 +190,7 @@ pub fn run(worker: &mut Worker, job: &Arc<Job>, mut progress: impl FnMut(Option<
 }
 
 /// Reads a stretch of the source that is furthest behind; the time before which nothing more comes.
-fn read_stretch(readers: &mut Vec<Box<dyn Source>>, intake: &mut Intake) -> JobResult<Time> {
+pub fn read_stretch(readers: &mut Vec<Box<dyn Source>>, intake: &mut Intake) -> JobResult<Time> {
     if let Some((place, reader)) = readers.iter_mut().enumerate().min_by_key(|(_, reader)| reader.promise())
         && reader.poll(intake)? == Polled::Done
     {

@@ -8,6 +8,7 @@
 
 mod index;
 mod rows;
+pub mod sample;
 mod stamps;
 
 use std::fs::File;
