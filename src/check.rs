@@ -92,25 +92,19 @@ pub fn run(config: JobResult<JobConfig>, options: &ReplayOptions, output: Output
 /// Looks at everything that a replay with these options needs.
 pub fn findings(config: JobResult<JobConfig>, options: &ReplayOptions) -> Vec<Finding> {
     let mut findings = Vec::new();
+    let mut limits = Limits::at(wall_clock_ms());
     match options.check().and(config) {
         Ok(config) => {
             let rules = format!("{} rules, those by default included", config.rules.iter().count());
             findings.push(Finding::ok("configuration", config.name, "every value is as it may be"));
             findings.push(Finding::ok("SLA rules", "all", rules));
-            let Limits { now_ms, .. } = Limits::at(wall_clock_ms());
-            let (max_future_skew_ms, max_price) = (config.max_future_skew_ms, config.max_price);
-            let limits = Limits { now_ms, max_future_skew_ms, max_price };
-            options.inputs.iter().for_each(|input| findings.extend(of_input(input, options, &limits)));
+            let JobConfig { max_future_skew_ms, max_price, .. } = config;
+            limits = Limits { max_future_skew_ms, max_price, ..limits };
         }
-        Err(error) => {
-            findings.push(Finding::failed("configuration", "all layers", &error));
-            let unread = options.inputs.iter().map(|input| {
-                let found = Finding::ok("input", input.display().to_string(), "not looked at");
-                found.or(State::Warning, "mend the configuration first")
-            });
-            findings.extend(unread);
-        }
+        // Inputs are looked at all the same, with the limits by default.
+        Err(error) => findings.push(Finding::failed("configuration", "all layers", &error)),
     }
+    options.inputs.iter().for_each(|input| findings.extend(of_input(input, options, &limits)));
     let input_bytes = options.inputs.iter().map(|input| bytes_of(input)).sum();
     for (name, path, probe) in outputs(options) {
         let target = format!("{name} {}", path.display());
@@ -120,7 +114,6 @@ pub fn findings(config: JobResult<JobConfig>, options: &ReplayOptions) -> Vec<Fi
         });
         findings.extend(free_space(&path, input_bytes));
     }
-    findings.extend(free_space(&std::env::temp_dir(), 0));
     findings.push(open_files(options.inputs.len() as u64));
     findings
 }

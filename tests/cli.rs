@@ -1,6 +1,12 @@
 //! The command line from outside: help names every flag, and wrong usage ends with code 2 and a message that says what
 //! to do.
 
+// A test that cannot read its data must fail loudly.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+#[path = "cli/check.rs"]
+mod check;
+
 use assert_cmd::Command;
 use orderwatch::cli::Cli;
 use predicates::prelude::*;

@@ -28,7 +28,9 @@ pub(super) fn read(text: &str) -> Result<Vec<Written<Section>>, String> {
 }
 
 fn parse<'t, T: Deserialize<'t>>(text: &'t str) -> Result<T, String> {
-    serde_saphyr::from_str(text).map_err(|error| error.to_string())
+    // Advice for programmers is none for those who wrote the file.
+    serde_saphyr::from_str(text)
+        .map_err(|error| error.to_string().replace(", set DuplicateKeyPolicy in Options if acceptable", ""))
 }
 
 fn written<V>(name: Spanned<String>, value: V) -> Written<V> {

@@ -10,28 +10,29 @@ use super::report::Report;
 
 /// What is promised and, done, how it is called.
 const PROMISES: [(Sla, &str, &str); 3] = [
-    (Sla::Delivery, "delivery", "delivered"),
-    (Sla::Shipping, "shipping", "shipped"),
-    (Sla::Processing, "processing", "processed"),
+    (Sla::Delivery, "Delivery", "delivered"),
+    (Sla::Shipping, "Shipping", "shipped"),
+    (Sla::Processing, "Processing", "processed"),
 ];
 
 /// The answer that the evidence of `report` comes to; `view` is the order as it stands at `end`.
 pub fn of(report: &Report, view: Option<View>, end: Time) -> String {
-    let (order, refused) = (format!("Order {}", report.order_id), report.refused.len());
+    let order = format!("Order {}", report.order_id);
+    let refused = report.refused.iter().filter(|record| !record.is_conflict()).count();
     let Some(view) = view else {
         return format!("{order} is named in records, but none of them was accepted: {refused} refused.");
     };
     let (first, told) = stands(&view, end);
     let mut sentences = vec![format!("{order} {first}.")];
-    for (sla, promise, done) in PROMISES.into_iter().filter(|(sla, _, _)| Some(*sla) != told) {
+    for (sla, promise, _) in PROMISES.into_iter().filter(|(sla, _, _)| Some(*sla) != told) {
         let Some((breach, deadline_at)) = due(&view, sla).filter(|(breach, _)| breach.outcome.is_breach()) else {
             continue;
         };
         let overdue = span(breach.resolved_at().unwrap_or(end).saturating_sub(deadline_at));
         sentences.push(match breach.outcome {
-            Outcome::MetLate => format!("It was {done} {overdue} later than promised."),
-            Outcome::BreachedCancelled => format!("Its {promise} was {overdue} overdue when it was cancelled."),
-            _ => format!("Its {promise} is {overdue} overdue, too."),
+            Outcome::MetLate => format!("{promise} was {overdue} late."),
+            Outcome::BreachedCancelled => format!("{promise} was {overdue} overdue when it was cancelled."),
+            _ => format!("{promise} is {overdue} overdue, too."),
         });
     }
     if view.outlook.stalled_at.is_some() {
@@ -102,10 +103,10 @@ fn underway(view: &View, status: Status, end: Time) -> (String, Option<Sla>) {
     let open =
         |(sla, _, _): &(Sla, &str, &str)| due(view, *sla).filter(|(breach, _)| breach.outcome == Outcome::BreachedOpen);
     if let Some((promise, (_, due_at))) = PROMISES.iter().find_map(|promise| Some((promise, open(promise)?))) {
-        let (sla, promise, done) = *promise;
+        let (sla, _, done) = *promise;
         let (due, overdue) = (instant_in_words(due_at), span(end.saturating_sub(due_at)));
         let words =
-            format!("is late: {promise} was promised by {due}; at {now}, {overdue} later, it has not been {done}");
+            format!("is late: {} was promised by {due}; at {now}, {overdue} later, it has not been {done}", sla.name());
         return (format!("{words}, and {where_it_is}"), Some(sla));
     }
     let held_at = view.state.fold.holds().last().filter(|hold| hold.released_at.is_none()).map(|hold| hold.held_at);

@@ -15,7 +15,7 @@ use super::report::Object;
 use crate::instant::format_instant;
 
 /// One SLA with its arithmetic.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 #[allow(missing_docs)] // named as in the output
 pub struct SlaReport {
     pub sla: &'static str,
@@ -41,19 +41,8 @@ impl SlaReport {
         let cancelled_at = fold.cancelled_at();
         let Some(Reasoning { assessment, met_at, within, skipped, rules }) = reasoning else {
             let missing = if fold.placed_at().is_none() { "placed" } else { "processed" };
-            return SlaReport {
-                sla,
-                outcome: "not_started",
-                started_at: None,
-                within: None,
-                holds_skipped: Vec::new(),
-                deadline_at: None,
-                met_at: None,
-                cancelled_at: None,
-                spare_seconds: None,
-                arithmetic: format!("it has not started: it is not known when the order was {missing}"),
-                rules: Vec::new(),
-            };
+            let arithmetic = format!("it has not started: it is not known when the order was {missing}");
+            return SlaReport { sla, outcome: "not_started", arithmetic, ..SlaReport::default() };
         };
         let deadline_at = assessment.deadline_at();
         let ended_at = met_at.iter().copied().chain(cancelled_at).min().unwrap_or(end);

@@ -10,50 +10,50 @@ use crate::console::{Style, visible};
 
 /// The report for a person; without control characters but for line ends and, where `style` allows, weight.
 pub fn of(report: &Report, style: Style) -> String {
-    let mut page = Page { text: String::new(), style };
-    page.line(&report.answer);
+    let mut prose = Prose { text: String::new(), style };
+    prose.line(&report.answer);
     let as_of = report.as_of.as_deref().map_or_else(|| "no fact was accepted".into(), instant);
-    page.line(&format!("(order {}, tenant {}, as of {as_of})", report.order_id, report.tenant));
+    prose.line(&format!("(order {}, tenant {}, as of {as_of}; all times are UTC)", report.order_id, report.tenant));
     if let Some(life) = &report.life {
-        page.life(life);
+        prose.life(life);
     }
-    page.refused(&report.refused);
-    page.facts("Overruled", "another record says something else of the same fact, and counts", &report.conflicts);
-    page.facts("Repeated", "they say again what is known, and change nothing", &report.duplicates);
+    prose.refused(&report.refused);
+    prose.facts("Overruled", "another record says something else of the same fact, and counts", &report.conflicts);
+    prose.facts("Repeated", "they say again what is known, and change nothing", &report.duplicates);
     if !report.corrections.is_empty() {
-        page.heading("Late, and what it changed");
+        prose.heading("Late, and what it changed");
     }
     for correction in &report.corrections {
         for fact in &correction.facts {
             let position = text(fact, "position");
-            page.line(&format!("  {}  came at {} ({position})", text(fact, "what"), instant(&correction.arrived_at)));
+            prose.line(&format!("  {}  came at {} ({position})", text(fact, "what"), instant(&correction.arrived_at)));
         }
         for change in &correction.changes {
-            let shown = |name| change.get(name).map(shown).unwrap_or_default();
             let row = [text(change, "collection"), text(change, "key")].join(" ");
-            page.line(&format!(
-                "    {} {}: {} -> {}",
-                row.trim(),
-                text(change, "column"),
-                shown("before"),
-                shown("after")
-            ));
+            let cells = change.get("cells").and_then(Value::as_object).into_iter().flatten();
+            let sides = cells.filter_map(|(column, sides)| match sides.as_array()?.as_slice() {
+                [before, after] => Some(format!("{column}: {} -> {}", shown(before), shown(after))),
+                _ => None,
+            });
+            let sides: Vec<String> = sides.collect();
+            let what = if sides.is_empty() { text(change, "change").to_owned() } else { sides.join(", ") };
+            prose.line(&format!("    {}: {what}", row.trim()));
         }
     }
     for life in &report.earlier_lives {
-        page.heading("An earlier order under the same id, which had ended");
-        page.life(life);
+        prose.heading("An earlier order under the same id, which had ended");
+        prose.life(life);
     }
-    page.text
+    prose.text
 }
 
 /// Text that grows line by line.
-struct Page {
+struct Prose {
     text: String,
     style: Style,
 }
 
-impl Page {
+impl Prose {
     fn line(&mut self, line: &str) {
         self.text += visible(line).trim_end();
         self.text.push('\n');
@@ -71,26 +71,27 @@ impl Page {
     fn life(&mut self, life: &LifeReport) {
         let order = |name| life.order.get(name).map(shown).unwrap_or_default();
         self.heading(&format!("Status: {}", order("status")));
-        self.line(&format!("  customer {}, last heard of {}", order("customer_id"), instant(&order("last_event_at"))));
+        self.line(&format!("  customer {}, last heard of {}", order("customer_id"), instant(order("last_event_at"))));
         if let Some(drop_off) = life.drop_off {
             self.line(&format!("  counts as dropped off: {drop_off}"));
         }
         if let Some(stalled) = &life.stalled {
             self.line(&format!("  stalled since {}", instant(text(stalled, "stalled_at"))));
         }
-        let closed = if life.retired { "it is closed: no record after" } else { "records are accepted until" };
+        let closed =
+            if life.retired { "closed: records are refused that came after" } else { "records are accepted until" };
         self.line(&format!("  {closed} {}", instant(&life.retires_after)));
 
         self.heading("What happened");
         for event in &life.events {
             let verdict = match text(event, "verdict") {
-                "" => text(event, "message").to_owned(),
+                "" => text(event, "message").trim_start_matches("SLA BREACH: ").to_owned(),
                 "ok" => "as it should".into(),
                 verdict => format!("{verdict}: {}", verdict_in_words(verdict)),
             };
             let (kind, position) = (text(event, "event_type"), text(event, "position"));
             let note = [verdict.as_str(), text(event, "note")].join("; ");
-            self.line(&format!("  {}  {kind:18}  {}", instant(text(event, "at")), note.trim_end_matches("; ")));
+            self.line(&format!("  {:23}  {kind:18}  {}", instant(text(event, "at")), note.trim_end_matches("; ")));
             if !position.is_empty() {
                 self.line(&format!("{:27}status {}, {position}", "", text(event, "status")));
             }
@@ -136,22 +137,24 @@ impl Page {
         }
         self.heading(&format!("{title} ({}): {about}", facts.len()));
         for fact in facts {
-            self.line(&format!("  {}  ({})", text(fact, "what"), text(fact, "position")));
-            if fact.contains_key("why") {
-                let why = text(fact, "why");
+            let (what, position, same_as) = (text(fact, "what"), text(fact, "position"), text(fact, "same_as"));
+            let same_as = if same_as.is_empty() { String::new() } else { format!(": the same as {same_as}") };
+            self.line(&format!("  {what}  ({position}){same_as}"));
+            if fact.contains_key("counts_instead") {
                 let (instead, position) = (text(fact, "counts_instead"), text(fact, "counts_instead_position"));
-                self.line(&format!("    counts instead: {instead} ({position}): {why}"));
+                self.line(&format!("    counts instead: {instead}  ({position}): {}", text(fact, "why")));
             }
         }
     }
 
     fn refused(&mut self, refused: &[RefusedReport]) {
-        if refused.is_empty() {
-            return;
+        let refused: Vec<&RefusedReport> = refused.iter().filter(|record| !record.is_conflict()).collect();
+        if !refused.is_empty() {
+            self.heading(&format!("Refused ({}): they count nowhere", refused.len()));
         }
-        self.heading(&format!("Refused ({}): dead letters, they count nowhere", refused.len()));
         for record in refused {
-            self.line(&format!("  {}: {}", record.position, record.raw));
+            let what = if record.what.is_empty() { record.raw.clone() } else { record.what.join("; ") };
+            self.line(&format!("  {what}  ({})", record.position));
             for (reason, meaning) in record.reasons.iter().zip(&record.meanings) {
                 self.line(&format!("    {reason}: {meaning}"));
             }

@@ -9,6 +9,7 @@ use dataflows::model::fact::Origin;
 use dataflows::model::{Body, EventKind, Fact, OrderId, Position, Sla, Symbol};
 use dataflows::orders::outlook::{DropOff, Law};
 use dataflows::time::Time;
+use dataflows::views::dead_letters::Refusal;
 use dataflows::views::sla_breaches::instant_in_words;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -82,7 +83,16 @@ pub struct RefusedReport {
     pub reasons: Vec<String>,
     /// What each reason means.
     pub meanings: Vec<&'static str>,
+    /// What was refused, in words; empty where the record could not be read.
+    pub what: Vec<String>,
     pub raw: String,
+}
+
+impl RefusedReport {
+    /// True where it stands among the conflicts as well.
+    pub fn is_conflict(&self) -> bool {
+        self.reasons == [Refusal::ConflictingDuplicate.code()]
+    }
 }
 
 /// What late facts that came at one instant changed.
@@ -91,7 +101,8 @@ pub struct RefusedReport {
 pub struct CorrectionReport {
     pub facts: Vec<Object>,
     pub arrived_at: String,
-    /// Cells that changed: collection, key, column, before, after.
+    /// Rows that changed: collection, key, change (appeared, withdrawn, changed), and the row, or of a changed one the
+    /// cells that differ, each as before and after.
     pub changes: Vec<Object>,
 }
 
@@ -134,6 +145,7 @@ impl Reporter<'_> {
                     position: position.to_string(),
                     meanings: record.reasons.iter().map(|reason| meaning(reason)).collect(),
                     reasons: record.reasons.clone(),
+                    what: self.refused_facts(&story, &ledger, record.position),
                     raw: record.raw.clone(),
                 }
             })
@@ -141,6 +153,13 @@ impl Reporter<'_> {
         report.corrections = ledger.corrections.iter().map(|correction| self.correction(&story, correction)).collect();
         report.answer = answer::of(&report, ledger.lives.last().map(|life| life.view(order, self.law, end)), end);
         report
+    }
+
+    /// The facts of a record that did not count, in words.
+    fn refused_facts(&self, story: &Story, ledger: &Ledger, position: Position) -> Vec<String> {
+        let facts = story.facts.iter().zip(&ledger.fates).filter(|(told, _)| told.arrival.position == position);
+        let refused = facts.filter(|(_, (_, fate))| matches!(fate, Fate::Refused | Fate::Lost));
+        refused.map(|(told, _)| in_words(&told.fact)).collect()
     }
 
     fn life(&self, order: &OrderId, life: &Life, end: Time) -> LifeReport {
@@ -226,14 +245,19 @@ impl Reporter<'_> {
                     && if fate == Fate::Copy { rival.content() == fact.content() } else { !lost }
             });
             if let Some((rival, position, _)) = counts {
-                let why = match () {
-                    () if fate == Fate::Copy => "it says the same",
-                    () if rival.at < fact.at => "that one happened earlier",
-                    () => "both happened at one time, and that one comes first in the order of what they say",
+                let (what, place) = (in_words(&rival).into(), self.place(position).into());
+                match fate {
+                    Fate::Copy => object.insert("same_as".into(), place),
+                    _ => {
+                        let why = match rival.at < fact.at {
+                            true => "that one happened earlier",
+                            false => "both happened at one time; of such the one whose content sorts first counts",
+                        };
+                        object.insert("why".into(), why.into());
+                        object.insert("counts_instead".into(), what);
+                        object.insert("counts_instead_position".into(), place)
+                    }
                 };
-                object.insert("counts_instead".into(), in_words(&rival).into());
-                object.insert("counts_instead_position".into(), self.place(position).into());
-                object.insert("why".into(), why.into());
             }
             object
         });
@@ -253,17 +277,21 @@ impl Reporter<'_> {
         for (collection, key) in before.keys().chain(after.keys().filter(|key| !before.contains_key(*key))) {
             let of = |rows: &Rows| rows.get(&(*collection, key.clone())).cloned().unwrap_or_default();
             let (before, after) = (of(before), of(after));
-            let columns = before.keys().chain(after.keys().filter(|column| !before.contains_key(*column)));
-            for column in columns.filter(|column| before.get(*column) != after.get(*column)) {
-                let cell = |row: &Object| row.get(column).cloned().unwrap_or_default();
-                let change = [
-                    ("collection", Value::from(*collection)),
-                    ("key", key.as_str().into()),
-                    ("column", column.as_str().into()),
-                    ("before", cell(&before)),
-                    ("after", cell(&after)),
-                ];
-                changes.push(change.into_iter().map(|(name, value)| (name.to_owned(), value)).collect());
+            let columns = before.keys().filter(|column| before.get(*column) != after.get(*column));
+            let cell = |row: &Object, column: &String| row.get(column).cloned().unwrap_or_default();
+            let (change, rows) = match (before.is_empty(), after.is_empty()) {
+                (true, _) => ("appeared", after.clone()),
+                (_, true) => ("withdrawn", before.clone()),
+                _ => {
+                    let sides = |column| [cell(&before, column), cell(&after, column)];
+                    ("changed", columns.map(|column| (column.clone(), sides(column).to_vec().into())).collect())
+                }
+            };
+            if !rows.is_empty() {
+                let named = [("collection", *collection), ("key", key), ("change", change)];
+                let mut told: Object = named.map(|(name, text)| (name.to_owned(), text.into())).into_iter().collect();
+                told.insert("cells".into(), rows.into());
+                changes.push(told);
             }
         }
         CorrectionReport { facts: facts.collect(), arrived_at: format_instant(correction.arrived_at), changes }
