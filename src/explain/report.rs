@@ -314,9 +314,9 @@ fn in_words(fact: &Fact) -> String {
     match &fact.body {
         Body::Lifecycle { kind, .. } => format!("{} at {}", kind.name(), instant_in_words(fact.at)),
         Body::Item { item_no, product_name, product_id, quantity, price, freight, .. } => {
-            let name =
-                product_name.as_ref().or(product_id.as_ref()).map_or_else(String::new, |name| format!(" {name}"));
-            format!("item {item_no}: {quantity} ×{name} at {price}, freight {freight}")
+            let name = product_name.as_ref().or(product_id.as_ref());
+            let name = name.map_or_else(|| "something without a name".to_owned(), ToString::to_string);
+            format!("item {item_no}: {quantity} × {name} at {price}, freight {freight}")
         }
         Body::Payment { seq, payment_type, installments, value } => {
             let instalments = if *installments > 1 { format!(" in {installments} instalments") } else { String::new() };
