@@ -1,7 +1,7 @@
 //! `orderwatch check`: what a replay would find, before it is started. A line for each thing looked at.
 //!
 //! Invariant: it changes nothing and reads no input to its end. Whether an output can be written its sink says itself
-//! ([`outputs`] names them), what a record is worth the decoders say. Limits: a good beginning is no promise for the rest.
+//! (`outputs` names them), what a record is worth the decoders say. Limits: a good beginning is no promise for the rest.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};

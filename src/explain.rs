@@ -1,7 +1,7 @@
 //! `orderwatch explain`: why an order stands where it stands, for whoever answers a customer on the phone.
 //!
-//! Reads the inputs as a replay does ([`gather`]), follows the facts of one order with the graph's own machine
-//! ([`ledger`]), and says what came of them ([`report`]), as text ([`prose`]) or as JSON. Invariant: it decides nothing by
+//! Reads the inputs as a replay does (`gather`), follows the facts of one order with the graph's own machine
+//! (`ledger`), and says what came of them (`report`), as text (`prose`) or as JSON. Invariant: it decides nothing by
 //! itself, so it agrees with the files of a replay of the same inputs and settings.
 
 mod answer;
