@@ -92,7 +92,7 @@ fn wrong_usage_ends_with_2_and_says_what_to_do() {
         (&["replay", "--limit", "0"], "--limit"),
         (&["replay", "--as", "csv"], "possible values: olist, order-events, sales"),
         (&["replay", "-", "-"], "name `-` once"),
-        (&["replay", "-c", "no/such.toml"], "name a TOML file with -c"),
+        (&["replay", "-c", "no/such.toml"], "name a TOML or YAML file with -c"),
         (&["replay", "-v", "-q"], "cannot be used with"),
         (&["replay", "--wokers", "2"], "--workers"),
         (&["repaly"], "replay"),

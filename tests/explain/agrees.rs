@@ -133,7 +133,7 @@ fn compare(arguments: &[&str], wanted: usize) -> Compared {
     compared.refused = explained.len();
     if step == 1 {
         // All orders were asked for: every fact that was refused after decoding and every copy belongs to one of them.
-        let facts = letters.iter().filter(|(_, (_, raw))| raw.starts_with('['));
+        let facts = letters.iter().filter(|(_, (_, raw))| raw.starts_with("[{"));
         let missing: Vec<_> = facts.filter(|(key, _)| !explained.contains(*key)).take(4).collect();
         assert!(missing.is_empty(), "{arguments:?}: not explained: {missing:?}");
         let copies: usize =
@@ -159,14 +159,14 @@ fn explanations_agree_with_the_files_for_every_order() {
     let compared = compare(&[events, "--retention", "2d", "--transitions", "strict"], 300);
     assert!(compared.orders >= 300 && compared.violations > 20 && compared.refused > 0, "{compared:?}");
     let compared = compare(&[events, "--arrival-order", "--out-of-orderness", "10m"], 200);
-    assert!(compared.corrections > 30 && compared.changes > 100, "{compared:?}");
+    assert!(compared.corrections > 30 && compared.changes > 30, "{compared:?}");
 
     let compared = compare(&[NASTY, &["--retention", "60h"]].concat(), usize::MAX);
     assert!(compared.orders > 40 && compared.refused > 500 && compared.duplicates > 100, "{compared:?}");
     let compared = compare(&[NASTY, &["--retention", "12h", "--horizon", "1d"]].concat(), usize::MAX);
     assert!(compared.earlier_lives > 10, "{compared:?}");
     let compared = compare(&[NASTY, &["--retention", "60h", "--arrival-order"]].concat(), usize::MAX);
-    assert!(compared.corrections > 100, "{compared:?}");
+    assert!(compared.corrections > 100 && compared.changes > 100, "{compared:?}");
 
     let compared = compare(&["data/olist"], 300);
     assert!(compared.orders >= 300 && compared.breaches > 100, "{compared:?}");

@@ -25,9 +25,9 @@ const LIVES: &str = r#"{"order_id":"A-1","event_type":"ORDER_PLACED","timestamp"
 {"order_id":"A-4","event_type":"ORDER_CANCELLED","timestamp":"2024-03-01T10:30:00Z"}
 "#;
 
-fn explain(arguments: &[&str]) -> (TempDir, Command) {
+fn explain(arguments: &[&str], lines: &str) -> (TempDir, Command) {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("lives.jsonl"), LIVES).unwrap();
+    std::fs::write(folder.path().join("lives.jsonl"), lines).unwrap();
     let mut command = Command::new(assert_cmd::cargo::cargo_bin!("orderwatch"));
     command.env_clear().current_dir(folder.path()).arg("explain").args(arguments);
     command.args(["--input", "lives.jsonl"]);
@@ -35,7 +35,11 @@ fn explain(arguments: &[&str]) -> (TempDir, Command) {
 }
 
 fn shown(arguments: &[&str]) -> String {
-    let (_folder, mut command) = explain(arguments);
+    shown_of(arguments, LIVES)
+}
+
+fn shown_of(arguments: &[&str], lines: &str) -> String {
+    let (_folder, mut command) = explain(arguments, lines);
     String::from_utf8(command.assert().success().stderr("").get_output().stdout.clone()).unwrap()
 }
 
@@ -69,15 +73,20 @@ fn a_late_order_is_answered_in_a_sentence_and_proved_line_by_line() {
 
 #[test]
 fn a_late_fact_says_what_it_changed() {
-    let text = shown(&["A-3", "--arrival-order"]);
-    let late = "  ITEM_SHIPPED at 2024-03-01 12:00:00 UTC  came at 2024-03-10 23:00:00 (lives.jsonl:14)";
+    let lines = r#"{"order_id":"A-3","event_type":"ORDER_PLACED","timestamp":"2024-03-01T09:00:00Z"}
+{"order_id":"A-3","event_type":"PROCESSING_STARTED","timestamp":"2024-03-04T09:00:00Z"}
+{"order_id":"A-1","event_type":"ITEM_DELIVERED","timestamp":"2024-03-10T23:00:00Z"}
+{"order_id":"A-3","event_type":"ITEM_SHIPPED","timestamp":"2024-03-01T12:00:00Z"}
+"#;
+    let text = shown_of(&["A-3", "--arrival-order"], lines);
+    let late = "  ITEM_SHIPPED at 2024-03-01 12:00:00 UTC  came at 2024-03-10 23:00:00 (lives.jsonl:4)";
     let changed =
         "    orders: shipped_at: none -> 2024-03-01T12:00:00.000Z, status: PROCESSING -> SHIPPED, violations: 0 -> 2";
     // Shipped within a day of placement: processing was reached in time.
     for line in [late, changed, "    sla_breaches processing: withdrawn", "    sla_breaches shipping: withdrawn"] {
         assert!(text.lines().any(|shown| shown == line), "lacks `{line}`:\n{text}");
     }
-    assert!(!shown(&["A-3"]).contains("came at"), "in the order of time nothing is late");
+    assert!(!shown_of(&["A-3"], lines).contains("came at"), "in the order of time nothing is late");
 }
 
 #[test]
@@ -130,7 +139,7 @@ fn an_order_that_is_not_there_or_there_twice_ends_with_1_and_what_to_do() {
             "there is no order `A-2` of tenant `zeta` in these inputs\n  do: it exists for `acme`",
         ),
     ] {
-        let (_folder, mut command) = explain(arguments);
+        let (_folder, mut command) = explain(arguments, LIVES);
         command.assert().code(1).stdout("").stderr(contains(message).and(contains("error: ")));
     }
 }
