@@ -3,6 +3,9 @@
 //! Flags that have a key in the configuration stay text here and become its last layer ([`JobFlags::layer`]), so each is
 //! checked in one place whatever layer it came from. Invariant: parsing reads no file and no environment.
 
+mod check;
+mod explain;
+
 use std::path::PathBuf;
 
 use clap::builder::PossibleValuesParser;
@@ -13,6 +16,8 @@ use crate::clock::Speed;
 use crate::config::Flag;
 use crate::error::{JobError, JobResult};
 use crate::instant::{format_instant, parse_instant};
+pub use check::Check;
+pub use explain::{Explain, OutputFormat};
 
 /// Where a replay reads when no input is named.
 pub const DEFAULT_INPUT: &str = "data/sample";
@@ -31,13 +36,30 @@ Examples:
     orderwatch replay
   Every collection as a CSV file, on two threads:
     orderwatch replay data/olist --out results -w 2
+  Why is this order late?
+    orderwatch explain ORD-001234 --input events.jsonl
+  Will a long replay find all it needs?
+    orderwatch check data/olist --out results
   A synthetic shop in the Kaggle format of Olist:
     orderwatch generate olist --count 100000 --to big
+  Completions for this shell:
+    source <(orderwatch completions bash)
+
+`orderwatch COMMAND --help` shows more examples and explains every flag; -h is the short form. Read on in README.md
+(what it does), docs/operations.md (every error and its cure), docs/validation.md (why records are refused) and
+config/default.toml (every setting and its reason).
 
 Configuration, later wins: built-in default, -c FILE, environment
 (ORDERWATCH__SECTION__KEY, as in ORDERWATCH__TIME__TICK=1m), flags.
 
 Exit codes: 0 done, 1 the job failed, 2 usage or configuration, 130 after Ctrl-C.";
+
+const COMPLETIONS_EXAMPLES: &str = "\
+Examples:
+  bash, for now:       source <(orderwatch completions bash)
+  bash, for good:      orderwatch completions bash > ~/.local/share/bash-completion/completions/orderwatch
+  zsh, for good:       orderwatch completions zsh > \"${fpath[1]}/_orderwatch\"
+  fish, for good:      orderwatch completions fish > ~/.config/fish/completions/orderwatch.fish";
 
 const REPLAY_EXAMPLES: &str = "\
 Examples:
@@ -69,7 +91,7 @@ pub struct Cli {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = GENERAL)]
 pub struct General {
-    /// Configuration file, in TOML
+    /// Configuration file, in TOML, or in YAML where it ends in .yaml or .yml
     ///
     /// It holds only what differs from the built-in default (config/default.toml, where every key stands with its
     /// reason). A key that is not there is refused.
@@ -83,7 +105,12 @@ pub struct General {
     /// Log errors only
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
-    /// How the log on standard error is written
+    /// Append the log to FILE instead of standard error
+    ///
+    /// It holds at most 64 MiB; then it becomes FILE.1 and a new one is begun. Errors go to standard error all the same.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub log_file: Option<PathBuf>,
+    /// How the log is written
     #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
     pub log_format: LogFormat,
     /// When to colour the console and the log
@@ -121,9 +148,20 @@ pub enum Command {
     /// Replay history through the very same dataflow as live
     #[command(after_help = REPLAY_EXAMPLES)]
     Replay(Box<Replay>),
+    /// Explain one order: where it stands, why, and on which lines that is written
+    Explain(Box<Explain>),
+    /// Check configuration, inputs and outputs before a replay: a line each, and what to do where one fails
+    Check(Box<Check>),
     /// Make synthetic input, the same for the same seed
     #[command(subcommand)]
     Generate(Generate),
+    /// Write the completions of a shell to standard output
+    #[command(after_help = COMPLETIONS_EXAMPLES)]
+    Completions {
+        /// The shell
+        #[arg(value_enum, value_name = "SHELL")]
+        shell: clap_complete::Shell,
+    },
 }
 
 /// `orderwatch replay`.
@@ -138,7 +176,7 @@ pub struct Replay {
 }
 
 /// What a replay reads and writes.
-#[derive(Args, Clone, Debug, PartialEq, Eq)]
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReplayOptions {
     /// What to replay: Olist directories, or files of JSON lines of order events or sales; `-` is standard input
     ///

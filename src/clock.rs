@@ -66,9 +66,10 @@ impl Lateness {
 const STEP_WALL_MS: u128 = 10;
 
 /// How fast a replay lets time pass.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Speed {
     /// As fast as it can.
+    #[default]
     Max,
     /// So many times faster than it happened.
     Times(NonZeroU64),

@@ -10,6 +10,7 @@ mod raw;
 mod resolve;
 #[cfg(test)]
 mod tests;
+mod yaml;
 
 use std::fs;
 use std::path::Path;
@@ -90,7 +91,7 @@ pub fn load(
         let text = fs::read_to_string(path).map_err(|error| {
             JobError::configuration(format!("cannot read the configuration file: {error}"))
                 .at(path.display().to_string())
-                .remedy("name a TOML file with -c, or leave -c out")
+                .remedy("name a TOML or YAML file with -c, or leave -c out")
         })?;
         layers.push(schema.file(path, &text)?);
     }

@@ -61,6 +61,21 @@ impl JobError {
         JobError { remedy: Some(remedy.into()), ..self }
     }
 
+    /// What went wrong.
+    pub fn what(&self) -> &str {
+        &self.what
+    }
+
+    /// Where, if anywhere.
+    pub fn location(&self) -> Option<&str> {
+        self.location.as_deref()
+    }
+
+    /// What to do about it, where that is known.
+    pub fn remedy_text(&self) -> Option<&str> {
+        self.remedy.as_deref()
+    }
+
     /// Whose fault it is.
     pub fn fault(&self) -> Fault {
         self.fault

@@ -1,6 +1,7 @@
 //! The job: all that touches the outside world. The graph itself is the crate `dataflows`, which knows nothing of this
 //! one.
 
+pub mod check;
 pub mod cli;
 pub mod clock;
 pub mod cluster;
@@ -8,9 +9,11 @@ pub mod config;
 pub mod console;
 pub mod decode;
 pub mod error;
+pub mod explain;
 pub mod generate;
 pub mod instant;
 pub mod interrupt;
+pub mod log;
 pub mod replay;
 pub mod results;
 pub mod rules;

@@ -6,25 +6,26 @@ use std::process::ExitCode;
 use std::path::Path;
 
 use dataflows::model::Rules;
-use orderwatch::cli::{Cli, Command, General, Generate, GenerateOlist, LogFormat, Replay};
-use orderwatch::config;
+use orderwatch::cli::{Cli, Command, Explain, General, Generate, GenerateOlist, JobFlags, Replay};
+use orderwatch::config::{self, JobConfig};
 use orderwatch::console::Style;
 use orderwatch::error::{JobError, JobResult};
+use orderwatch::explain::{self, Question};
 use orderwatch::generate::{OlistOptions, generate_olist};
-use orderwatch::{interrupt, replay, rules};
-use tracing::level_filters::LevelFilter;
+use orderwatch::{check, interrupt, log, replay, rules};
 
 fn main() -> ExitCode {
     let cli = Cli::from_command_line();
     let style = Style::of(&io::stderr(), cli.general.color);
-    start_log(&cli.general, style);
+    let started = log::start(&cli.general, style);
     if let Err(error) = interrupt::watch() {
         tracing::warn!("signals cannot be watched, Ctrl-C may leave unfinished files: {error}");
     }
-    match run(&cli) {
+    match started.and_then(|()| run(&cli)) {
         Ok(()) if interrupt::is_requested() => ExitCode::from(interrupt::EXIT_CODE),
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
+            tracing::error!(target: log::OUTCOME, "{error}");
             let paint = anstyle::AnsiColor::Red.on_default().bold();
             let label = if style.color { format!("{paint}error:{paint:#}") } else { "error:".into() };
             // Whoever closed standard error still gets the exit code.
@@ -37,16 +38,39 @@ fn main() -> ExitCode {
 fn run(cli: &Cli) -> JobResult<()> {
     match &cli.command {
         Command::Replay(arguments) => run_replay(&cli.general, arguments),
+        Command::Explain(arguments) => run_explain(&cli.general, arguments),
+        Command::Check(arguments) => {
+            let config = load(&cli.general, &arguments.job);
+            check::run(config, &arguments.options, arguments.output, Style::of(&io::stdout(), cli.general.color))
+        }
+        Command::Completions { shell } => {
+            // Written at once, so that a reader that has gone is no panic.
+            let mut completions = Vec::new();
+            clap_complete::generate(*shell, &mut Cli::definition(), "orderwatch", &mut completions);
+            let _ = io::stdout().write_all(&completions);
+            Ok(())
+        }
         Command::Generate(Generate::Olist(arguments)) => generate(arguments),
     }
 }
 
 fn run_replay(general: &General, Replay { options, job }: &Replay) -> JobResult<()> {
     options.check()?;
-    let flags = job.layer();
-    let config = config::load(general.config.as_deref(), config::environment(), &flags, read_rules)?;
+    let config = load(general, job)?;
     tracing::info!(job = config.name, workers = config.cluster.workers, "configuration loaded");
     replay::run(&config, options, Style::of(&io::stdout(), general.color))
+}
+
+fn run_explain(general: &General, arguments: &Explain) -> JobResult<()> {
+    let options = arguments.replay();
+    options.check()?;
+    let config = load(general, &arguments.job)?;
+    let question = Question { order_id: &arguments.order_id, tenant: arguments.tenant.as_deref() };
+    explain::run(&config, &options, question, arguments.output, Style::of(&io::stdout(), general.color))
+}
+
+fn load(general: &General, job: &JobFlags) -> JobResult<JobConfig> {
+    config::load(general.config.as_deref(), config::environment(), &job.layer(), read_rules)
 }
 
 fn generate(arguments: &GenerateOlist) -> JobResult<()> {
@@ -69,20 +93,4 @@ fn read_rules(path: &Path) -> JobResult<Rules> {
         let location = format!("{}, line {}", path.display(), error.line);
         JobError::configuration(error.message).at(location).remedy("mend the rule; docs: orderwatch replay --help")
     })
-}
-
-/// The log on standard error: warnings and errors, more or less by -v and -q.
-fn start_log(general: &General, style: Style) {
-    let level = match (general.quiet, general.verbose) {
-        (true, _) => LevelFilter::ERROR,
-        (false, 0) => LevelFilter::WARN,
-        (false, 1) => LevelFilter::INFO,
-        (false, 2) => LevelFilter::DEBUG,
-        (false, _) => LevelFilter::TRACE,
-    };
-    let log = tracing_subscriber::fmt().with_max_level(level).with_writer(io::stderr).with_ansi(style.color);
-    match general.log_format {
-        LogFormat::Text => log.with_target(false).init(),
-        LogFormat::Json => log.json().init(),
-    }
 }

@@ -92,7 +92,8 @@ pub fn run(config: &JobConfig, options: &ReplayOptions, style: Style) -> JobResu
     }
 }
 
-fn prepare(config: &JobConfig, options: &ReplayOptions) -> JobResult<Job> {
+/// Opens the inputs and brings together what the workers share.
+pub fn prepare(config: &JobConfig, options: &ReplayOptions) -> JobResult<Job> {
     let limits =
         Limits { now_ms: wall_clock_ms(), max_future_skew_ms: config.max_future_skew_ms, max_price: config.max_price };
     let local_workers = config.cluster.workers;

@@ -9,6 +9,7 @@ pub mod inputs;
 pub mod intake;
 pub mod jsonl;
 pub mod olist;
+pub mod sample;
 pub mod sort;
 pub mod supply;
 

@@ -6,6 +6,7 @@
 //! Invariant: reasons are sorted by their text and not repeated, and there is at least one.
 
 pub mod check;
+pub mod meaning;
 pub mod number;
 pub mod timestamp;
 

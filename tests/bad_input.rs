@@ -7,6 +7,8 @@
 // A test that cannot set up its case must fail loudly.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+#[path = "bad_input/documented.rs"]
+mod documented;
 #[path = "bad_input/files.rs"]
 mod files;
 #[path = "bad_input/lines.rs"]

@@ -1,6 +1,12 @@
 //! The command line from outside: help names every flag, and wrong usage ends with code 2 and a message that says what
 //! to do.
 
+// A test that cannot read its data must fail loudly.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+#[path = "cli/check.rs"]
+mod check;
+
 use assert_cmd::Command;
 use orderwatch::cli::Cli;
 use predicates::prelude::*;
@@ -89,7 +95,7 @@ fn wrong_usage_ends_with_2_and_says_what_to_do() {
         (&["replay", "--sort-memory", "4K"], "give at least 1M"),
         (&["replay", "--as", "csv"], "possible values: olist, order-events, sales"),
         (&["replay", "-", "-"], "name `-` once"),
-        (&["replay", "-c", "no/such.toml"], "name a TOML file with -c"),
+        (&["replay", "-c", "no/such.toml"], "name a TOML or YAML file with -c"),
         (&["replay", "-v", "-q"], "cannot be used with"),
         (&["replay", "--wokers", "2"], "--workers"),
         (&["repaly"], "replay"),

@@ -10,6 +10,7 @@ use figment::value::{Dict, Map, Value};
 use figment::{Metadata, Profile, Provider};
 use toml::de::{DeTable, DeValue};
 
+use super::yaml;
 use crate::error::{JobError, JobResult};
 
 /// What the variables of this program start with; sections and keys follow, each after two underscores.
@@ -47,28 +48,27 @@ impl Schema {
         Ok(Schema(layer))
     }
 
-    /// The layer of a file whose text is TOML.
+    /// The layer of a file: YAML where its name ends so, otherwise TOML.
     pub(super) fn file(&self, path: &Path, text: &str) -> JobResult<Layer> {
         let shown = path.display();
-        let sections = tables(text).map_err(|message| {
-            JobError::configuration(format!("the configuration file is no TOML\n{}", message.trim_end()))
+        let is_yaml = path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
+        let (read, language) = if is_yaml { (yaml::read(text), "YAML") } else { (read_toml(text), "TOML") };
+        let sections = read.map_err(|message| {
+            JobError::configuration(format!("the configuration file is no {language}\n{}", message.trim_end()))
                 .at(shown.to_string())
                 .remedy("mend the line; strings and durations stand in quotes")
         })?;
         let mut layer = Layer { name: "file", entries: BTreeMap::new() };
-        for (section, value) in &sections {
-            let origin = |key| match line_of(text, section, key) {
-                Some(line) => format!("{shown}:{line}"),
-                None => shown.to_string(),
-            };
-            let Some(keys) = value.as_dict() else {
-                return Err(self.unknown(section, origin(None)));
+        let origin = |line| format!("{shown}:{line}");
+        for Written { name: section, line, value } in sections {
+            let Section::Keys(keys) = value else {
+                return Err(self.unknown(&section, origin(line)));
             };
             if keys.is_empty() && !self.sections().any(|known| known == section) {
-                return Err(self.unknown(section, origin(None)));
+                return Err(self.unknown(&section, origin(line)));
             }
-            for (key, value) in keys {
-                self.insert(&mut layer, format!("{section}.{key}"), origin(Some(key)), |_| value.clone())?;
+            for Written { name: key, line, value } in keys {
+                self.insert(&mut layer, format!("{section}.{key}"), origin(line), |_| value)?;
             }
         }
         Ok(layer)
@@ -201,6 +201,35 @@ fn read_as(default: &Value, text: &str) -> Value {
 
 fn tables(text: &str) -> Result<Dict, String> {
     toml::from_str(text).map_err(|error| error.to_string())
+}
+
+/// A name in a file, the line it stands on, and its value.
+pub(super) struct Written<V> {
+    pub(super) name: String,
+    pub(super) line: u64,
+    pub(super) value: V,
+}
+
+/// What stands under the name of a section.
+pub(super) enum Section {
+    /// Keys.
+    Keys(Vec<Written<Value>>),
+    /// Something else, which no section is.
+    Other,
+}
+
+fn read_toml(text: &str) -> Result<Vec<Written<Section>>, String> {
+    let sections = tables(text)?;
+    let written = sections.into_iter().map(|(section, value)| {
+        let line = |key: Option<&String>| line_of(text, &section, key).unwrap_or(1) as u64;
+        let key = |(name, value)| Written { line: line(Some(&name)), name, value };
+        let value = match value {
+            Value::Dict(_, keys) => Section::Keys(keys.into_iter().map(key).collect()),
+            _ => Section::Other,
+        };
+        Written { line: line(None), name: section, value }
+    });
+    Ok(written.collect())
 }
 
 /// The line, from 1, on which a section or a key of it is written.

@@ -175,7 +175,7 @@ fn painted(text: &str, paint: TextStyle, style: Style) -> String {
 }
 
 /// The text with control characters as `\xNN`.
-pub(super) fn visible(text: &str) -> String {
+pub fn visible(text: &str) -> String {
     let mut visible = String::with_capacity(text.len());
     for character in text.chars() {
         if character.is_control() {

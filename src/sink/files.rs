@@ -29,6 +29,19 @@ impl Files {
         Ok(Files { directory: directory.to_path_buf(), written: Vec::new() })
     }
 
+    /// Tries whether the directory could be made and written to; leaves nothing behind.
+    pub fn probe(directory: &Path) -> JobResult<()> {
+        let there = Files::existing(directory);
+        tempfile::tempfile_in(&there).map_err(|error| refused("write to the output directory", &there, &error))?;
+        Ok(())
+    }
+
+    /// The directory, or the nearest one above it that exists.
+    pub fn existing(directory: &Path) -> PathBuf {
+        let above = directory.ancestors().find(|path| path.exists());
+        above.map_or_else(|| PathBuf::from("."), Path::to_path_buf)
+    }
+
     fn write_rows(
         &self,
         file: &NamedTempFile,

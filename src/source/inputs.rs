@@ -16,6 +16,7 @@ use super::blocks::{Blocks, Framing};
 use super::bytes::{self, ENDINGS};
 use super::jsonl::{self, JsonLines, JsonLinesReader};
 use super::olist::{self, Olist, OlistReader};
+use super::sample::{self, Sample};
 use super::sort::{Sorted, Sorting};
 use super::{Share, Source};
 use crate::cli::{InputKind, ReplayOptions};
@@ -170,6 +171,15 @@ impl Inputs {
             }
         }
         readers
+    }
+}
+
+/// The first records of every file of an input, of this kind where it is given; none where it can be read once only.
+pub fn samples(path: &Path, given: Option<InputKind>, limits: &Limits) -> JobResult<Vec<Sample>> {
+    match kind_of(path, given)? {
+        Kind::Olist => olist::sample::of_directory(path, limits),
+        Kind::JsonLines if !path.is_file() => Ok(Vec::new()),
+        Kind::JsonLines => Ok(vec![sample::of_lines(path, limits)?]),
     }
 }
 

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use dataflows::model::{Fact, Position, Symbol, Text};
+use dataflows::model::{Fact, OrderId, Position, Symbol, Text};
 use dataflows::orders::parcel::{Arrival, OrderKey, Parcel, Parcels};
 use dataflows::time::{Time, tick_at_or_after};
 use dataflows::views::dead_letters::{Refusal, RefusedFact, RefusedRecord, shown};
@@ -51,6 +51,8 @@ pub struct Intake {
     given: i64,
     refused_records: Vec<(RefusedRecord, Time)>,
     refused_facts: Vec<(RefusedFact, Time)>,
+    /// Facts of orders that are not in the orders file, where someone asks for them by their order.
+    pub of_unknown_orders: Option<Vec<(OrderId, RefusedFact)>>,
     records_read: u64,
     event_time_read: Time,
     now: Time,
@@ -92,6 +94,7 @@ impl Intake {
             given: 0,
             refused_records: Vec::new(),
             refused_facts: Vec::new(),
+            of_unknown_orders: None,
             records_read: 0,
             event_time_read: 0,
             now: 0,
@@ -174,6 +177,9 @@ impl Intake {
             reason: Refusal::UnknownOrder,
             event_id: None::<Text>,
         };
+        if let Some(of_unknown_orders) = &mut self.of_unknown_orders {
+            of_unknown_orders.push((fact.order.clone(), refused.clone()));
+        }
         self.refused_facts.push((refused, self.now));
     }
 

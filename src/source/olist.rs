@@ -8,6 +8,7 @@
 
 mod index;
 mod rows;
+pub mod sample;
 mod stamps;
 mod table_file;
 

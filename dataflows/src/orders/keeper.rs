@@ -101,6 +101,11 @@ impl Keeper {
         }
     }
 
+    /// Every order that lives.
+    pub fn orders(&self) -> impl Iterator<Item = &Order> {
+        self.registry.iter()
+    }
+
     /// Admits the records of a group, one time after another; `number` is that of the order they are likely of.
     fn admit_all(&mut self, batch: &Batch, entries: &[Entry], number: &mut Option<u32>) {
         for at_once in entries.chunk_by(|left, right| left.time() == right.time()) {

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::fold::{NEVER, come};
-use super::sla::{self, Assessment, Outcome, Party, RuleBook};
+use super::sla::{self, Assessment, Outcome, Party, Reasoning, RuleBook};
 use super::state::State;
 use crate::model::{Position, Sla, Status, Symbol};
 use crate::settings::Settings;
@@ -110,6 +110,12 @@ impl Outlook {
         }
         outlook.next_change_at = come(next_change_at).filter(|next| *next <= frozen_at);
         outlook
+    }
+
+    /// The reasons for the SLAs of the outlook as of `now`, by [`Sla`].
+    pub fn reasons<'r>(state: &State, party: Party<'_>, law: &'r Law, now: Time) -> [Option<Reasoning<'r>>; 3] {
+        let (grace_ms, now) = (law.settings.grace_ms, now.min(frozen_at(state, &law.settings)));
+        Sla::ALL.map(|sla| sla::reason(sla, &state.fold, party, &law.rules, grace_ms, now))
     }
 
     /// The SLA's assessment where the order has fallen short of it.

@@ -4,8 +4,12 @@
 //! asked. Invariant: between two instants that [`Assessment::next_change_at`] names, and without new facts, an
 //! assessment does not change.
 
+mod reasoning;
+
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
+
+pub use reasoning::{Reasoning, Skipped, Standing, reason};
 
 use super::fold::{Fold, Hold, NEVER, come};
 use crate::model::{Rules, Sla, SlaRule, Text, Within};
@@ -131,20 +135,12 @@ pub fn assess(
     grace_ms: u64,
     now: Time,
 ) -> Option<Assessment> {
-    let [placed_at, processing_at, shipped_at, delivered_at] = fold.stage_times();
-    let (started_at, met_at) = match sla {
-        Sla::Processing => (placed_at, processing_at.min(shipped_at).min(delivered_at)),
-        Sla::Shipping => (processing_at, shipped_at.min(delivered_at)),
-        Sla::Delivery => (placed_at, delivered_at),
-    };
-    if placed_at == NEVER || started_at == NEVER {
-        return None;
-    }
+    let [started_at, met_at] = span(sla, fold)?;
     let cancelled_at = fold.cancelled_at().unwrap_or(NEVER);
     let ended_at = met_at.min(cancelled_at);
     let of_sla = &rules.by_sla[sla as usize];
     let due = of_sla.due(party, fold, [started_at, ended_at], now);
-    let Due { exists, deadline_at, next_rule_at } = due;
+    let Due { exists, deadline_at, next_rule_at, .. } = due;
 
     let shown_from = deadline_at.saturating_add(grace_ms);
     let outcome = match () {
@@ -160,10 +156,23 @@ pub fn assess(
     Some(Assessment { started_at, deadline_at, ended_at, next_change_at, outcome, exists })
 }
 
+/// When an SLA started and was met, which may be [`NEVER`]; none where it has not started.
+fn span(sla: Sla, fold: &Fold) -> Option<[Time; 2]> {
+    let [placed_at, processing_at, shipped_at, delivered_at] = fold.stage_times();
+    let (started_at, met_at) = match sla {
+        Sla::Processing => (placed_at, processing_at.min(shipped_at).min(delivered_at)),
+        Sla::Shipping => (processing_at, shipped_at.min(delivered_at)),
+        Sla::Delivery => (placed_at, delivered_at),
+    };
+    (placed_at != NEVER && started_at != NEVER).then_some([started_at, met_at])
+}
+
 /// What the rules say of one SLA of one order.
 struct Due {
     exists: bool,
     deadline_at: Time,
+    /// Rules that reach open SLAs were considered up to here.
+    considered_until: Time,
     /// When another rule reaches it, should it still be open.
     next_rule_at: Time,
 }
@@ -177,8 +186,9 @@ impl RulesOfSla {
             (within != Within::Off, deadline(started_at, within, fold.holds()).unwrap_or(NEVER))
         };
         let (mut exists, mut deadline_at) = due(started_at);
+        let mut considered_until = started_at;
         if self.reaches_open_at.is_empty() {
-            return Due { exists, deadline_at, next_rule_at: NEVER };
+            return Due { exists, deadline_at, considered_until, next_rule_at: NEVER };
         }
         let mut later = self.reaches_open_at.iter().copied().filter(|valid_from| *valid_from > started_at).peekable();
         let finds_open = |valid_from: Time, deadline_at: Time| deadline_at > valid_from && ended_at > valid_from;
@@ -186,9 +196,23 @@ impl RulesOfSla {
             later.next_if(|valid_from| *valid_from <= now && finds_open(*valid_from, deadline_at))
         {
             (exists, deadline_at) = due(valid_from);
+            considered_until = valid_from;
         }
         let next_rule_at = later.find(|valid_from| *valid_from > now).filter(|next| finds_open(*next, deadline_at));
-        Due { exists, deadline_at, next_rule_at: next_rule_at.unwrap_or(NEVER) }
+        Due { exists, deadline_at, considered_until, next_rule_at: next_rule_at.unwrap_or(NEVER) }
+    }
+
+    /// The rule that decides for items of `category`: of those considered the most specific one, then the newest.
+    fn winner(
+        &self,
+        party: Party<'_>,
+        category: Option<&Text>,
+        started_at: Time,
+        considered_until: Time,
+    ) -> Option<&SlaRule> {
+        let considered = self.rules.iter().filter(|rule| is_considered(rule, started_at, considered_until));
+        let matching = considered.filter(|rule| is_of_tenant(rule, party) && is_of_category(rule, category));
+        matching.max_by_key(|rule| (rule.tenant.is_some(), rule.category.is_some(), rule.valid_from))
     }
 
     /// How long the SLA that starts at `started_at` may take, the rules that reach open SLAs considered up to
@@ -198,19 +222,7 @@ impl RulesOfSla {
             return within;
         }
         let of_category = |category: Option<&Text>| {
-            let considered = self.rules.iter().filter(|rule| match rule.valid_from {
-                None => true,
-                Some(valid_from) => {
-                    valid_from <= started_at || (rule.applies_to_open && valid_from <= considered_until)
-                }
-            });
-            let matching = considered.filter(|rule| {
-                rule.tenant.as_ref().is_none_or(|tenant| tenant == party.tenant)
-                    && rule.category.as_ref().is_none_or(|asked| Some(asked) == category)
-            });
-            matching
-                .max_by_key(|rule| (rule.tenant.is_some(), rule.category.is_some(), rule.valid_from))
-                .map_or(Within::Off, |rule| rule.within)
+            self.winner(party, category, started_at, considered_until).map_or(Within::Off, |rule| rule.within)
         };
         let shorter = |left, right| match (left, right) {
             (Within::Allowed(left), Within::Allowed(right)) => Within::Allowed(left.min(right)),
@@ -223,8 +235,27 @@ impl RulesOfSla {
     }
 }
 
+/// True where a rule takes part in an SLA: it was valid at its start, or has reached it while it was open.
+fn is_considered(rule: &SlaRule, started_at: Time, considered_until: Time) -> bool {
+    rule.valid_from
+        .is_none_or(|valid_from| valid_from <= started_at || (rule.applies_to_open && valid_from <= considered_until))
+}
+
+fn is_of_tenant(rule: &SlaRule, party: Party<'_>) -> bool {
+    rule.tenant.as_ref().is_none_or(|tenant| tenant == party.tenant)
+}
+
+fn is_of_category(rule: &SlaRule, category: Option<&Text>) -> bool {
+    rule.category.as_ref().is_none_or(|asked| Some(asked) == category)
+}
+
 /// The time `within` after `started_at`, not counting holds; none where a hold lasts or the SLA is off.
 pub fn deadline(started_at: Time, within: Within, holds: &[Hold]) -> Option<Time> {
+    advance(started_at, within, holds, |_| {})
+}
+
+/// [`deadline`], which tells of each hold that begins before it.
+fn advance(started_at: Time, within: Within, holds: &[Hold], mut tell: impl FnMut(&Hold)) -> Option<Time> {
     let Within::Allowed(allowed_ms) = within else { return None };
     let mut deadline_at = started_at.saturating_add(allowed_ms);
     for hold in holds {
@@ -232,10 +263,17 @@ pub fn deadline(started_at: Time, within: Within, holds: &[Hold]) -> Option<Time
         if hold.held_at >= deadline_at {
             break;
         }
-        let skipped_ms = hold.released_at?.saturating_sub(hold.held_at.max(started_at));
-        deadline_at = deadline_at.saturating_add(skipped_ms);
+        tell(hold);
+        deadline_at = deadline_at.saturating_add(hold.skipped_ms(started_at)?);
     }
     Some(deadline_at)
+}
+
+impl Hold {
+    /// How much of it stands still for an SLA that starts at `started_at`, in milliseconds; none while it lasts.
+    fn skipped_ms(&self, started_at: Time) -> Option<u64> {
+        Some(self.released_at?.saturating_sub(self.held_at.max(started_at)))
+    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! state, its outlook, and its events, items and payments line by line. Pure; a view is reused as scratch space.
 
 use super::outlook::{Law, Outlook};
-use super::sla::Party;
+use super::sla::{Party, Reasoning};
 use super::state::State;
 use crate::model::packed::{Outline, OutlineBody, PackedFacts, PackedText};
 use crate::model::{EventKind, Money, PaymentType, Status, Symbol, Text, Verdict};
@@ -96,11 +96,28 @@ impl View {
             }
         }
         self.judge(facts, law.settings.transitions);
-        let (tenant, categories) = match law.rules.asks_party() {
+        let (tenant, categories) = self.party(tenant, facts, law);
+        self.outlook = Outlook::of(&self.state, Party { tenant: &tenant, categories: &categories }, law, now);
+    }
+
+    /// The reasons for the SLAs of this view, which was evaluated with the same arguments.
+    pub fn reasons<'r>(
+        &self,
+        tenant: Symbol,
+        facts: &PackedFacts,
+        law: &'r Law,
+        now: Time,
+    ) -> [Option<Reasoning<'r>>; 3] {
+        let (tenant, categories) = self.party(tenant, facts, law);
+        Outlook::reasons(&self.state, Party { tenant: &tenant, categories: &categories }, law, now)
+    }
+
+    /// Whom SLAs are assessed for: nobody where no rule asks.
+    fn party(&self, tenant: Symbol, facts: &PackedFacts, law: &Law) -> (Text, Vec<Option<Text>>) {
+        match law.rules.asks_party() {
             true => (tenant.text(), self.categories(facts)),
             false => (Text::default(), Vec::new()),
-        };
-        self.outlook = Outlook::of(&self.state, Party { tenant: &tenant, categories: &categories }, law, now);
+        }
     }
 
     /// The status of the fold of the facts up to and at `deadline_at`.

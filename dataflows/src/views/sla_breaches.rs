@@ -104,7 +104,8 @@ fn message(order: &OrderId, view: &View, facts: &PackedFacts, sla: Sla, within_m
     message
 }
 
-fn duration_in_words(duration_ms: u64) -> String {
+/// A duration in the longest unit that divides it, hours up to two days.
+pub fn duration_in_words(duration_ms: u64) -> String {
     let unit = [(DAY_MS, "d"), (HOUR_MS, "h"), (MINUTE_MS, "min"), (SECOND_MS, "s")];
     // 24 h and 36 h read better than 1 d and 1.5 d; holds may leave any length.
     match unit.into_iter().find(|(length_ms, _)| {
@@ -116,7 +117,7 @@ fn duration_in_words(duration_ms: u64) -> String {
 }
 
 /// `2024-01-02 10:00:00 UTC`, with milliseconds where there are any.
-fn instant_in_words(at: u64) -> String {
+pub fn instant_in_words(at: u64) -> String {
     let (year, month, day) = civil_date(at / DAY_MS);
     let clock_ms = at % DAY_MS;
     let (hour, minute, second) = (clock_ms / HOUR_MS, clock_ms / MINUTE_MS % 60, clock_ms / SECOND_MS % 60);

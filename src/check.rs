@@ -1,0 +1,204 @@
+//! `orderwatch check`: what a replay would find, before it is started. A line for each thing looked at.
+//!
+//! Invariant: it changes nothing and reads no input to its end. Whether an output can be written its sink says itself
+//! (`outputs` names them), what a record is worth the decoders say. Limits: a good beginning is no promise for the rest.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use anstyle::AnsiColor;
+use rustix::fs::statvfs;
+use rustix::process::{Resource, getrlimit};
+use serde::Serialize;
+
+use crate::cli::{OutputFormat, ReplayOptions};
+use crate::clock::wall_clock_ms;
+use crate::config::JobConfig;
+use crate::console::{Style, visible};
+use crate::error::{JobError, JobResult};
+use crate::sink::files::Files;
+use crate::source::inputs::samples;
+use crate::source::sample::Sample;
+use crate::validate::Limits;
+use crate::validate::meaning::meaning;
+
+/// Open files that a replay may need beside its inputs.
+const OPEN_FILES: u64 = 64;
+/// Files of a directory that is an input.
+const FILES_OF_INPUT: u64 = 8;
+/// Free space to keep beside what results take up, in bytes.
+const SPARE_BYTES: u64 = 64 << 20;
+
+/// How something was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// As it should be.
+    Ok,
+    /// The replay will run, but perhaps not as wanted.
+    Warning,
+    /// The replay would fail.
+    Failed,
+}
+
+/// One thing that was looked at.
+#[derive(Clone, Debug, Serialize)]
+pub struct Finding {
+    /// What kind of thing.
+    pub check: &'static str,
+    /// Which one.
+    pub target: String,
+    /// How it was found.
+    pub state: State,
+    /// What was found.
+    pub detail: String,
+    /// What to do about it; none where all is well.
+    pub remedy: Option<String>,
+}
+
+impl Finding {
+    fn ok(check: &'static str, target: impl Into<String>, detail: impl Into<String>) -> Finding {
+        Finding { check, target: target.into(), state: State::Ok, detail: detail.into(), remedy: None }
+    }
+
+    fn or(self, state: State, remedy: impl Into<String>) -> Finding {
+        Finding { state, remedy: Some(remedy.into()), ..self }
+    }
+
+    fn failed(check: &'static str, target: impl Into<String>, error: &JobError) -> Finding {
+        let place = error.location().map_or_else(String::new, |location| format!(" ({location})"));
+        let found = Finding::ok(check, target, format!("{}{place}", error.what()));
+        found.or(State::Failed, error.remedy_text().unwrap_or("see docs/operations.md"))
+    }
+}
+
+/// Checks and writes the findings to standard output; an error where one failed.
+pub fn run(config: JobResult<JobConfig>, options: &ReplayOptions, output: OutputFormat, style: Style) -> JobResult<()> {
+    let findings = findings(config, options);
+    let failed = findings.iter().filter(|finding| finding.state == State::Failed).count();
+    let text = match output {
+        OutputFormat::Text => findings.iter().map(|finding| line(finding, style)).collect(),
+        OutputFormat::Json => serde_json::json!({ "ok": failed == 0, "checks": findings }).to_string() + "\n",
+    };
+    // Whoever reads us may have read enough.
+    let _ = io::stdout().write_all(text.as_bytes());
+    match failed {
+        0 => Ok(()),
+        _ => Err(JobError::job(format!("{failed} of {} checks failed", findings.len()))
+            .remedy("do what stands below each that failed, then check again")),
+    }
+}
+
+/// Looks at everything that a replay with these options needs.
+pub fn findings(config: JobResult<JobConfig>, options: &ReplayOptions) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let mut limits = Limits::at(wall_clock_ms());
+    match options.check().and(config) {
+        Ok(config) => {
+            let rules = format!("{} rules, those by default included", config.rules.iter().count());
+            findings.push(Finding::ok("configuration", config.name, "every value is as it may be"));
+            findings.push(Finding::ok("SLA rules", "all", rules));
+            let JobConfig { max_future_skew_ms, max_price, .. } = config;
+            limits = Limits { max_future_skew_ms, max_price, ..limits };
+        }
+        // Inputs are looked at all the same, with the limits by default.
+        Err(error) => findings.push(Finding::failed("configuration", "all layers", &error)),
+    }
+    options.inputs.iter().for_each(|input| findings.extend(of_input(input, options, &limits)));
+    let input_bytes = options.inputs.iter().map(|input| bytes_of(input)).sum();
+    for (name, path, probe) in outputs(options) {
+        let target = format!("{name} {}", path.display());
+        findings.push(match probe(&path) {
+            Ok(()) => Finding::ok("output", target, "can be written"),
+            Err(error) => Finding::failed("output", target, &error),
+        });
+        findings.extend(free_space(&path, input_bytes));
+    }
+    findings.push(open_files(options.inputs.len() as u64));
+    findings
+}
+
+/// Asks the kind of sink whether it could write there, and leaves nothing behind.
+type Probe = fn(&Path) -> JobResult<()>;
+
+/// The outputs that are asked for: each one's flag, where it is to be, and what its sink says of that.
+fn outputs(options: &ReplayOptions) -> Vec<(&'static str, PathBuf, Probe)> {
+    let files = options.out.iter().map(|directory| ("--out", directory.clone(), Files::probe as Probe));
+    files.collect()
+}
+
+/// The beginning of every file of an input.
+fn of_input(input: &Path, options: &ReplayOptions, limits: &Limits) -> Vec<Finding> {
+    let target = input.display().to_string();
+    match samples(input, options.kind, limits) {
+        Err(error) => vec![Finding::failed("input", target, &error)],
+        Ok(samples) if samples.is_empty() => {
+            let found = Finding::ok("input", target, "can be read once only, so it was not looked at");
+            vec![found.or(State::Warning, "to have it checked, put it into a file")]
+        }
+        Ok(samples) => samples.iter().map(|sample| of_sample(&target, sample)).collect(),
+    }
+}
+
+fn of_sample(input: &str, sample: &Sample) -> Finding {
+    let Sample { name, read, decoded, first_refused } = sample;
+    let found = |detail: String| Finding::ok("input", format!("{input}: {name}"), detail);
+    let Some((line, reasons)) = first_refused else {
+        return match read {
+            0 => found("it holds no record".into()).or(State::Warning, "check that this is the right file"),
+            _ => found(format!("the first {read} records can be used")),
+        };
+    };
+    let reasons: Vec<String> =
+        reasons.iter().map(ToString::to_string).map(|reason| format!("{reason}: {}", meaning(&reason))).collect();
+    let first = format!("of the first {read} records {decoded} can be used; line {line}: {}", reasons.join("; "));
+    match decoded {
+        0 => found(first).or(State::Failed, "mend the file, or say with --as what it is; see docs/validation.md"),
+        _ => found(first).or(State::Warning, "such records become dead letters; see docs/validation.md"),
+    }
+}
+
+/// Whether there is room for results of about the size of the inputs.
+fn free_space(path: &Path, input_bytes: u64) -> Option<Finding> {
+    let (there, needed) = (Files::existing(path), input_bytes.saturating_add(SPARE_BYTES));
+    let space = statvfs(&there).ok()?;
+    let free = space.f_bavail.saturating_mul(space.f_frsize);
+    let (free_mib, needed_mib) = (free >> 20, needed >> 20);
+    let found = Finding::ok("free space", there.display().to_string(), format!("{free_mib} MiB free"));
+    Some(match free < needed {
+        true => found.or(State::Warning, format!("free some, up to {needed_mib} MiB, or name another directory")),
+        false => found,
+    })
+}
+
+fn open_files(inputs: u64) -> Finding {
+    let (limit, needed) = (getrlimit(Resource::Nofile).current, OPEN_FILES + FILES_OF_INPUT * inputs);
+    let shown = limit.map_or_else(|| "no limit".into(), |limit| limit.to_string());
+    let found = Finding::ok("open files", "limit", shown);
+    match limit {
+        Some(limit) if limit < needed => found.or(State::Warning, format!("raise it: ulimit -n {needed}")),
+        _ => found,
+    }
+}
+
+/// What an input takes up: a file, or the files of a directory.
+fn bytes_of(input: &Path) -> u64 {
+    let length = |path: &Path| path.metadata().map_or(0, |metadata| metadata.len());
+    match std::fs::read_dir(input) {
+        Ok(entries) => entries.flatten().map(|entry| length(&entry.path())).sum(),
+        Err(_) => length(input),
+    }
+}
+
+/// A finding as a line, with what to do below it.
+fn line(finding: &Finding, style: Style) -> String {
+    let Finding { check, target, state, detail, remedy } = finding;
+    let (word, color) = match state {
+        State::Ok => ("ok", AnsiColor::Green),
+        State::Warning => ("warning", AnsiColor::Yellow),
+        State::Failed => ("failed", AnsiColor::Red),
+    };
+    let paint = if style.color { color.on_default().bold() } else { anstyle::Style::new() };
+    let remedy = remedy.as_ref().map_or_else(String::new, |remedy| format!("{:9}do: {}\n", "", visible(remedy)));
+    format!("{paint}{word:7}{paint:#}  {check}, {}: {}\n{remedy}", visible(target), visible(detail))
+}

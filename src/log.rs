@@ -1,0 +1,121 @@
+//! The log: on standard error, or in a file that does not grow without bound.
+//!
+//! Warnings and errors, more or less by `-v` and `-q`, a line each. With a file, standard error still gets the errors. How
+//! the program ends is printed by `main`; into the file it goes under [`OUTCOME`].
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::{self, MakeWriter};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, Registry};
+
+use crate::cli::{General, LogFormat};
+use crate::console::Style;
+use crate::error::{JobError, JobResult};
+
+/// The target of the event that says how the program ends.
+pub const OUTCOME: &str = "orderwatch::outcome";
+
+/// A file that holds more becomes `FILE.1`: both together hold at most twice this.
+const FILE_BYTES_MAX: u64 = 64 << 20;
+
+/// Starts the log.
+pub fn start(general: &General, style: Style) -> JobResult<()> {
+    let level = match (general.quiet, general.verbose) {
+        (true, _) => LevelFilter::ERROR,
+        (false, 0) => LevelFilter::WARN,
+        (false, 1) => LevelFilter::INFO,
+        (false, 2) => LevelFilter::DEBUG,
+        (false, _) => LevelFilter::TRACE,
+    };
+    let on_error = |level| Targets::new().with_default(level).with_target(OUTCOME, LevelFilter::OFF);
+    let format = general.log_format;
+    let layers = match &general.log_file {
+        None => vec![layer(format, on_error(level), style.color, io::stderr)],
+        Some(path) => {
+            let file = BoundedFile::open(path, FILE_BYTES_MAX).map_err(|error| {
+                let error = JobError::io("open the log file", path, &error);
+                error.remedy("name a file that you may write to with --log-file")
+            })?;
+            vec![
+                layer(format, Targets::new().with_default(level), false, Mutex::new(file)),
+                layer(format, on_error(LevelFilter::ERROR), style.color, io::stderr),
+            ]
+        }
+    };
+    tracing_subscriber::registry().with(layers).init();
+    Ok(())
+}
+
+fn layer<W>(format: LogFormat, filter: Targets, color: bool, writer: W) -> Box<dyn Layer<Registry> + Send + Sync>
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    let layer = fmt::layer().with_writer(writer).with_ansi(color);
+    match format {
+        LogFormat::Text => layer.with_target(false).with_filter(filter).boxed(),
+        LogFormat::Json => layer.json().with_filter(filter).boxed(),
+    }
+}
+
+/// A file that is appended to, and set aside when it is full.
+struct BoundedFile {
+    path: PathBuf,
+    file: File,
+    length: u64,
+    bytes_max: u64,
+}
+
+impl BoundedFile {
+    fn open(path: &Path, bytes_max: u64) -> io::Result<BoundedFile> {
+        let file = OpenOptions::new().create(true).append(true).open(path)?;
+        let length = file.metadata()?.len();
+        Ok(BoundedFile { path: path.to_path_buf(), file, length, bytes_max })
+    }
+}
+
+impl Write for BoundedFile {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        if self.length > 0 && self.length + line.len() as u64 > self.bytes_max {
+            let mut aside = self.path.clone().into_os_string();
+            aside.push(".1");
+            fs::rename(&self.path, aside)?;
+            *self = BoundedFile::open(&self.path, self.bytes_max)?;
+        }
+        self.file.write_all(line)?;
+        self.length += line.len() as u64;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_appended_to_and_set_aside_when_it_is_full() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        for line in ["first\n", "second\n"] {
+            BoundedFile::open(&path, 16).unwrap().write_all(line.as_bytes()).unwrap();
+        }
+        let mut file = BoundedFile::open(&path, 16).unwrap();
+        file.write_all(b"third\n").unwrap();
+        file.write_all(b"a line longer than the file may be\n").unwrap();
+        file.write_all(b"last\n").unwrap();
+        let read = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
+        assert_eq!(read("log"), "last\n");
+        assert_eq!(read("log.1"), "a line longer than the file may be\n");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+}

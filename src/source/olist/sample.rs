@@ -1,0 +1,52 @@
+//! The first rows of each file of a directory, for `orderwatch check`. Only the beginning of a file is read.
+
+use std::path::Path;
+
+use csv::ByteRecord;
+
+use super::{FILES, TableFile, body, read_categories, read_header, rows, unreadable, wrong_header};
+use crate::decode::olist::{HeaderError, ItemColumns, OrderColumns, PaymentColumns};
+use crate::error::JobResult;
+use crate::source::sample::Sample;
+use crate::validate::{Broken, Limits, Reason};
+
+/// The first rows of orders, items and payments; an error where a header or an optional file is wrong.
+pub fn of_directory(directory: &Path, limits: &Limits) -> JobResult<Vec<Sample>> {
+    read_categories(directory)?;
+    let [orders, items, payments] = FILES;
+    Ok(vec![
+        of_file(directory, orders, OrderColumns::from_header, |columns, row| columns.decode(row, limits).map(drop))?,
+        of_file(directory, items, ItemColumns::from_header, |columns, row| columns.decode(row, limits).map(drop))?,
+        of_file(directory, payments, PaymentColumns::from_header, |columns, row| {
+            columns.decode(row, limits).map(drop)
+        })?,
+    ])
+}
+
+fn of_file<C>(
+    directory: &Path,
+    name: &str,
+    columns: impl Fn(&ByteRecord) -> Result<C, HeaderError>,
+    decode: impl Fn(&C, &ByteRecord) -> Result<(), Broken>,
+) -> JobResult<Sample> {
+    let (file, mut sample) = (TableFile::open(directory, name)?, Sample::of(name));
+    let columns = columns(&read_header(&file)?.record).map_err(wrong_header(&file.path))?;
+    let mut blocks = body(&file)?;
+    while !sample.is_full() {
+        let Some(block) = blocks.next_block().map_err(|error| unreadable(&file.path, &error))? else { break };
+        if block.is_too_large {
+            sample.add::<()>(block.first_line, Err(Broken::only(Reason::TooLarge)));
+            continue;
+        }
+        let (mut reader, mut row) = (rows::csv_reader(&block.bytes), ByteRecord::new());
+        while !sample.is_full() {
+            let line = block.first_line + reader.position().line() - 1;
+            // Reading from memory, of any number of columns, cannot fail.
+            if !reader.read_byte_record(&mut row).unwrap_or(false) {
+                break;
+            }
+            sample.add(line, decode(&columns, &row));
+        }
+    }
+    Ok(sample)
+}
