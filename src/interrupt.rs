@@ -1,12 +1,14 @@
 //! Interruption: Ctrl-C or SIGTERM ends the program with code 130 and leaves no unfinished file behind.
 //!
-//! Nothing cooperates, so a program that waits for its input ends as well. Invariant: unfinished files are made, and
-//! finished ones put in their places, under one lock, which the interruption takes before it removes the unfinished
-//! ones: a set of files is there whole or not at all. A second signal does not wait for the lock.
+//! A command that [`drains`] is asked to stop first: it reads no more and writes what it has. A second signal, and the
+//! first one to any other command, ends the program wherever it stands: nothing cooperates, so a program that waits for
+//! its input ends as well. Invariant: unfinished files are made, and finished ones put in their places, under one lock,
+//! which the end takes before it removes the unfinished ones: a set of files is there whole or not at all. One more
+//! signal does not wait for the lock.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -15,32 +17,54 @@ use signal_hook::iterator::Signals;
 use tempfile::NamedTempFile;
 
 /// Exit code of a program that was interrupted.
-pub const EXIT_CODE: i32 = 130;
+pub const EXIT_CODE: u8 = 130;
 
 /// Files that are to be removed, those that are finished and renamed included: their names are not used again.
 static UNFINISHED: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+/// True where the first signal only asks.
+static DRAINS: AtomicBool = AtomicBool::new(false);
+/// True once it has asked.
+static REQUESTED: AtomicBool = AtomicBool::new(false);
 
 /// From now on signals end the program as this file says.
 pub fn watch() -> io::Result<()> {
-    let interrupted = Arc::new(AtomicBool::new(false));
+    let ends = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
-        // The order matters: the first signal finds the flag unset, then sets it.
-        flag::register_conditional_shutdown(signal, EXIT_CODE, Arc::clone(&interrupted))?;
-        flag::register(signal, Arc::clone(&interrupted))?;
+        flag::register_conditional_shutdown(signal, i32::from(EXIT_CODE), Arc::clone(&ends))?;
     }
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
     std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
-        if signals.forever().next().is_some() {
+        for _ in signals.forever() {
+            if DRAINS.load(Ordering::SeqCst) && !REQUESTED.swap(true, Ordering::SeqCst) {
+                let _ = writeln!(io::stderr(), "interrupted: finishing what has been read; once more to stop at once");
+                continue;
+            }
+            ends.store(true, Ordering::SeqCst);
             let unfinished = UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner);
             for path in unfinished.iter() {
                 // Those that are finished are gone.
                 let _ = std::fs::remove_file(path);
             }
             let _ = writeln!(io::stderr(), "interrupted");
-            std::process::exit(EXIT_CODE);
+            std::process::exit(i32::from(EXIT_CODE));
         }
     })?;
     Ok(())
+}
+
+/// From now on the first signal asks to stop reading and to finish.
+pub fn drains() {
+    DRAINS.store(true, Ordering::SeqCst);
+}
+
+/// Asks as a signal does: another process of the cluster was asked.
+pub fn request() {
+    REQUESTED.store(true, Ordering::SeqCst);
+}
+
+/// True once the program has been asked to stop reading and to finish.
+pub fn is_requested() -> bool {
+    REQUESTED.load(Ordering::Relaxed)
 }
 
 /// Makes a file that an interruption removes.

@@ -6,12 +6,11 @@ use std::process::ExitCode;
 use std::path::Path;
 
 use dataflows::model::Rules;
-use orderwatch::cli::{Cli, Command, General, Generate, GenerateOlist, LogFormat, Replay};
+use orderwatch::cli::{Cli, Command, General, LogFormat, Replay};
 use orderwatch::config;
 use orderwatch::console::Style;
 use orderwatch::error::{JobError, JobResult};
-use orderwatch::generate::{OlistOptions, generate_olist};
-use orderwatch::{interrupt, replay, rules};
+use orderwatch::{generate, interrupt, replay, rules};
 use tracing::level_filters::LevelFilter;
 
 fn main() -> ExitCode {
@@ -22,6 +21,7 @@ fn main() -> ExitCode {
         tracing::warn!("signals cannot be watched, Ctrl-C may leave unfinished files: {error}");
     }
     match run(&cli) {
+        Ok(()) if interrupt::is_requested() => ExitCode::from(interrupt::EXIT_CODE),
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let paint = anstyle::AnsiColor::Red.on_default().bold();
@@ -36,7 +36,7 @@ fn main() -> ExitCode {
 fn run(cli: &Cli) -> JobResult<()> {
     match &cli.command {
         Command::Replay(arguments) => run_replay(&cli.general, arguments),
-        Command::Generate(Generate::Olist(arguments)) => generate(arguments),
+        Command::Generate(what) => generate::run(what),
     }
 }
 
@@ -46,17 +46,6 @@ fn run_replay(general: &General, Replay { options, job }: &Replay) -> JobResult<
     let config = config::load(general.config.as_deref(), config::environment(), &flags, read_rules)?;
     tracing::info!(job = config.name, workers = config.cluster.workers, "configuration loaded");
     replay::run(&config, options, Style::of(&io::stdout(), general.color))
-}
-
-fn generate(arguments: &GenerateOlist) -> JobResult<()> {
-    let options = OlistOptions { count: arguments.count, seed: arguments.seed };
-    let statistics = generate_olist(&options, &arguments.to).map_err(|error| {
-        let error = JobError::job(error.to_string());
-        error.remedy("name a directory that you may write to, with enough space, with --to")
-    })?;
-    // Whoever reads us may have read enough.
-    let _ = writeln!(io::stdout(), "{statistics}");
-    Ok(())
 }
 
 fn read_rules(path: &Path) -> JobResult<Rules> {
