@@ -165,11 +165,7 @@ impl Writer {
         if self.shows_progress && self.started.elapsed() >= PROGRESS_AFTER {
             let progress = self.progress.get_or_insert_with(|| Progress::start(true));
             let event_time = Some(self.statistics.newest).filter(|newest| *newest > 0);
-            progress.update(&ProgressNow {
-                records_read: self.statistics.lines,
-                event_time,
-                ..ProgressNow::default()
-            });
+            progress.update(&ProgressNow { records_read: self.statistics.lines, event_time, ..ProgressNow::default() });
         }
     }
 

@@ -173,7 +173,8 @@ mod tests {
         let names: HashSet<&str> = products.iter().map(|product| product.name).collect();
         let numbers: HashSet<u64> = products.iter().map(|product| product.number).collect();
         assert_eq!((names.len(), numbers.len()), (56, 56));
-        let is_plain = |text: &str| text.bytes().all(|byte| byte == b' ' || byte == b'-' || byte.is_ascii_alphanumeric());
+        let is_plain =
+            |text: &str| text.bytes().all(|byte| byte == b' ' || byte == b'-' || byte.is_ascii_alphanumeric());
         assert!(products.iter().all(|product| is_plain(product.name) && product.price_cents < 1_000_000));
         let orders: HashSet<u64> = (0..10_000).chain(100_000_000..100_010_000).map(|n| order_number(3, n)).collect();
         assert_eq!(orders.len(), 20_000);

@@ -159,5 +159,6 @@ pub fn is_standard_output(path: &Path) -> bool {
 
 fn failed(path: &Path, error: &io::Error) -> JobError {
     let name = if is_standard_output(path) { Path::new("standard output") } else { path };
-    JobError::io("write the stream", name, error).remedy("name a place that you may write to, with enough space, with --to")
+    JobError::io("write the stream", name, error)
+        .remedy("name a place that you may write to, with enough space, with --to")
 }
