@@ -2,7 +2,7 @@
 //!
 //! What a fuzzer found goes to `tests/fuzz/seeds/TARGET`, where every run of this file tries it again.
 
-#![allow(clippy::unwrap_used)] // here a panic is the report
+#![allow(clippy::unwrap_used, clippy::panic)] // here a panic is the report
 
 use std::path::Path;
 

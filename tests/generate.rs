@@ -3,7 +3,7 @@
 //! there grows with the count), not measured here. Streams of orders and sales are tested in `generate/streams.rs` and
 //! `generate/ends.rs`.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 #[path = "generate/ends.rs"]
 mod ends;

@@ -1,5 +1,7 @@
 //! Lives, faults and broken lines, each against what the decoder makes of them.
 
+#![allow(clippy::panic)] // here a panic is the report
+
 use std::collections::BTreeSet;
 
 use super::catalogue::Basket;
