@@ -5,6 +5,7 @@
 
 mod check;
 mod explain;
+mod generate;
 
 use std::path::PathBuf;
 
@@ -18,6 +19,7 @@ use crate::error::{JobError, JobResult};
 use crate::instant::{format_instant, parse_instant};
 pub use check::Check;
 pub use explain::{Explain, OutputFormat};
+pub use generate::{DECIMAL_UNIT, Generate, GenerateOlist, GenerateStream};
 
 /// Where a replay reads when no input is named.
 pub const DEFAULT_INPUT: &str = "data/sample";
@@ -42,6 +44,8 @@ Examples:
     orderwatch check data/olist --out results
   A synthetic shop in the Kaggle format of Olist:
     orderwatch generate olist --count 100000 --to big
+  Order events with every fault that there is, to try a tool on:
+    orderwatch generate orders --late 5% --duplicates 1% --invalid 1% --to faulty.jsonl
   Completions for this shell:
     source <(orderwatch completions bash)
 
@@ -318,30 +322,6 @@ job_flags! {
     /// How long the trace of a retired order refuses further facts for it [default: 365d]
     #[arg(long, value_name = "DURATION", help_heading = ORDERS)]
     horizon: "--horizon" => "orders.horizon",
-}
-
-/// What to generate.
-#[derive(Debug, Subcommand)]
-pub enum Generate {
-    /// A directory in the Kaggle format of Olist, sorted by purchase
-    Olist(GenerateOlist),
-}
-
-/// `orderwatch generate olist`.
-#[derive(Args, Clone, Debug, PartialEq, Eq)]
-#[command(
-    after_help = "Example:\n  orderwatch generate olist --count 100000 --seed 7 --to big && orderwatch replay big"
-)]
-pub struct GenerateOlist {
-    /// Orders to make
-    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..), help_heading = OUTPUT)]
-    pub count: u64,
-    /// Where chance starts: the same seed makes the same files
-    #[arg(long, value_name = "N", default_value_t = 1, help_heading = OUTPUT)]
-    pub seed: u64,
-    /// Directory to write; made where it is missing
-    #[arg(long, value_name = "DIR", help_heading = OUTPUT)]
-    pub to: PathBuf,
 }
 
 impl Cli {

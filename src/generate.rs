@@ -7,12 +7,52 @@ pub mod files;
 pub mod olist;
 pub mod random;
 pub mod statistics;
+pub mod stream;
 
 use std::fmt;
+use std::io::{self, Write};
 use std::path::PathBuf;
 
+use crate::cli::{Generate, GenerateOlist, GenerateStream};
+use crate::error::{JobError, JobResult};
+use crate::interrupt;
 pub use olist::{OlistOptions, generate_olist};
 pub use statistics::Statistics;
+pub use stream::{StreamKind, StreamStatistics, generate_stream};
+
+/// Runs `orderwatch generate`. Statistics go to standard output; to standard error where the stream itself goes there.
+pub fn run(what: &Generate) -> JobResult<()> {
+    match what {
+        Generate::Olist(options) => run_olist(options),
+        Generate::Orders(options) => run_stream(StreamKind::Orders, options),
+        Generate::Sales(options) => run_stream(StreamKind::Sales, options),
+    }
+}
+
+fn run_olist(arguments: &GenerateOlist) -> JobResult<()> {
+    let options = OlistOptions { count: arguments.count, seed: arguments.seed };
+    let statistics = generate_olist(&options, &arguments.to).map_err(|error| {
+        let error = JobError::job(error.to_string());
+        error.remedy("name a directory that you may write to, with enough space, with --to")
+    })?;
+    // Whoever reads us may have read enough.
+    let _ = writeln!(io::stdout(), "{statistics}");
+    Ok(())
+}
+
+fn run_stream(kind: StreamKind, options: &GenerateStream) -> JobResult<()> {
+    interrupt::drains();
+    let statistics = generate_stream(kind, options)?;
+    if options.no_console {
+        return Ok(());
+    }
+    // Whoever reads us may have read enough.
+    let _ = match options.to.iter().any(|target| stream::is_standard_output(target)) {
+        true => writeln!(io::stderr(), "{statistics}"),
+        false => writeln!(io::stdout(), "{statistics}"),
+    };
+    Ok(())
+}
 
 /// Why nothing, or not everything, was generated. Files already in the directory are as they were before, unless it
 /// was the renaming of complete files into place that failed midway.

@@ -6,13 +6,12 @@ use std::process::ExitCode;
 use std::path::Path;
 
 use dataflows::model::Rules;
-use orderwatch::cli::{Cli, Command, Explain, General, Generate, GenerateOlist, JobFlags, Replay};
+use orderwatch::cli::{Cli, Command, Explain, General, JobFlags, Replay};
 use orderwatch::config::{self, JobConfig};
 use orderwatch::console::Style;
 use orderwatch::error::{JobError, JobResult};
 use orderwatch::explain::{self, Question};
-use orderwatch::generate::{OlistOptions, generate_olist};
-use orderwatch::{check, interrupt, log, replay, rules};
+use orderwatch::{check, generate, interrupt, log, replay, rules};
 
 fn main() -> ExitCode {
     let cli = Cli::from_command_line();
@@ -50,7 +49,7 @@ fn run(cli: &Cli) -> JobResult<()> {
             let _ = io::stdout().write_all(&completions);
             Ok(())
         }
-        Command::Generate(Generate::Olist(arguments)) => generate(arguments),
+        Command::Generate(what) => generate::run(what),
     }
 }
 
@@ -71,17 +70,6 @@ fn run_explain(general: &General, arguments: &Explain) -> JobResult<()> {
 
 fn load(general: &General, job: &JobFlags) -> JobResult<JobConfig> {
     config::load(general.config.as_deref(), config::environment(), &job.layer(), read_rules)
-}
-
-fn generate(arguments: &GenerateOlist) -> JobResult<()> {
-    let options = OlistOptions { count: arguments.count, seed: arguments.seed };
-    let statistics = generate_olist(&options, &arguments.to).map_err(|error| {
-        let error = JobError::job(error.to_string());
-        error.remedy("name a directory that you may write to, with enough space, with --to")
-    })?;
-    // Whoever reads us may have read enough.
-    let _ = writeln!(io::stdout(), "{statistics}");
-    Ok(())
 }
 
 fn read_rules(path: &Path) -> JobResult<Rules> {

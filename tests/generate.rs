@@ -1,8 +1,17 @@
 //! The Olist generator: same bytes for a seed, the format of the real directory, and every irregularity the lifecycle
 //! has a verdict for. Sizes are small; that memory does not grow is argued in `src/generate/olist.rs` (no collection
-//! there grows with the count), not measured here.
+//! there grows with the count), not measured here. Streams of orders and sales are tested in `generate/streams.rs` and
+//! `generate/ends.rs`.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[path = "generate/ends.rs"]
+mod ends;
+#[path = "support/run.rs"]
+#[allow(dead_code)] // shared with bad_input.rs
+mod run;
+#[path = "generate/streams.rs"]
+mod streams;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;

@@ -20,6 +20,9 @@ pub fn id(seed: u64, stream: u64, index: u64) -> u128 {
     u128::from(high) << 64 | u128::from(low)
 }
 
+/// How many parts [`Random::chance`] makes of all draws.
+pub const CERTAIN: u64 = 100_000;
+
 /// A stream of random numbers.
 #[derive(Clone, Debug)]
 pub struct Random {
@@ -48,9 +51,9 @@ impl Random {
         low + self.below(high.abs_diff(low) + 1) as i64
     }
 
-    /// True in `parts` of 100,000 draws.
+    /// True in `parts` of [`CERTAIN`] draws.
     pub fn chance(&mut self, parts: u64) -> bool {
-        self.below(100_000) < parts
+        self.below(CERTAIN) < parts
     }
 
     /// In 0 .. `bound`, small values more often: the square of a uniform draw, so the first 1 % gets 10 % of the draws.

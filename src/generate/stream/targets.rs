@@ -1,0 +1,164 @@
+//! Where a stream goes: files, compressed by their names' endings, and standard output; each gets every byte.
+//!
+//! Invariant: targets get whole lines, and are ended properly whatever ended the stream. A file that is made at once
+//! appears when it is complete; one that is made as time passes grows in its place, for others to follow. Pipes and
+//! devices are written to, never replaced.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use tempfile::TempPath;
+use zstd::stream::write::Encoder as ZstdEncoder;
+
+use crate::error::{JobError, JobResult};
+use crate::interrupt;
+
+/// Of zstd; 3 is its own default.
+const ZSTD_LEVEL: i32 = 3;
+
+enum Encoding {
+    Plain(Box<dyn Write>),
+    Gzip(GzEncoder<Box<dyn Write>>),
+    Zstd(ZstdEncoder<'static, Box<dyn Write>>),
+}
+
+struct Target {
+    path: PathBuf,
+    encoding: Encoding,
+    /// Where it is until it is complete.
+    partial: Option<TempPath>,
+}
+
+/// All targets of a stream.
+pub struct Targets {
+    targets: Vec<Target>,
+}
+
+impl Targets {
+    /// Opens every target; files that are to `grow` in their places do.
+    pub fn open(paths: &[PathBuf], grow: bool) -> JobResult<Targets> {
+        for (index, path) in paths.iter().enumerate() {
+            if paths[..index].contains(path) {
+                let error = JobError::configuration("a target is named twice").at(path.display().to_string());
+                return Err(error.remedy("name each target once with --to"));
+            }
+        }
+        let targets = paths.iter().map(|path| Target::open(path, grow)).collect::<JobResult<Vec<Target>>>()?;
+        Ok(Targets { targets })
+    }
+
+    /// True where nobody is left to write to.
+    pub fn is_empty(&self) -> bool {
+        self.targets.is_empty()
+    }
+
+    /// Writes whole lines to every target. A reader of standard output that has read enough is left out from then on.
+    pub fn write(&mut self, lines: &[u8]) -> JobResult<()> {
+        self.each(|target| target.encoding.write(lines))
+    }
+
+    /// Ends every target and puts complete files in their places.
+    pub fn finish(mut self) -> JobResult<()> {
+        self.each(|target| target.encoding.finish())?;
+        for target in self.targets {
+            if let Some(partial) = target.partial {
+                let path = &target.path;
+                let placed = interrupt::whole(|| partial.persist(path));
+                placed.map_err(|error| failed(path, &error.error))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn each(&mut self, mut write: impl FnMut(&mut Target) -> io::Result<()>) -> JobResult<()> {
+        let mut error = None;
+        self.targets.retain_mut(|target| match write(target) {
+            Ok(()) => true,
+            Err(failure) => {
+                if !(is_standard_output(&target.path) && failure.kind() == io::ErrorKind::BrokenPipe) {
+                    error.get_or_insert(failed(&target.path, &failure));
+                }
+                false
+            }
+        });
+        error.map_or(Ok(()), Err)
+    }
+}
+
+impl Target {
+    fn open(path: &Path, grow: bool) -> JobResult<Target> {
+        let name = path.to_string_lossy();
+        if is_standard_output(path) {
+            let encoding = Encoding::Plain(Box::new(io::stdout()));
+            return Ok(Target { path: path.into(), encoding, partial: None });
+        }
+        if name.contains("://") {
+            let error = JobError::configuration("a stream cannot be sent there yet").at(format!("--to {name}"));
+            return Err(error.remedy("Kafka comes with `orderwatch run`; name a file, or `-` for standard output"));
+        }
+        let plain = name.strip_suffix(".gz").or_else(|| name.strip_suffix(".zst")).unwrap_or(&name);
+        let is_lines = [".jsonl", ".json", ".ndjson"].iter().any(|ending| plain.ends_with(ending));
+        let existing = fs::metadata(path).ok();
+        // A pipe or a device has the name it has.
+        let is_special = existing.as_ref().is_some_and(|existing| !existing.is_file() && !existing.is_dir());
+        if !(is_lines || is_special) || existing.is_some_and(|existing| existing.is_dir()) {
+            let error = JobError::configuration("a stream is written to a file of JSON lines");
+            let error = error.at(format!("--to {name}"));
+            return Err(error.remedy("name a file that ends in .jsonl, .jsonl.gz or .jsonl.zst, or `-`"));
+        }
+        let beside = path.with_file_name(format!(
+            ".{}.{}.partial",
+            path.file_name().unwrap_or_default().to_string_lossy(),
+            std::process::id()
+        ));
+        let opened = match grow || is_special {
+            true => File::create(path).map(|file| (file, None)),
+            false => interrupt::unfinished(&beside, || File::create(&beside))
+                .and_then(|file| Ok((file, Some(TempPath::try_from_path(&beside)?)))),
+        };
+        let (file, partial) = opened.map_err(|error| failed(path, &error))?;
+        let encoding = Encoding::of(&name, Box::new(file)).map_err(|error| failed(path, &error))?;
+        Ok(Target { path: path.into(), encoding, partial })
+    }
+}
+
+impl Encoding {
+    fn of(name: &str, file: Box<dyn Write>) -> io::Result<Encoding> {
+        Ok(match name {
+            _ if name.ends_with(".gz") => Encoding::Gzip(GzEncoder::new(file, Compression::default())),
+            _ if name.ends_with(".zst") => Encoding::Zstd(ZstdEncoder::new(file, ZSTD_LEVEL)?),
+            _ => Encoding::Plain(file),
+        })
+    }
+
+    fn write(&mut self, lines: &[u8]) -> io::Result<()> {
+        // Whoever follows a stream wants its lines as they are written.
+        match self {
+            Encoding::Plain(file) => file.write_all(lines).and_then(|()| file.flush()),
+            Encoding::Gzip(file) => file.write_all(lines),
+            Encoding::Zstd(file) => file.write_all(lines),
+        }
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        match self {
+            Encoding::Plain(file) => file.flush(),
+            Encoding::Gzip(file) => file.try_finish().and_then(|()| file.get_mut().flush()),
+            Encoding::Zstd(file) => file.do_finish().and_then(|()| file.get_mut().flush()),
+        }
+    }
+}
+
+/// True where the path stands for standard output.
+pub fn is_standard_output(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
+fn failed(path: &Path, error: &io::Error) -> JobError {
+    let name = if is_standard_output(path) { Path::new("standard output") } else { path };
+    JobError::io("write the stream", name, error)
+        .remedy("name a place that you may write to, with enough space, with --to")
+}
