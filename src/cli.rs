@@ -3,6 +3,9 @@
 //! Flags that have a key in the configuration stay text here and become its last layer ([`JobFlags::layer`]), so each is
 //! checked in one place whatever layer it came from. Invariant: parsing reads no file and no environment.
 
+mod output;
+mod query;
+
 use std::path::PathBuf;
 
 use clap::builder::PossibleValuesParser;
@@ -12,6 +15,9 @@ use dataflows::time::Time;
 use crate::config::Flag;
 use crate::error::{JobError, JobResult};
 use crate::instant::{format_instant, parse_instant};
+use crate::sink::files::Format;
+pub use output::OutputFormat;
+pub use query::{Query, Question};
 
 /// Where a replay reads when no input is named.
 pub const DEFAULT_INPUT: &str = "data/sample";
@@ -30,6 +36,9 @@ Examples:
     orderwatch replay
   Every collection as a CSV file, on two threads:
     orderwatch replay data/olist --out results -w 2
+  Every collection as a table for SQL, then the last broken promises:
+    orderwatch replay data/olist --sqlite results.sqlite
+    orderwatch query breaches results.sqlite --limit 5
   A synthetic shop in the Kaggle format of Olist:
     orderwatch generate olist --count 100000 --to big
 
@@ -120,6 +129,8 @@ pub enum Command {
     /// Replay history through the very same dataflow as live
     #[command(after_help = REPLAY_EXAMPLES)]
     Replay(Box<Replay>),
+    /// Show results of a replay: the latest events, breaches, funnel, sales, payments, orders
+    Query(Query),
     /// Make synthetic input, the same for the same seed
     #[command(subcommand)]
     Generate(Generate),
@@ -131,6 +142,9 @@ pub struct Replay {
     /// What this replay reads and writes.
     #[command(flatten)]
     pub options: ReplayOptions,
+    /// How totals are written to standard output: tables, or one JSON object
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT", help_heading = OUTPUT)]
+    pub output: OutputFormat,
     /// Flags with a key in the configuration.
     #[command(flatten)]
     pub job: JobFlags,
@@ -166,9 +180,21 @@ pub struct ReplayOptions {
     /// fact comes after its order was retired.
     #[arg(long, help_heading = INPUT)]
     pub arrival_order: bool,
-    /// Write every collection into DIR, a CSV file each
+    /// Write every collection into DIR, a file each
     #[arg(long, value_name = "DIR", help_heading = OUTPUT)]
     pub out: Option<PathBuf>,
+    /// How files in --out are written; they hold the same rows
+    ///
+    /// In JSON, whole numbers and booleans are JSON's own, no value is null, and everything else (amounts, rates, seconds,
+    /// times) is a string, as in CSV. In Parquet, times are UTC milliseconds and amounts, rates and seconds exact decimals.
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT", requires = "out", help_heading = OUTPUT)]
+    pub format: Format,
+    /// Write every collection into FILE, a table each, with views for reports
+    ///
+    /// A SQLite database that any SQL tool opens. The content of an earlier one is replaced in one step; a file that
+    /// orderwatch did not write is refused. Tables, views and types: docs/collections.md.
+    #[arg(long, value_name = "FILE", help_heading = OUTPUT)]
+    pub sqlite: Option<PathBuf>,
     /// Show neither progress nor totals
     #[arg(long, help_heading = OUTPUT)]
     pub no_console: bool,
@@ -307,6 +333,11 @@ impl Cli {
 }
 
 impl ReplayOptions {
+    /// True where some sink wants every row, not only their number.
+    pub fn wants_rows(&self) -> bool {
+        self.out.is_some() || self.sqlite.is_some()
+    }
+
     /// Refuses what clap cannot: options that contradict each other.
     pub fn check(&self) -> JobResult<()> {
         if let (Some(from), Some(until)) = (self.from, self.until)

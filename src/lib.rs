@@ -11,6 +11,7 @@ pub mod error;
 pub mod generate;
 pub mod instant;
 pub mod interrupt;
+pub mod query;
 pub mod replay;
 pub mod results;
 pub mod rules;

@@ -11,7 +11,7 @@ use orderwatch::config;
 use orderwatch::console::Style;
 use orderwatch::error::{JobError, JobResult};
 use orderwatch::generate::{OlistOptions, generate_olist};
-use orderwatch::{interrupt, replay, rules};
+use orderwatch::{interrupt, query, replay, rules};
 use tracing::level_filters::LevelFilter;
 
 fn main() -> ExitCode {
@@ -36,16 +36,17 @@ fn main() -> ExitCode {
 fn run(cli: &Cli) -> JobResult<()> {
     match &cli.command {
         Command::Replay(arguments) => run_replay(&cli.general, arguments),
+        Command::Query(arguments) => query::run(arguments, Style::of(&io::stdout(), cli.general.color)),
         Command::Generate(Generate::Olist(arguments)) => generate(arguments),
     }
 }
 
-fn run_replay(general: &General, Replay { options, job }: &Replay) -> JobResult<()> {
+fn run_replay(general: &General, Replay { options, output, job }: &Replay) -> JobResult<()> {
     options.check()?;
     let flags = job.layer();
     let config = config::load(general.config.as_deref(), config::environment(), &flags, read_rules)?;
     tracing::info!(job = config.name, workers = config.cluster.workers, "configuration loaded");
-    replay::run(&config, options, Style::of(&io::stdout(), general.color))
+    replay::run(&config, options, *output, Style::of(&io::stdout(), general.color))
 }
 
 fn generate(arguments: &GenerateOlist) -> JobResult<()> {
