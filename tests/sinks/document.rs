@@ -32,7 +32,7 @@ because a key takes no `NULL`. A column is marked \"may be empty\" where that oc
 
 Nothing is rounded anywhere: amounts and rates are decimals, never binary fractions. In JSON they are strings because
 most readers make binary fractions of JSON's numbers; in SQLite they are text because SQLite has no decimals. There, a
-plain `SELECT` reads exactly as the CSV file does, `SUM` and `AVG` work as they are, and to compare or sort by amount
+plain `SELECT` reads exactly as the CSV file does; `SUM` and `AVG` work, in binary fractions; to compare or sort by amount
 write `CAST(gmv AS REAL)`. Booleans are words: `WHERE sla_breach = 'true'`.
 
 ## Views in SQLite
