@@ -17,6 +17,7 @@ use crate::config::JobConfig;
 use crate::console::{Style, visible};
 use crate::error::{JobError, JobResult};
 use crate::sink::files::Files;
+use crate::sink::sqlite::Sqlite;
 use crate::source::inputs::samples;
 use crate::source::sample::Sample;
 use crate::validate::Limits;
@@ -124,7 +125,8 @@ type Probe = fn(&Path) -> JobResult<()>;
 /// The outputs that are asked for: each one's flag, where it is to be, and what its sink says of that.
 fn outputs(options: &ReplayOptions) -> Vec<(&'static str, PathBuf, Probe)> {
     let files = options.out.iter().map(|directory| ("--out", directory.clone(), Files::probe as Probe));
-    files.collect()
+    let sqlite = options.sqlite.iter().map(|file| ("--sqlite", file.clone(), Sqlite::probe as Probe));
+    files.chain(sqlite).collect()
 }
 
 /// The beginning of every file of an input.

@@ -6,6 +6,8 @@
 mod check;
 mod explain;
 mod generate;
+mod output;
+mod query;
 
 use std::path::PathBuf;
 
@@ -17,9 +19,12 @@ use crate::clock::Speed;
 use crate::config::Flag;
 use crate::error::{JobError, JobResult};
 use crate::instant::{format_instant, parse_instant};
+use crate::sink::files::Format;
 pub use check::Check;
-pub use explain::{Explain, OutputFormat};
+pub use explain::Explain;
 pub use generate::{DECIMAL_UNIT, Generate, GenerateOlist, GenerateStream};
+pub use output::OutputFormat;
+pub use query::{Query, Question};
 
 /// Where a replay reads when no input is named.
 pub const DEFAULT_INPUT: &str = "data/sample";
@@ -42,6 +47,9 @@ Examples:
     orderwatch explain ORD-001234 --input events.jsonl
   Will a long replay find all it needs?
     orderwatch check data/olist --out results
+  Every collection as a table for SQL, then the last broken promises:
+    orderwatch replay data/olist --sqlite results.sqlite
+    orderwatch query breaches results.sqlite --limit 5
   A synthetic shop in the Kaggle format of Olist:
     orderwatch generate olist --count 100000 --to big
   Order events with every fault that there is, to try a tool on:
@@ -156,6 +164,8 @@ pub enum Command {
     Explain(Box<Explain>),
     /// Check configuration, inputs and outputs before a replay: a line each, and what to do where one fails
     Check(Box<Check>),
+    /// Show results of a replay: the latest events, breaches, funnel, sales, payments, orders
+    Query(Query),
     /// Make synthetic input, the same for the same seed
     #[command(subcommand)]
     Generate(Generate),
@@ -174,6 +184,9 @@ pub struct Replay {
     /// What this replay reads and writes.
     #[command(flatten)]
     pub options: ReplayOptions,
+    /// How totals are written to standard output: tables, or one JSON object
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT", help_heading = OUTPUT)]
+    pub output: OutputFormat,
     /// Flags with a key in the configuration.
     #[command(flatten)]
     pub job: JobFlags,
@@ -215,9 +228,21 @@ pub struct ReplayOptions {
     /// each breach is told on the console when it is due.
     #[arg(long, value_name = "max|N", default_value = "max", help_heading = INPUT)]
     pub speed: Speed,
-    /// Write every collection into DIR, a CSV file each
+    /// Write every collection into DIR, a file each
     #[arg(long, value_name = "DIR", help_heading = OUTPUT)]
     pub out: Option<PathBuf>,
+    /// How files in --out are written; they hold the same rows
+    ///
+    /// In JSON, whole numbers and booleans are JSON's own, no value is null, and everything else (amounts, rates, seconds,
+    /// times) is a string, as in CSV. In Parquet, times are UTC milliseconds and amounts, rates and seconds exact decimals.
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT", requires = "out", help_heading = OUTPUT)]
+    pub format: Format,
+    /// Write every collection into FILE, a table each, with views for reports
+    ///
+    /// A SQLite database that any SQL tool opens. The content of an earlier one is replaced in one step; a file that
+    /// orderwatch did not write is refused. Tables, views and types: docs/collections.md.
+    #[arg(long, value_name = "FILE", help_heading = OUTPUT)]
+    pub sqlite: Option<PathBuf>,
     /// Show neither progress nor totals
     #[arg(long, help_heading = OUTPUT)]
     pub no_console: bool,
@@ -337,6 +362,11 @@ impl Cli {
 }
 
 impl ReplayOptions {
+    /// True where some sink wants every row, not only their number.
+    pub fn wants_rows(&self) -> bool {
+        self.out.is_some() || self.sqlite.is_some()
+    }
+
     /// Refuses what clap cannot: options that contradict each other.
     pub fn check(&self) -> JobResult<()> {
         if let (Some(from), Some(until)) = (self.from, self.until)

@@ -13,7 +13,7 @@ use std::io::IsTerminal;
 use crate::cli::ColorChoice;
 
 pub use progress::{Progress, ProgressNow};
-pub use summary::{RecordLaw, Summary, SummaryTable, print_summary, visible};
+pub use summary::{RecordLaw, Summary, SummaryTable, Totals, print_summary, print_table, summary_json, visible};
 
 /// What an output stream can show.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -14,6 +14,7 @@ pub mod generate;
 pub mod instant;
 pub mod interrupt;
 pub mod log;
+pub mod query;
 pub mod replay;
 pub mod results;
 pub mod rules;

@@ -11,7 +11,7 @@ use orderwatch::config::{self, JobConfig};
 use orderwatch::console::Style;
 use orderwatch::error::{JobError, JobResult};
 use orderwatch::explain::{self, Question};
-use orderwatch::{check, generate, interrupt, log, replay, rules};
+use orderwatch::{check, generate, interrupt, log, query, replay, rules};
 
 fn main() -> ExitCode {
     let cli = Cli::from_command_line();
@@ -49,15 +49,16 @@ fn run(cli: &Cli) -> JobResult<()> {
             let _ = io::stdout().write_all(&completions);
             Ok(())
         }
+        Command::Query(arguments) => query::run(arguments, Style::of(&io::stdout(), cli.general.color)),
         Command::Generate(what) => generate::run(what),
     }
 }
 
-fn run_replay(general: &General, Replay { options, job }: &Replay) -> JobResult<()> {
+fn run_replay(general: &General, Replay { options, output, job }: &Replay) -> JobResult<()> {
     options.check()?;
     let config = load(general, job)?;
     tracing::info!(job = config.name, workers = config.cluster.workers, "configuration loaded");
-    replay::run(&config, options, Style::of(&io::stdout(), general.color))
+    replay::run(&config, options, *output, Style::of(&io::stdout(), general.color))
 }
 
 fn run_explain(general: &General, arguments: &Explain) -> JobResult<()> {

@@ -14,18 +14,21 @@ use dataflows::orders::outlook::Law;
 use dataflows::orders::sla::RuleBook;
 use dataflows::time::Time;
 
-use crate::cli::ReplayOptions;
+use crate::cli::{OutputFormat, ReplayOptions};
 use crate::clock::{Lateness, ReplayClock, Speed, wall_clock_ms};
 use crate::cluster;
 use crate::config::{Cluster, JobConfig};
-use crate::console::{Progress, ProgressNow, RecordLaw, Style, Summary, peak_memory_bytes, print_summary};
+use crate::console::{
+    Progress, ProgressNow, RecordLaw, Style, Summary, peak_memory_bytes, print_summary, summary_json,
+};
 use crate::error::{JobError, JobResult};
 use crate::instant::format_instant;
 use crate::interrupt;
 use crate::results::Results;
 use crate::sink::Sink;
 use crate::sink::console::Console;
-use crate::sink::files::Files;
+use crate::sink::files::{Files, Format};
+use crate::sink::sqlite::Sqlite;
 use crate::source::inputs::Inputs;
 use crate::source::intake::Selection;
 use crate::validate::Limits;
@@ -34,14 +37,12 @@ use crate::worker::{self, Due, Job, take_due};
 /// How often progress is shown.
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
 
-/// Runs a replay.
-pub fn run(config: &JobConfig, options: &ReplayOptions, style: Style) -> JobResult<()> {
+/// Runs a replay; its totals go to standard output.
+pub fn run(config: &JobConfig, options: &ReplayOptions, output: OutputFormat, style: Style) -> JobResult<()> {
     let started = Instant::now();
     let is_writer = config.cluster.process == 0;
-    let mut files = match &options.out {
-        Some(directory) if is_writer => Some(Files::create(directory)?),
-        _ => None,
-    };
+    // What cannot be written is refused before anything is read.
+    let mut stores = if is_writer { stores(options)? } else { Vec::new() };
     let job = Arc::new(prepare(config, options)?);
     let failure = || {
         let error = job.error.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -73,23 +74,37 @@ pub fn run(config: &JobConfig, options: &ReplayOptions, style: Style) -> JobResu
     let mut console = (!options.no_console).then(Console::default);
     let mut sinks: Vec<&mut dyn Sink> = Vec::new();
     sinks.extend(console.as_mut().map(|console| console as &mut dyn Sink));
-    sinks.extend(files.as_mut().map(|files| files as &mut dyn Sink));
+    sinks.extend(stores.iter_mut().map(|store| store.as_mut() as &mut dyn Sink));
     results.write_to(&job.inputs, &mut sinks)?;
-    if let Some(files) = &mut files {
-        files.commit()?;
-    }
+    stores.iter_mut().try_for_each(|store| store.commit())?;
     say_if_interrupted(&job, results.as_of());
     let Some(console) = console else { return Ok(()) };
     let summary = summary(&results, console, started.elapsed());
     let mut out = io::stdout().lock();
-    match print_summary(&mut out, &summary, style).and_then(|()| out.flush()) {
+    let printed = match output {
+        OutputFormat::Text => print_summary(&mut out, &summary, style),
+        OutputFormat::Json => writeln!(out, "{}", summary_json(&summary)),
+    };
+    match printed.and_then(|()| out.flush()) {
         // Whoever reads us has read enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        Err(error) => Err(JobError::job(format!("cannot write the totals: {error}"))
-            .at("standard output")
-            .remedy("send them elsewhere, or leave them out with --no-console; files in --out are complete")),
+        Err(error) => Err(JobError::job(format!("cannot write the totals: {error}")).at("standard output").remedy(
+            "send them elsewhere, or leave them out with --no-console; what --out and --sqlite name is complete",
+        )),
         Ok(()) => Ok(()),
     }
+}
+
+/// The sinks that keep every row; first the one whose commit may fail for want of space.
+fn stores(options: &ReplayOptions) -> JobResult<Vec<Box<dyn Sink>>> {
+    let mut stores: Vec<Box<dyn Sink>> = Vec::new();
+    if let Some(file) = &options.sqlite {
+        stores.push(Box::new(Sqlite::create(file)?));
+    }
+    if let Some(directory) = &options.out {
+        stores.push(Box::new(Files::create(directory, options.format)?));
+    }
+    Ok(stores)
 }
 
 /// Opens the inputs and brings together what the workers share.
@@ -113,7 +128,7 @@ pub fn prepare(config: &JobConfig, options: &ReplayOptions) -> JobResult<Job> {
         law,
         plan: config.plan,
         until: options.until.map_or(Until::LargestAccepted, Until::Given),
-        detail: if options.out.is_some() { Detail::Final } else { Detail::Counts },
+        detail: if options.wants_rows() { Detail::Final } else { Detail::Counts },
         clock: match options.speed {
             Speed::Max => None,
             Speed::Times(speed) => Some(Arc::new(ReplayClock::new(speed))),
@@ -188,7 +203,7 @@ fn summary(results: &Results, console: Console, elapsed: Duration) -> Summary {
     let (read, facts) = results.read_and_given();
     let count = |count: i64| u64::try_from(count).unwrap_or(0);
     Summary {
-        tables: console.tables,
+        totals: console.totals,
         law: RecordLaw {
             read: count(read),
             decoded: count(law.decoded),
@@ -210,8 +225,9 @@ fn fingerprint(config: &JobConfig, options: &ReplayOptions) -> u64 {
     // Which process this is, what it shows and where it writes may differ; whatever results depend on may not.
     let alone = Cluster { workers: 1, processes: 1, process: 0, addresses: Vec::new() };
     let config = JobConfig { cluster: alone, ..config.clone() };
-    let wants_rows = options.out.is_some();
-    let options = ReplayOptions { no_console: false, out: None, ..options.clone() };
+    let wants_rows = options.wants_rows();
+    let format = Format::default();
+    let options = ReplayOptions { no_console: false, out: None, format, sqlite: None, ..options.clone() };
     let command = format!("{} {wants_rows} {config:?} {options:?}", env!("CARGO_PKG_VERSION"));
     xxhash_rust::xxh3::xxh3_64(command.as_bytes())
 }

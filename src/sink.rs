@@ -5,10 +5,18 @@
 pub mod cell;
 pub mod console;
 pub mod files;
+pub mod sqlite;
+
+use std::fs::Permissions;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use dataflows::views::collection::{Cell, Column};
+use tempfile::NamedTempFile;
 
 use crate::error::JobResult;
+use crate::interrupt;
 
 /// Where results go.
 pub trait Sink {
@@ -25,4 +33,13 @@ pub trait Sink {
 
     /// Makes everything written visible at once; without it nothing is.
     fn commit(&mut self) -> JobResult<()>;
+}
+
+/// A file to be renamed into place within `directory`, which an interruption removes. Readable by all, as files made by
+/// hand are; the process's mask still applies.
+fn temporary(directory: &Path, name: &str) -> io::Result<NamedTempFile> {
+    let prefix = format!(".{name}.");
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(&prefix).permissions(Permissions::from_mode(0o666));
+    interrupt::unfinished_temporary(|| builder.tempfile_in(directory))
 }

@@ -25,8 +25,28 @@ pub mod stalled_orders;
 pub mod status;
 pub mod violations;
 
+use collection::Collection;
+
 use crate::model::{Symbol, Text};
 use crate::time::{Time, Window};
+
+/// Every collection, in the order of outputs and documents.
+pub const COLLECTIONS: [Collection; 14] = [
+    Collection::of::<orders::OrderRow>(),
+    Collection::of::<order_events::OrderEventRow>(),
+    Collection::of::<violations::ViolationRow>(),
+    Collection::of::<sla_breaches::SlaBreachRow>(),
+    Collection::of::<sla_summary::SlaSummaryRow>(),
+    Collection::of::<stalled_orders::StalledOrderRow>(),
+    Collection::of::<status::StatusRow>(),
+    Collection::of::<funnel::FunnelRow>(),
+    Collection::of::<gmv::GmvRow>(),
+    Collection::of::<categories::CategoryRow>(),
+    Collection::of::<drop_off::DropOffRow>(),
+    Collection::of::<payments::PaymentRow>(),
+    Collection::of::<dead_letters::DeadLetterRow>(),
+    Collection::of::<quality::QualityRow>(),
+];
 
 /// The tenant of rows that sum all tenants.
 pub const ALL_TENANTS: &str = "*";

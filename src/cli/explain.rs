@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use dataflows::time::Time;
 
-use super::{DEFAULT_INPUT, INPUT, InputKind, JobFlags, OUTPUT, ReplayOptions};
+use super::{DEFAULT_INPUT, INPUT, InputKind, JobFlags, OUTPUT, OutputFormat, ReplayOptions};
 use crate::instant::parse_instant;
 
 const EXAMPLES: &str = "\
@@ -53,16 +53,6 @@ pub struct Explain {
     /// Flags with a key in the configuration; -w and -n change nothing here.
     #[command(flatten)]
     pub job: JobFlags,
-}
-
-/// How a report is written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum OutputFormat {
-    /// For people.
-    #[default]
-    Text,
-    /// One JSON object with stable names.
-    Json,
 }
 
 impl Explain {

@@ -9,16 +9,22 @@ use std::time::Duration;
 use anstyle::{AnsiColor, Style as TextStyle};
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use dataflows::time::Time;
+use dataflows::views::collection::{Cell, Column};
+use serde_json::{Map, Value, json};
 
 use super::progress::per_second;
 use super::{Style, grouped};
 use crate::instant::format_instant;
+use crate::sink::cell;
+
+/// Rows of a table of totals, of each collection the first.
+const TOTALS_SHOWN_MAX: usize = 12;
 
 /// What a replay says at its end.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Summary {
-    /// Tables of totals, in the order shown; one without rows says so.
-    pub tables: Vec<SummaryTable>,
+    /// Totals, in the order shown; those without rows say so.
+    pub totals: Vec<Totals>,
     /// What became of every record and fact.
     pub law: RecordLaw,
     /// The logical time of the results; none where no fact was accepted.
@@ -29,6 +35,19 @@ pub struct Summary {
     pub peak_memory_bytes: Option<u64>,
     /// Rows of every collection.
     pub collections: Vec<(String, u64)>,
+}
+
+/// Rows of a collection that sum it up.
+#[derive(Clone, Debug)]
+pub struct Totals {
+    /// What they show.
+    pub title: &'static str,
+    /// The collection's name.
+    pub collection: &'static str,
+    /// Its columns.
+    pub columns: &'static [Column],
+    /// The rows, in the order of their text.
+    pub rows: Vec<Vec<Cell>>,
 }
 
 /// One table.
@@ -75,8 +94,8 @@ fn total(counts: &[u64]) -> u128 {
 
 /// Writes `summary` as `style` allows.
 pub fn print_summary(out: &mut impl Write, summary: &Summary, style: Style) -> io::Result<()> {
-    for table in &summary.tables {
-        print_table(out, table, style)?;
+    for totals in &summary.totals {
+        print_table(out, &totals.table(), style)?;
     }
     let count = |(name, rows): &(String, u64)| vec![name.clone(), grouped(*rows)];
     let collections = SummaryTable {
@@ -96,6 +115,53 @@ pub fn print_summary(out: &mut impl Write, summary: &Summary, style: Style) -> i
     }
 }
 
+/// `summary` for another program.
+pub fn summary_json(summary: &Summary) -> Value {
+    let law = &summary.law;
+    let count = |(name, rows): &(String, u64)| (name.clone(), json!(rows));
+    let totals = |totals: &Totals| (totals.collection.to_owned(), objects(totals.columns, &totals.rows));
+    json!({
+        "as_of": summary.as_of.map(format_instant),
+        "collections": summary.collections.iter().map(count).collect::<Map<_, _>>(),
+        "totals": summary.totals.iter().map(totals).collect::<Map<_, _>>(),
+        "records": { "read": law.read, "decoded": law.decoded, "refused": law.refused_records },
+        "facts": {
+            "given": law.facts,
+            "accepted": law.accepted,
+            "duplicates": law.duplicates,
+            "refused": law.refused_facts,
+        },
+        "nothing_vanished": law.holds(),
+        "elapsed_seconds": summary.elapsed.as_secs_f64(),
+        "records_per_second": per_second(law.read, summary.elapsed),
+        "peak_memory_bytes": summary.peak_memory_bytes,
+    })
+}
+
+/// Rows as an array of objects.
+fn objects(columns: &[Column], rows: &[Vec<Cell>]) -> Value {
+    let object = |row: &Vec<Cell>| -> Option<Value> {
+        let mut json = Vec::new();
+        cell::write_object(columns, row, &mut json).ok()?;
+        serde_json::from_slice::<Value>(&json).ok()
+    };
+    rows.iter().filter_map(object).collect()
+}
+
+impl Totals {
+    /// The first rows as a table; of windows it shows the total alone, which is not worth a column.
+    fn table(&self) -> SummaryTable {
+        let kept = |place: &usize| !matches!(self.columns[*place].name, "window" | "window_start");
+        let kept: Vec<usize> = (0..self.columns.len()).filter(kept).collect();
+        let row = |row: &Vec<Cell>| kept.iter().map(|place| cell::text(&row[*place])).collect();
+        SummaryTable {
+            title: self.title.to_owned(),
+            header: kept.iter().map(|place| self.columns[*place].name.to_owned()).collect(),
+            rows: self.rows.iter().take(TOTALS_SHOWN_MAX).map(row).collect(),
+        }
+    }
+}
+
 fn print_law(out: &mut impl Write, law: &RecordLaw, style: Style) -> io::Result<()> {
     let [read, decoded, refused] = [law.read, law.decoded, law.refused_records].map(grouped);
     writeln!(out, "records: {read} read = {decoded} decoded + {refused} refused")?;
@@ -109,7 +175,8 @@ fn print_law(out: &mut impl Write, law: &RecordLaw, style: Style) -> io::Result<
     Ok(())
 }
 
-fn print_table(out: &mut impl Write, summary: &SummaryTable, style: Style) -> io::Result<()> {
+/// Writes a table as `style` allows.
+pub fn print_table(out: &mut impl Write, summary: &SummaryTable, style: Style) -> io::Result<()> {
     writeln!(out, "{}", painted(&visible(&summary.title), TextStyle::new().bold(), style))?;
     if summary.rows.is_empty() {
         return writeln!(out, "  none\n");
@@ -193,14 +260,31 @@ pub fn visible(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use dataflows::views::collection::ColumnType;
+
+    const COLUMNS: [Column; 5] = [
+        column("window", ColumnType::Text),
+        column("window_start", ColumnType::Time),
+        column("tenant", ColumnType::Text),
+        column("orders", ColumnType::Integer),
+        column("rate", ColumnType::Hundredths),
+    ];
+
+    const fn column(name: &'static str, column_type: ColumnType) -> Column {
+        Column { name, is_key: false, is_optional: false, is_indexed: false, column_type, doc: "" }
+    }
 
     fn summary() -> Summary {
-        let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
-        let rows = vec![words(&["*", "1,200", "98.50"]), words(&["acme\u{1b}[2J", "3", ""])];
+        let text = |text: &str| Cell::Sentence(text.into());
+        let rows = vec![
+            vec![Cell::Word("total"), Cell::Null, text("*"), Cell::Integer(1_200), Cell::Hundredths(9_850)],
+            vec![Cell::Word("total"), Cell::Null, text("acme\u{1b}[2J"), Cell::Integer(3), Cell::Null],
+        ];
+        let totals = |title, collection, columns, rows| Totals { title, collection, columns, rows };
         Summary {
-            tables: vec![
-                SummaryTable { title: "Funnel".into(), header: words(&["tenant", "orders", "rate"]), rows },
-                SummaryTable { title: "Drop-off".into(), header: words(&["stage"]), rows: Vec::new() },
+            totals: vec![
+                totals("Funnel", "funnel", &COLUMNS, rows),
+                totals("Drop-off", "drop_off", &COLUMNS[2..], Vec::new()),
             ],
             law: RecordLaw {
                 read: 10,
@@ -229,7 +313,7 @@ mod tests {
         let expected = "\
 Funnel
  tenant       orders   rate
- *             1,200  98.50
+ *              1200  98.50
  acme\\x1B[2J       3
 
 Drop-off
@@ -245,6 +329,24 @@ facts:   1,200 = 1,190 accepted + 7 duplicates + 3 refused
 as of 2018-01-01T12:00:00.000Z; 0.50 s, 20 records/s, peak memory 50 MiB
 ";
         assert_eq!(printed(&summary(), Style::PLAIN), expected);
+    }
+
+    #[test]
+    fn the_same_for_another_program() {
+        let json = summary_json(&summary());
+        assert_eq!(json["as_of"], "2018-01-01T12:00:00.000Z");
+        assert_eq!(json["collections"], json!({ "orders": 1_200, "sla_breaches": 0 }));
+        let funnel = &json["totals"]["funnel"];
+        assert_eq!(
+            funnel[0],
+            json!({ "window": "total", "window_start": null, "tenant": "*", "orders": 1_200, "rate": "98.50" })
+        );
+        assert_eq!(funnel[1]["rate"], Value::Null);
+        assert_eq!(json["totals"]["drop_off"], json!([]));
+        assert_eq!(json["records"], json!({ "read": 10, "decoded": 9, "refused": 1 }));
+        assert_eq!((&json["records_per_second"], &json["peak_memory_bytes"]), (&json!(20), &json!(50 << 20)));
+        assert_eq!(json["nothing_vanished"], true);
+        assert_eq!(summary_json(&Summary::default())["as_of"], Value::Null);
     }
 
     #[test]

@@ -1,11 +1,40 @@
 //! Cells as text (outputs.md): times in RFC 3339 with milliseconds, money with two to four places, rates with two,
-//! durations in seconds, empty for null.
+//! durations in seconds, empty for null. And rows as JSON: whole numbers and booleans are JSON's own, no value is null,
+//! and everything else is its text as a string, so that no reader's floating point can round a decimal.
 
 use std::fmt::Write;
+use std::io;
 
 use dataflows::time::{DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, Time};
-use dataflows::views::collection::Cell;
+use dataflows::views::collection::{Cell, Column};
 use dataflows::views::sla_breaches::civil_date;
+
+/// A cell's text.
+pub fn text(cell: &Cell) -> String {
+    let mut text = String::new();
+    write_text(cell, &mut text);
+    text
+}
+
+/// Appends a row as a JSON object, keys in the order of columns.
+pub fn write_object(columns: &[Column], row: &[Cell], json: &mut Vec<u8>) -> io::Result<()> {
+    let mut text = String::new();
+    for (place, (column, cell)) in columns.iter().zip(row).enumerate() {
+        json.extend_from_slice(if place == 0 { b"{\"" } else { b",\"" });
+        // Names of columns are Rust's own: nothing in them needs escaping.
+        json.extend_from_slice(column.name.as_bytes());
+        json.extend_from_slice(b"\":");
+        text.clear();
+        write_text(cell, &mut text);
+        match cell {
+            Cell::Null => json.extend_from_slice(b"null"),
+            Cell::Integer(_) | Cell::Boolean(_) => json.extend_from_slice(text.as_bytes()),
+            _ => serde_json::to_writer(&mut *json, &text)?,
+        }
+    }
+    json.push(b'}');
+    Ok(())
+}
 
 /// Appends a cell's text.
 pub fn write_text(cell: &Cell, text: &mut String) {
@@ -93,5 +122,29 @@ mod tests {
             write_text(&cell, &mut text);
             assert_eq!(text, shown);
         }
+    }
+
+    #[test]
+    fn json_rounds_nothing_and_escapes_what_must_be() {
+        let column = |name| Column { name, ..dataflows::views::COLLECTIONS[0].columns[0] };
+        let columns = ["text", "money", "rate", "seconds", "at", "count", "late", "none"].map(column);
+        let row = [
+            Cell::Sentence("2 × \"x\",\n\u{1}".to_owned()),
+            Cell::Money(Money(i128::MAX)),
+            Cell::Hundredths(6660),
+            Cell::Milliseconds(1_500),
+            Cell::Time(0),
+            Cell::Integer(i64::MIN),
+            Cell::Boolean(false),
+            Cell::Null,
+        ];
+        let mut json = Vec::new();
+        write_object(&columns, &row, &mut json).unwrap();
+        assert_eq!(
+            String::from_utf8(json).unwrap(),
+            "{\"text\":\"2 × \\\"x\\\",\\n\\u0001\",\"money\":\"17014118346046923173168730371588410.5727\",\
+             \"rate\":\"66.60\",\"seconds\":\"1.5\",\"at\":\"1970-01-01T00:00:00.000Z\",\
+             \"count\":-9223372036854775808,\"late\":false,\"none\":null}"
+        );
     }
 }

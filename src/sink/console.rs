@@ -3,11 +3,8 @@
 use dataflows::views::collection::{Cell, Column};
 
 use super::{Sink, cell};
-use crate::console::SummaryTable;
+use crate::console::Totals;
 use crate::error::JobResult;
-
-/// Rows that the tables at the end show, of each collection the most.
-const ROWS_SHOWN_MAX: usize = 12;
 
 /// Which rows are shown.
 type IsShown = fn(&[Cell]) -> bool;
@@ -17,8 +14,8 @@ type IsShown = fn(&[Cell]) -> bool;
 pub struct Console {
     /// Rows of every collection, in the order written.
     pub collections: Vec<(String, u64)>,
-    /// Tables of totals.
-    pub tables: Vec<SummaryTable>,
+    /// Rows that sum collections up.
+    pub totals: Vec<Totals>,
 }
 
 impl Console {
@@ -51,30 +48,21 @@ impl Sink for Console {
         rows: &mut dyn Iterator<Item = Vec<Cell>>,
     ) -> JobResult<()> {
         let totals = Console::totals(name);
-        let mut shown: Vec<Vec<String>> = Vec::new();
+        let mut shown: Vec<Vec<Cell>> = Vec::new();
         let mut count = 0;
         for row in rows {
             count += 1;
             if let Some((_, is_shown)) = totals
                 && is_shown(&row)
             {
-                shown.push(row.iter().map(text).collect());
+                shown.push(row);
             }
         }
         self.collections.push((name.to_owned(), count));
         if let Some((title, _)) = totals {
             // Rows come in no order: sort the few that are shown.
-            shown.sort();
-            // The window is total, its start empty: not worth a column.
-            let kept: Vec<usize> =
-                (0..columns.len()).filter(|place| !matches!(columns[*place].name, "window" | "window_start")).collect();
-            let keep = |cells: &[String]| kept.iter().map(|place| cells[*place].clone()).collect::<Vec<_>>();
-            let names: Vec<String> = columns.iter().map(|column| column.name.to_owned()).collect();
-            self.tables.push(SummaryTable {
-                title: title.to_owned(),
-                header: keep(&names),
-                rows: shown.iter().take(ROWS_SHOWN_MAX).map(|row| keep(row)).collect(),
-            });
+            shown.sort_by_cached_key(|row| row.iter().map(cell::text).collect::<Vec<_>>());
+            self.totals.push(Totals { title, collection: name, columns, rows: shown });
         }
         Ok(())
     }
@@ -86,10 +74,4 @@ impl Sink for Console {
     fn commit(&mut self) -> JobResult<()> {
         Ok(())
     }
-}
-
-fn text(value: &Cell) -> String {
-    let mut text = String::new();
-    cell::write_text(value, &mut text);
-    text
 }

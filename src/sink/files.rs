@@ -1,32 +1,83 @@
-//! Files: one CSV file a collection, written beside and renamed into place when all are complete.
+//! Files: one file a collection in a format of choice, written beside and renamed into place when all are complete.
 //!
 //! Invariant: a failed job leaves no half-written file behind, and the files of an earlier run as they were. Equal
-//! results are byte-identical files (outputs.md).
+//! results are byte-identical files, whatever the format (outputs.md). No more than a row group is held in memory.
 
-use std::io::{BufWriter, Write};
+mod csv;
+mod jsonl;
+mod parquet;
+
+use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 
+use clap::ValueEnum;
 use dataflows::views::collection::{Cell, Column};
 use tempfile::NamedTempFile;
 
-use super::{Sink, cell};
+use super::{Sink, temporary};
 use crate::error::{JobError, JobResult};
 use crate::interrupt;
 
-/// A directory of CSV files.
+/// How rows become a file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Comma-separated text with a header.
+    #[default]
+    Csv,
+    /// A JSON object a line.
+    Jsonl,
+    /// Columns, compressed with Snappy.
+    Parquet,
+}
+
+/// Writes the rows of one file.
+trait RowWriter {
+    /// Writes a row: a cell a column.
+    fn write(&mut self, row: &[Cell]) -> io::Result<()>;
+
+    /// Writes what is left; without it the file is not complete.
+    fn finish(&mut self) -> io::Result<()>;
+}
+
+impl Format {
+    /// How the names of files of this format end.
+    pub fn extension(self) -> &'static str {
+        match self {
+            Format::Csv => "csv",
+            Format::Jsonl => "jsonl",
+            Format::Parquet => "parquet",
+        }
+    }
+
+    fn writer<'f>(self, columns: &'f [Column], file: &'f File) -> io::Result<Box<dyn RowWriter + 'f>> {
+        Ok(match self {
+            Format::Csv => Box::new(csv::Writer::start(columns, file)?),
+            Format::Jsonl => Box::new(jsonl::Writer::start(columns, file)),
+            Format::Parquet => Box::new(parquet::Writer::start(columns, file)?),
+        })
+    }
+}
+
+/// A directory of files.
 pub struct Files {
     directory: PathBuf,
+    format: Format,
     written: Vec<(&'static str, NamedTempFile)>,
 }
 
 impl Files {
     /// Makes the directory where it is missing and tries whether it can be written to.
-    pub fn create(directory: &Path) -> JobResult<Files> {
+    pub fn create(directory: &Path, format: Format) -> JobResult<Files> {
         std::fs::create_dir_all(directory)
             .map_err(|error| refused("create the output directory", directory, &error))?;
         tempfile::tempfile_in(directory)
             .map_err(|error| refused("write to the output directory", directory, &error))?;
-        Ok(Files { directory: directory.to_path_buf(), written: Vec::new() })
+        Ok(Files { directory: directory.to_path_buf(), format, written: Vec::new() })
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.join(format!("{name}.{}", self.format.extension()))
     }
 
     /// Tries whether the directory could be made and written to; leaves nothing behind.
@@ -44,28 +95,18 @@ impl Files {
 
     fn write_rows(
         &self,
-        file: &NamedTempFile,
+        name: &str,
         columns: &[Column],
         rows: &mut dyn Iterator<Item = Vec<Cell>>,
-    ) -> std::io::Result<()> {
-        let mut out = BufWriter::with_capacity(1 << 18, file.as_file());
-        let header: Vec<&str> = columns.iter().map(|column| column.name).collect();
-        writeln!(out, "{}", header.join(","))?;
-        let (mut line, mut text) = (String::new(), String::new());
+    ) -> io::Result<NamedTempFile> {
+        let file = temporary(&self.directory, name)?;
+        let mut writer = self.format.writer(columns, file.as_file())?;
         for row in rows {
-            line.clear();
-            for (place, value) in row.iter().enumerate() {
-                if place > 0 {
-                    line.push(',');
-                }
-                text.clear();
-                cell::write_text(value, &mut text);
-                push_field(&text, &mut line);
-            }
-            line.push('\n');
-            out.write_all(line.as_bytes())?;
+            writer.write(&row)?;
         }
-        out.flush()
+        writer.finish()?;
+        drop(writer);
+        Ok(file)
     }
 }
 
@@ -76,13 +117,13 @@ impl Sink for Files {
         columns: &'static [Column],
         rows: &mut dyn Iterator<Item = Vec<Cell>>,
     ) -> JobResult<()> {
-        let path = self.directory.join(format!("{name}.csv"));
-        let prefix = format!(".{name}.");
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(&prefix).permissions(permissions());
-        let file = interrupt::unfinished_temporary(|| builder.tempfile_in(&self.directory))
-            .map_err(|error| refused("write", &path, &error))?;
-        self.write_rows(&file, columns, rows).map_err(|error| refused("write", &path, &error))?;
+        let path = self.path(name);
+        if path.is_dir() {
+            return Err(JobError::job("a directory stands where a file is to be written")
+                .at(path.display().to_string())
+                .remedy("remove it, or name another directory with --out"));
+        }
+        let file = self.write_rows(name, columns, rows).map_err(|error| refused("write", &path, &error))?;
         self.written.push((name, file));
         Ok(())
     }
@@ -92,63 +133,25 @@ impl Sink for Files {
     }
 
     fn commit(&mut self) -> JobResult<()> {
-        let Files { directory, written } = self;
-        let path = |name: &str| directory.join(format!("{name}.csv"));
-        if let Some(taken) = written.iter().map(|(name, _)| path(name)).find(|path| path.is_dir()) {
-            return Err(JobError::job("a directory stands where a file is to be written")
-                .at(taken.display().to_string())
-                .remedy("remove it, or name another directory with --out"));
-        }
+        let written = std::mem::take(&mut self.written);
         interrupt::whole(|| {
-            written.drain(..).try_for_each(|(name, file)| {
-                let moved = file.persist(path(name)).map(drop);
-                moved.map_err(|error| refused("move the finished file to", &path(name), &error.error))
+            written.into_iter().try_for_each(|(name, file)| {
+                let moved = file.persist(self.path(name)).map(drop);
+                moved.map_err(|error| refused("move the finished file to", &self.path(name), &error.error))
             })
         })
     }
 }
 
-/// A field, in quotes where it needs them.
-fn push_field(text: &str, line: &mut String) {
-    if text.contains(['"', ',', '\n', '\r']) {
-        line.push('"');
-        line.push_str(&text.replace('"', "\"\""));
-        line.push('"');
-    } else {
-        line.push_str(text);
-    }
-}
-
-/// Readable by all, as files made by hand are; the process's mask still applies.
-fn permissions() -> std::fs::Permissions {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::Permissions::from_mode(0o666)
-}
-
-fn refused(doing: &str, path: &Path, error: &std::io::Error) -> JobError {
+fn refused(doing: &str, path: &Path, error: &io::Error) -> JobError {
     let remedy = match error.kind() {
-        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
             "free some space or name another directory with --out; files of an earlier run are as they were"
         }
-        std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => {
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
             "name a directory that you may write to with --out"
         }
         _ => "name another directory with --out",
     };
     JobError::io(doing, path, error).remedy(remedy)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn fields_are_quoted_only_where_needed() {
-        let mut line = String::new();
-        for field in ["plain", "a,b", "say \"x\"", "two\nlines"] {
-            push_field(field, &mut line);
-            line.push('|');
-        }
-        assert_eq!(line, "plain|\"a,b\"|\"say \"\"x\"\"\"|\"two\nlines\"|");
-    }
 }

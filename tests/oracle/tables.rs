@@ -41,16 +41,11 @@ static NO_INPUTS: LazyLock<Inputs> = LazyLock::new(|| {
     let options = ReplayOptions {
         inputs: vec![file.path().to_owned()],
         kind: Some(orderwatch::cli::InputKind::OrderEvents),
-        from: None,
-        until: None,
-        limit: None,
-        arrival_order: false,
-        speed: orderwatch::clock::Speed::Max,
-        out: None,
         no_console: true,
+        ..ReplayOptions::default()
     };
     let limits = Limits { now_ms: 0, max_future_skew_ms: 0, max_price: dataflows::model::Money::ZERO };
-    Inputs::open(&options, &limits, 0, 1 << 20, 1).unwrap().0
+    Inputs::open(&options, &limits, 0, 1).unwrap().0
 });
 
 /// The results by all updates up to and at `time`.
@@ -62,7 +57,6 @@ pub fn as_of(gathered: &Gathered, time: Time, windows: &[Window], until: Option<
         violations: accumulated(&gathered.violations, time)?,
         sla_breaches: accumulated(&gathered.sla_breaches, time)?,
         stalled_orders: accumulated(&gathered.stalled_orders, time)?,
-        watched: Vec::new(),
         largest_accepted: gathered.largest_accepted,
         ..worker::Gathered::default()
     };

@@ -39,6 +39,10 @@ pub struct Column {
     pub name: &'static str,
     /// True where it is part of the key.
     pub is_key: bool,
+    /// True where a row may have no value.
+    pub is_optional: bool,
+    /// True where people look rows up by it other than by key: sinks that can keep an index of it.
+    pub is_indexed: bool,
     /// What it holds.
     pub column_type: ColumnType,
     /// What it means.
@@ -70,6 +74,24 @@ pub enum Cell {
     Boolean(bool),
 }
 
+/// What every sink and document says of a collection.
+#[derive(Clone, Copy, Debug)]
+pub struct Collection {
+    /// Its name: file, table and topic.
+    pub name: &'static str,
+    /// What it holds.
+    pub doc: &'static str,
+    /// Its columns in order.
+    pub columns: &'static [Column],
+}
+
+impl Collection {
+    /// The collection of these rows.
+    pub const fn of<R: Row>() -> Collection {
+        Collection { name: R::NAME, doc: R::DOC, columns: R::COLUMNS }
+    }
+}
+
 /// A row of a collection.
 pub trait Row: Clone {
     /// The collection's name: file, table and topic.
@@ -90,6 +112,8 @@ pub trait Row: Clone {
 pub trait Value {
     /// What the column holds.
     const COLUMN_TYPE: ColumnType;
+    /// True where there may be no value.
+    const IS_OPTIONAL: bool = false;
 
     /// The value as a cell.
     fn cell(&self) -> Cell;
@@ -151,6 +175,7 @@ value! {
 
 impl<V: Value> Value for Option<V> {
     const COLUMN_TYPE: ColumnType = V::COLUMN_TYPE;
+    const IS_OPTIONAL: bool = true;
     fn cell(&self) -> Cell {
         self.as_ref().map_or(Cell::Null, Value::cell)
     }
@@ -162,12 +187,13 @@ impl<V: Value> Value for Option<V> {
     }
 }
 
-/// Defines a collection: its row type with fields, columns and cells.
+/// Defines a collection: its row type with fields, columns and cells. `key` stands before a column of the key, `index`
+/// after one by which people look rows up.
 macro_rules! collection {
     (
         $(#[doc = $doc:literal])*
         $name:literal => $row:ident {
-            $( $(#[doc = $column_doc:literal])* $($key:ident)? ($field:ident: $type:ty), )*
+            $( $(#[doc = $column_doc:literal])* $($key:ident)? ($field:ident: $type:ty) $($index:ident)?, )*
         }
     ) => {
         $(#[doc = $doc])*
@@ -182,7 +208,9 @@ macro_rules! collection {
             const COLUMNS: &'static [$crate::views::collection::Column] = &[
                 $( $crate::views::collection::Column {
                     name: stringify!($field),
-                    is_key: $crate::views::collection::collection!(@key $($key)?),
+                    is_key: $crate::views::collection::collection!(@given $($key)?),
+                    is_optional: <$type as $crate::views::collection::Value>::IS_OPTIONAL,
+                    is_indexed: $crate::views::collection::collection!(@given $($index)?),
                     column_type: <$type as $crate::views::collection::Value>::COLUMN_TYPE,
                     doc: concat!($($column_doc),*),
                 }, )*
@@ -198,8 +226,9 @@ macro_rules! collection {
             }
         }
     };
-    (@key key) => { true };
-    (@key) => { false };
+    (@given key) => { true };
+    (@given index) => { true };
+    (@given) => { false };
     (@order $this:ident, $other:ident, $field:ident key) => {
         $crate::views::collection::Value::text_order(&$this.$field, &$other.$field)
     };

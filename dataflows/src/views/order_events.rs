@@ -16,7 +16,7 @@ collection! {
         /// Isolated customer of this job.
         key (tenant: Text),
         /// When it happened; of a breach its deadline.
-        key (at: At),
+        key (at: At) index,
         /// Which event; SLA_BREACH for a breach.
         key (event_type: EventType),
         /// The fact's identity; of a breach its SLA.

@@ -13,11 +13,11 @@ collection! {
         /// Isolated customer of this job.
         key (tenant: Text),
         /// Buyer: that of the first placement, else the first one named.
-        (customer_id: Option<Text>),
+        (customer_id: Option<Text>) index,
         /// Stage reached, CANCELLED, or UNPLACED while the placement is unknown.
         (status: Status),
         /// When it was placed.
-        (placed_at: Option<At>),
+        (placed_at: Option<At>) index,
         /// When the shop confirmed it.
         (confirmed_at: Option<At>),
         /// When processing started.

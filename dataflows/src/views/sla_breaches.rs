@@ -23,7 +23,7 @@ collection! {
         /// When the SLA started.
         (started_at: At),
         /// When it was due.
-        (deadline_at: At),
+        (deadline_at: At) index,
         /// When it was met or cancelled after all; empty while open.
         (resolved_at: Option<At>),
         /// met_late or cancelled; empty while open.
