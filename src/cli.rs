@@ -151,7 +151,7 @@ pub struct Replay {
 }
 
 /// What a replay reads and writes.
-#[derive(Args, Clone, Debug, PartialEq, Eq)]
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReplayOptions {
     /// What to replay: Olist directories, or .jsonl[.gz] files of order events or sales; `-` is standard input
     ///

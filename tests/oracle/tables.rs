@@ -41,12 +41,8 @@ static NO_INPUTS: LazyLock<Inputs> = LazyLock::new(|| {
     let options = ReplayOptions {
         inputs: vec![file.path().to_owned()],
         kind: Some(orderwatch::cli::InputKind::OrderEvents),
-        from: None,
-        until: None,
-        limit: None,
-        arrival_order: false,
-        out: None,
         no_console: true,
+        ..ReplayOptions::default()
     };
     let limits = Limits { now_ms: 0, max_future_skew_ms: 0, max_price: dataflows::model::Money::ZERO };
     Inputs::open(&options, &limits, 0, 1).unwrap().0
