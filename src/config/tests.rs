@@ -224,7 +224,7 @@ fn a_missing_file_is_named() {
     let error = load(Some(Path::new("no/such.toml")), [], &[], |_| Ok(Rules::default())).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "cannot read the configuration file: No such file or directory (os error 2)\n  where: no/such.toml\n  do: name a TOML file with -c, or leave -c out"
+        "cannot read the configuration file: No such file or directory (os error 2)\n  where: no/such.toml\n  do: name a TOML or YAML file with -c, or leave -c out"
     );
     assert_eq!(error.exit_code(), 2);
 }
