@@ -60,7 +60,9 @@ fn a_replay_takes_its_span_divided_by_its_speed() {
     // Time without events passes as well: to the end that is given, from the beginning that is given.
     let ends = ["story", "--from", "2024-02-29", "--until", "2024-03-03"];
     assert_takes(paced(folder.path(), "100000", &ends), Duration::from_millis(2_592));
-    // Nothing at all takes no time.
+    // Nothing at all takes no time, nor does what lies beyond the end.
+    let day = ["--from", "2016-10-01", "--until", "2016-10-02"];
+    assert_takes(paced(project(), "1000000", &day), Duration::from_millis(86));
     assert_takes(paced(folder.path(), "1", &["story", "--until", "2024-02-01"]), Duration::ZERO);
     let month = ["--from", "2018-06-01", "--until", "2018-07-01", "-w", "2"];
     assert_takes(paced(project(), "2000000", &month), Duration::from_millis(1_296));
@@ -81,6 +83,7 @@ fn breaches_are_told_when_they_are_due() {
             }
         }
         assert!(child.wait().unwrap().success());
+        // What comes due after the last event is beyond the end of the results.
         let [(first, a), (second, b)] = &told[..] else { panic!("{told:?}") };
         assert!(a.contains("order a not processed within 24 h, due 2024-03-02 00:00:00 UTC: 1 × Jeans"), "{a}");
         assert!(a.starts_with("2024-03-02T00:0") && b.contains("order b"), "{a}\n{b}");

@@ -87,7 +87,13 @@ impl Supply {
             pace.hold(self.intake.withdraw());
             pace.release(now.unwrap_or(0), &mut self.intake);
             promise = promise.min(now.unwrap_or(pace.first_held));
-            is_over = pace.is_over(now, self.intake.event_time_read(), is_over, least);
+            let end = pace.end(self.intake.event_time_read());
+            if let (true, Some(end)) = (is_over, end) {
+                // The watch is not to tell what comes due beyond the end.
+                promise = promise.min(end.saturating_add(1));
+            }
+            let is_cut = interrupt::is_requested() && now.is_some_and(|now| least > now);
+            is_over = is_cut || is_over && end.is_none_or(|end| now.is_some_and(|now| now > end));
         }
         self.promised = self.promised.max(promise);
         Ok(match (is_over, reads) {
@@ -114,7 +120,8 @@ struct Pace {
 }
 
 impl Pace {
-    /// What the clock shows; none before it starts, which it does as soon as it can.
+    /// What the clock shows; none before it starts, which it does as soon as it can. Beyond `--until` records are only
+    /// counted, which takes no time.
     fn now(&self, reached: Option<Time>) -> Option<Time> {
         if interrupt::is_requested() {
             self.clock.stop();
@@ -122,7 +129,7 @@ impl Pace {
         if let Some(reached) = reached.filter(|reached| *reached > 0) {
             self.clock.start(if self.from > 0 { self.from } else { reached });
         }
-        self.clock.now()
+        self.clock.now().map(|now| if now > self.until { Time::MAX } else { now })
     }
 
     fn hold(&mut self, parcels: Vec<Parcel>) {
@@ -145,11 +152,9 @@ impl Pace {
         }
     }
 
-    /// True where time has passed what there was to read, `--until` where it is given, or the cut.
-    fn is_over(&self, now: Option<Time>, largest_read: Time, all_read: bool, least: Time) -> bool {
-        let Some(now) = now else { return all_read && largest_read == 0 };
+    /// The last time that is to pass: `--until`, or the largest one read. Where nothing was read there is none.
+    fn end(&self, largest_read: Time) -> Option<Time> {
         let end = if self.until < Time::MAX { self.until } else { largest_read };
-        let is_cut = interrupt::is_requested() && least > now;
-        is_cut || all_read && (now > end || largest_read == 0)
+        (largest_read > 0).then_some(end)
     }
 }
