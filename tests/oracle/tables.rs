@@ -45,7 +45,7 @@ static NO_INPUTS: LazyLock<Inputs> = LazyLock::new(|| {
         ..ReplayOptions::default()
     };
     let limits = Limits { now_ms: 0, max_future_skew_ms: 0, max_price: dataflows::model::Money::ZERO };
-    Inputs::open(&options, &limits, 0, 1).unwrap().0
+    Inputs::open(&options, &limits, 0, 1 << 20, 1).unwrap().0
 });
 
 /// The results by all updates up to and at `time`.
