@@ -126,20 +126,26 @@ struct Feed {
     quality: Feeder<(QualityKey, Time, QualityCounts)>,
     refused_records: Feeder<(RefusedRecord, Time, Diff)>,
     refused_facts: Feeder<(RefusedFact, Time, Diff)>,
-    /// Tells every worker of the cluster that this one was asked to stop.
-    stop: Feeder<()>,
+}
+
+/// Tells every worker of the cluster that this process was asked to stop. It outlives the feed: a worker that has read
+/// its share waits for the others, and has to be heard still.
+struct Stop {
+    workers: Feeder<u64>,
     has_told: bool,
 }
 
-impl Feed {
-    fn tell_of_interruption(&mut self) {
+impl Stop {
+    fn tell_if_requested(&mut self, worker: usize) {
         if interrupt::is_requested() && !self.has_told {
             self.has_told = true;
-            self.stop.send(());
-            self.stop.flush();
+            self.workers.send(worker as u64);
+            self.workers.flush();
         }
     }
+}
 
+impl Feed {
     fn give(&mut self, intake: &mut Intake) {
         intake.parcels().for_each(|parcel| self.parcels.send(parcel));
         intake.law().into_iter().for_each(|count| self.law.send(count));
@@ -158,7 +164,6 @@ impl Feed {
         self.quality.advance_to(time);
         self.refused_records.advance_to(time);
         self.refused_facts.advance_to(time);
-        self.stop.advance_to(time);
     }
 }
 
@@ -168,7 +173,7 @@ pub fn run(worker: &mut Worker, job: &Arc<Job>, mut progress: impl FnMut(Option<
     let (index, peers) = (worker.index(), worker.peers());
     let [probe, judged, watched] = [ProbeHandle::new(), ProbeHandle::new(), ProbeHandle::new()];
     let gathered = Rc::new(RefCell::new(Gathered::default()));
-    let mut feed = build(worker, job, [&probe, &judged, &watched], &gathered);
+    let (mut feed, mut stop) = build(worker, job, [&probe, &judged, &watched], &gathered);
     let settings = &job.law.settings;
     let sources = Arc::new(job.law.sources.clone());
     let intake = Intake::new(job.limits, job.selection.clone(), job.lateness, sources, peers, settings.tick_ms);
@@ -176,12 +181,16 @@ pub fn run(worker: &mut Worker, job: &Arc<Job>, mut progress: impl FnMut(Option<
     let mut supply = Supply::new(readers, intake, &job.selection, job.clock.clone());
     let mut ahead: VecDeque<Time> = VecDeque::new();
     let mut progress = |judged: &ProbeHandle<Time>| {
-        let due = reached(&watched).map_or(Vec::new(), |before| take_due(&mut gathered.borrow_mut(), before));
-        progress(reached(judged), &due);
+        let judged = reached(judged);
+        // When the input ends the watch runs on, beyond the end of the results.
+        let due = judged
+            .zip(reached(&watched))
+            .map_or(Vec::new(), |(judged, watched)| take_due(&mut gathered.borrow_mut(), judged.min(watched)));
+        progress(judged, &due);
     };
 
     while !job.has_failed() {
-        feed.tell_of_interruption();
+        stop.tell_if_requested(index);
         let supplied = supply.poll(reached(&judged));
         job.records_read.fetch_add(supply.intake.take_records_read(), Ordering::Relaxed);
         job.event_time_read.fetch_max(supply.intake.event_time_read(), Ordering::Relaxed);
@@ -207,14 +216,15 @@ pub fn run(worker: &mut Worker, job: &Arc<Job>, mut progress: impl FnMut(Option<
         while ahead.len() > READ_AHEAD {
             let Some(behind) = ahead.pop_front() else { break };
             while judged.less_than(&behind) && !job.has_failed() {
-                feed.tell_of_interruption();
+                stop.tell_if_requested(index);
                 worker.step_or_park(Some(Duration::from_millis(50)));
                 progress(&judged);
             }
         }
     }
     drop(feed);
-    while !(probe.done() && watched.done()) && !job.has_failed() {
+    while !(job.has_failed() || probe.done() && watched.done()) {
+        stop.tell_if_requested(index);
         worker.step_or_park(Some(if job.clock.is_some() { PACE_STEP } else { Duration::from_millis(100) }));
         progress(&judged);
     }
@@ -257,15 +267,15 @@ fn build(
     job: &Arc<Job>,
     [probe, judged, watched]: [&ProbeHandle<Time>; 3],
     gathered: &Rc<RefCell<Gathered>>,
-) -> Feed {
+) -> (Feed, Stop) {
     worker.dataflow::<Time, _, _>(|scope| {
         let (parcels, parcels_in) = scope.new_input();
         let (law, record_counts) = scope.new_input();
         let (quality, quality_in) = scope.new_input();
         let (refused_records, refused_records_in) = scope.new_input();
         let (refused_facts, refused_facts_in) = scope.new_input();
-        let (stop, stop_in) = scope.new_input();
-        act_on_stops(stop_in, probe);
+        let (workers, stops) = scope.new_input();
+        act_on(stops);
         if job.clock.is_some() {
             watch(parcels_in.clone(), job, watched, gathered);
         }
@@ -298,16 +308,16 @@ fn build(
         at_first_worker("quality", settled.quality, probe, gathered, |all, bundles| {
             bundles.drain(..).for_each(|bundle| all.quality.merge(bundle));
         });
-        Feed { parcels, law, quality, refused_records, refused_facts, stop, has_told: false }
+        let feed = Feed { parcels, law, quality, refused_records, refused_facts };
+        (feed, Stop { workers, has_told: false })
     })
 }
 
 /// What one worker was asked for, all of them do.
-fn act_on_stops<'scope>(stops: Stream<'scope, Time, Vec<()>>, probe: &ProbeHandle<Time>) {
-    let acted = stops.broadcast().unary::<CapacityContainerBuilder<Vec<()>>, _, _, _>(Pipeline, "Stop", |_, _| {
+fn act_on<'scope>(stops: Stream<'scope, Time, Vec<u64>>) {
+    stops.broadcast().unary::<CapacityContainerBuilder<Vec<()>>, _, _, _>(Pipeline, "Stop", |_, _| {
         |input, _| input.for_each(|_, _| interrupt::request())
     });
-    acted.probe_with(probe);
 }
 
 /// Keeps the orders a second time, to tell breaches as soon as they are due: the graph of the results waits for a fact
