@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use clap::Parser;
 use dataflows::model::Text;
-use orderwatch::cli::{Cli, Command};
+use orderwatch::cli::{Cli, Command, OutputFormat};
 use orderwatch::config;
 use orderwatch::console::Style;
 use orderwatch::explain::gather::gather;
@@ -71,7 +71,7 @@ fn compare(arguments: &[&str], wanted: usize) -> Compared {
     let Command::Replay(replay) = Cli::try_parse_from(command).unwrap().command else { unreachable!() };
     let read_rules = |path: &Path| Ok(rules::parse(&std::fs::read_to_string(path).unwrap()).unwrap());
     let config = config::load(None, [], &replay.job.layer(), read_rules).unwrap();
-    replay::run(&config, &replay.options, Style::PLAIN).unwrap();
+    replay::run(&config, &replay.options, OutputFormat::Text, Style::PLAIN).unwrap();
 
     let orders = rows(&out, "orders");
     let ids: BTreeSet<&str> = orders.iter().map(|order| order["order_id"].as_str()).collect();

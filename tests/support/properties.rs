@@ -283,7 +283,7 @@ fn replayed(lines: Vec<Vec<u8>>) -> Ended {
                 Err(broken) => intake.refuse(position, &broken, line),
             }
         }
-        intake.parcels().into_iter().for_each(|parcel| input.send(parcel));
+        intake.parcels().for_each(|parcel| input.send(parcel));
         input.close();
         while !probe.done() {
             worker.step_or_park(None);
