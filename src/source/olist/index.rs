@@ -5,17 +5,18 @@
 //! orders file, none of which is listed twice. Whatever the pass does not understand at a glance (a quote, an odd time,
 //! an item without order) makes the directory one that is not, which costs memory and never correctness.
 //!
-//! All threads scan stripes of the files (`index/scan.rs`), whoever has scanned one merges what has come so far
-//! (`index/merge.rs`). Order ids are compared by their 64-bit hashes. That two ids of one hash are taken for one does no
-//! harm: two such orders count as one listed twice, and an item whose id has the hash of another's order is then of no
-//! order at all, which reading it finds out.
+//! All threads scan stripes of the files (`index/scan.rs`), taking turns (`index/turns.rs`); whoever has scanned one
+//! merges what has come so far (`index/merge.rs`). Order ids are compared by their 64-bit hashes. That two ids of one
+//! hash are taken for one does no harm: two such orders count as one listed twice, and an item whose id has the hash of
+//! another's order is then of no order at all, which reading it finds out.
 
 mod earliest;
 mod merge;
 mod scan;
+mod turns;
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use dataflows::time::Time;
@@ -25,6 +26,7 @@ use super::{Header, unreadable};
 use crate::error::JobResult;
 use merge::Merge;
 use scan::RowFile;
+use turns::Turns;
 
 /// A place in a file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,6 +55,8 @@ pub struct Index {
 /// Bytes of a stripe, and of a block's orders: so many that a block is worth a parcel for each of several workers, so few
 /// that they stay in a core's cache while they are looked at.
 const STRIPE_BYTES: u64 = 256 << 10;
+/// So many stripes may be scanned before the first one that is not: their runs wait for its, and the merge holds few.
+const STRIPES_AHEAD: usize = 64;
 const TIMES: [&str; 4] =
     ["order_purchase_timestamp", "order_approved_at", "order_delivered_carrier_date", "order_delivered_customer_date"];
 
@@ -78,14 +82,13 @@ impl Index {
         let [orders, items, payments] =
             [0, 1, 2].map(|file: usize| (files[file].start, files[file].end_offset, counts[file]));
         let merge = Mutex::new(Merge::new([orders, items, payments]));
-        let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
+        let turns = Turns::new(stripes.len(), STRIPES_AHEAD);
         let scan = || -> JobResult<Shards> {
             let (mut buffer, mut shards) = (Vec::new(), Shards::default());
-            while !stop.load(Ordering::Relaxed) {
-                let Some(stripe) = stripes.get(next.fetch_add(1, Ordering::Relaxed)) else { break };
+            while let Some((turn, stripe)) = turns.take().and_then(|turn| Some((turn, stripes.get(turn)?))) {
                 let segment = files[stripe.file].scan(&stripe.bytes, &mut buffer);
                 if !matches!(segment, Ok(Some(_))) {
-                    stop.store(true, Ordering::Relaxed);
+                    turns.stop();
                 }
                 let Some(segment) = segment.map_err(|error| unreadable(&tables[stripe.file].path, &error))? else {
                     break;
@@ -95,14 +98,15 @@ impl Index {
                 }
                 let mut merge = merge.lock().unwrap_or_else(PoisonError::into_inner);
                 if !merge.take(stripe.file, stripe.number, segment) {
-                    stop.store(true, Ordering::Relaxed);
+                    turns.stop();
                 }
+                turns.done(turn);
             }
             Ok(shards)
         };
         let shards = on_threads(threads, scan).into_iter().collect::<JobResult<Vec<Shards>>>()?;
         let merge = merge.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let cuts = if stop.into_inner() { None } else { merge.finish() };
+        let cuts = if turns.is_stopped() { None } else { merge.finish() };
         Ok(cuts.filter(|_| are_distinct(&shards, threads)).map(|cuts| Index { cuts }))
     }
 
