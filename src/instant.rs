@@ -1,9 +1,9 @@
 //! Instants as people write and read them: UTC, in three forms.
 //!
 //! Invariant: [`parse_instant`] reads back what [`format_instant`] writes. Digits beyond milliseconds are cut; leap
-//! seconds and times before 1970 are refused. For flags and the console only: records have their own rules.
+//! seconds, times before 1970 and years beyond 9999 are refused. For flags and the console only: records have their own rules.
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, Timelike, Utc};
+use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime, Timelike, Utc};
 use dataflows::time::Time;
 
 /// Reads RFC 3339 (`2018-01-01T12:00:00Z`, any offset), `2018-01-01 12:00:00` (UTC) or `2018-01-01` (midnight UTC).
@@ -12,7 +12,8 @@ pub fn parse_instant(text: &str) -> Result<Time, String> {
     let second = || NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f");
     let instant =
         DateTime::parse_from_rfc3339(text).map(|instant| instant.naive_utc()).or_else(|_| second().or_else(|_| day()));
-    let instant = instant.ok().filter(|instant| instant.nanosecond() < 1_000_000_000).ok_or_else(|| {
+    let is_meant = |instant: &NaiveDateTime| instant.nanosecond() < 1_000_000_000 && instant.year() <= 9_999;
+    let instant = instant.ok().filter(is_meant).ok_or_else(|| {
         format!("`{text}` is no time: write 2018-01-01, \"2018-01-01 12:00:00\" (UTC) or 2018-01-01T12:00:00+01:00")
     })?;
     Time::try_from(instant.and_utc().timestamp_millis()).map_err(|_| format!("`{text}` is before 1970"))
@@ -45,6 +46,7 @@ mod tests {
             "2016-12-31T23:59:60Z",
             "2018-01-01 12:00",
             "1514808000",
+            "+22024-02-20 01:00:00",
         ] {
             assert!(parse_instant(text).unwrap_err().contains("is no time"), "{text}");
         }
