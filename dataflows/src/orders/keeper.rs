@@ -66,6 +66,8 @@ pub struct Keeper {
     emitted: Emitted,
     /// Results are known to reach at least to here.
     known_until: Time,
+    /// All facts before this have been judged.
+    judged_before: Time,
     announced: Time,
     /// A tick, and what became of its facts, not yet given to the contributions.
     counted: (Time, Measures),
@@ -92,6 +94,7 @@ impl Keeper {
             timers: Calendar::new(HOUR_MS),
             emitted: Emitted::default(),
             known_until,
+            judged_before: 0,
             announced: known_until,
             counted: (0, Measures::default()),
             before: View::default(),
@@ -253,6 +256,7 @@ impl Machine<Parcel> for Keeper {
         }
         self.numbers = numbers;
         self.advance_timers(frontier);
+        self.judged_before = frontier;
     }
 
     fn done_before(&mut self, frontier: Time) -> Time {

@@ -2,8 +2,8 @@
 //!
 //! A source that reads an order's rows together can promise that nothing more comes of it. Where, besides, nobody looks
 //! at any time but the last, such an order need not wait for the frontier to reach one of its facts after the other: it is
-//! admitted at once, and shows one change instead of one for each instant. This is compaction, as for ticks of a day: the
-//! differences that are left out would add up to nothing.
+//! admitted at once, and shows one change instead of one for each instant, at the earliest time that is still open. This
+//! is compaction, as for ticks of a day: the differences that are left out would add up to nothing.
 //!
 //! Invariant: what it comes to at the end is what it would have come to step by step. So an order takes this way only
 //! where nothing can befall it between its facts: nothing is left of an earlier order of its key, and its facts are no
@@ -57,16 +57,17 @@ impl Keeper {
     /// Admits all deliveries of an order, in the order of their times.
     fn settle(&mut self, deliveries: &[Delivery<'_>]) {
         let Some(first) = deliveries.first() else { return };
-        let number = self.registry.start(first);
+        // One time for all orders that come together: their differences meet in one tick.
+        let (number, time) = (self.registry.start(first), self.judged_before);
         self.after.clear();
         self.is_whole = false;
         for delivery in deliveries {
             let Some(order) = self.registry.get(number) else { return };
             let judgement = admit::judge(order, &delivery.outline, delivery.packed);
-            self.keep(number, delivery, judgement, first.time);
+            self.keep(number, delivery, judgement, time);
         }
         let as_of = self.registry.get(number).map_or(first.time, |order| order.accepted_at);
-        self.change(number, [as_of, first.time], Before::Share(Share::default()));
-        self.rest(number, first.time);
+        self.change(number, [as_of, time], Before::Share(Share::default()));
+        self.rest(number, time);
     }
 }
