@@ -85,7 +85,8 @@ impl Index {
         let turns = Turns::new(stripes.len(), STRIPES_AHEAD);
         let scan = || -> JobResult<Shards> {
             let (mut buffer, mut shards) = (Vec::new(), Shards::default());
-            while let Some((turn, stripe)) = turns.take().and_then(|turn| Some((turn, stripes.get(turn)?))) {
+            while let Some(turn) = turns.take() {
+                let Some(stripe) = stripes.get(turn.number) else { break };
                 let segment = files[stripe.file].scan(&stripe.bytes, &mut buffer);
                 if !matches!(segment, Ok(Some(_))) {
                     turns.stop();
@@ -100,7 +101,6 @@ impl Index {
                 if !merge.take(stripe.file, stripe.number, segment) {
                     turns.stop();
                 }
-                turns.done(turn);
             }
             Ok(shards)
         };

@@ -15,6 +15,19 @@ pub struct Turns {
     moved: Condvar,
 }
 
+/// A turn: it is done when it is dropped, so also where its thread panics.
+pub struct Turn<'t> {
+    /// Which one, from 0.
+    pub number: usize,
+    turns: &'t Turns,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.turns.done(self.number);
+    }
+}
+
 #[derive(Default)]
 struct State {
     next: usize,
@@ -31,7 +44,7 @@ impl Turns {
     }
 
     /// The next turn, once it is not too far ahead; none where all have been given out, or no more are to be.
-    pub fn take(&self) -> Option<usize> {
+    pub fn take(&self) -> Option<Turn<'_>> {
         let mut state = self.lock();
         loop {
             if state.is_stopped || state.next >= self.count {
@@ -39,14 +52,13 @@ impl Turns {
             }
             if state.next < state.first_open + self.ahead {
                 state.next += 1;
-                return Some(state.next - 1);
+                return Some(Turn { number: state.next - 1, turns: self });
             }
             state = self.moved.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
-    /// Tells that a turn is done.
-    pub fn done(&self, turn: usize) {
+    fn done(&self, turn: usize) {
         let mut state = self.lock();
         state.done.insert(turn);
         loop {
@@ -84,18 +96,15 @@ mod tests {
     fn nobody_gets_far_ahead_of_one_who_stands_still() {
         let turns = Turns::new(1_000, 8);
         let first = turns.take();
-        assert_eq!(first, Some(0));
         std::thread::scope(|scope| {
             let others: Vec<_> = (0..20)
                 .map(|_| {
-                    scope.spawn(|| {
-                        std::iter::from_fn(|| turns.take()).inspect(|turn| turns.done(*turn)).collect::<Vec<_>>()
-                    })
+                    scope.spawn(|| std::iter::from_fn(|| turns.take().map(|turn| turn.number)).collect::<Vec<_>>())
                 })
                 .collect();
             std::thread::sleep(Duration::from_millis(30));
             assert_eq!(turns.lock().next, 8, "the others wait");
-            turns.done(0);
+            drop(first);
             let mut taken: Vec<usize> = others.into_iter().flat_map(|other| other.join().unwrap()).collect();
             taken.sort_unstable();
             assert_eq!(taken, (1..1_000).collect::<Vec<_>>());
@@ -105,9 +114,9 @@ mod tests {
     #[test]
     fn whoever_waits_is_let_go_when_all_stop() {
         let turns = Turns::new(10, 1);
-        assert_eq!(turns.take(), Some(0));
+        let _first = turns.take();
         std::thread::scope(|scope| {
-            let waiting = scope.spawn(|| turns.take());
+            let waiting = scope.spawn(|| turns.take().map(|turn| turn.number));
             turns.stop();
             assert_eq!(waiting.join().unwrap(), None);
         });
