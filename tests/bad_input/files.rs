@@ -134,11 +134,8 @@ fn a_file_that_grows_or_goes_away_is_read_as_it_was() {
     let path = place.write("x.jsonl", &text);
     let mut running =
         start(replay(&["x.jsonl", "--out", "out", "--speed", "100000000"]).current_dir(place.folder.path()));
-    while !place.out().exists() {
-        assert!(running.child.try_wait().unwrap().is_none());
-    }
-    // It is open once the first records are read; before that, a line more or none is right as well.
-    std::thread::sleep(std::time::Duration::from_millis(30));
+    // Before that, a line more or none is right as well.
+    running.wait_until_it_opens("x.jsonl");
     let mut file = std::fs::OpenOptions::new().append(true).open(&path).unwrap();
     file.write_all(placed("late", 1).as_bytes()).unwrap();
     std::fs::remove_file(&path).unwrap();

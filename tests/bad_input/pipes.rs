@@ -90,8 +90,8 @@ fn a_pipe_is_no_file_of_a_directory() {
 
 /// Sends a signal by name.
 fn signal(running: &Running, name: &str) {
-    let status = Command::new("kill").args([&format!("-{name}"), &running.child.id().to_string()]).status();
-    assert!(status.unwrap().success());
+    // It may have ended just now.
+    let _ = Command::new("kill").args([&format!("-{name}"), &running.child.id().to_string()]).output().unwrap();
 }
 
 #[test]
@@ -103,19 +103,30 @@ fn an_interrupted_job_that_writes_leaves_all_files_or_none() {
         text.push('\n');
     }
     place.write("x.jsonl", text);
-    let mut running = started(&place, &["x.jsonl"]);
     let names = || -> Vec<String> {
         let entries = fs::read_dir(place.out()).into_iter().flatten();
         entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
     };
-    // Until the first file is being written.
-    while !names().iter().any(|name| name.starts_with(".order_events")) {
-        assert!(running.child.try_wait().unwrap().is_none(), "it was too quick to be interrupted");
-        std::thread::sleep(std::time::Duration::from_micros(200));
+    let is_whole = |left: &[String]| left.len() == 14 && left.iter().all(|name| !name.starts_with('.'));
+    // Where this test is left standing by the system the job may be through before it is interrupted.
+    for _ in 0..20 {
+        let _ = fs::remove_dir_all(place.out());
+        let mut running = started(&place, &["x.jsonl"]);
+        // Until the first file is being written.
+        while !names().iter().any(|name| name.starts_with(".order_events")) {
+            if running.child.try_wait().unwrap().is_some() {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_micros(200));
+        }
+        signal(&running, "INT");
+        let ended = running.wait();
+        let left = names();
+        match ended.code {
+            Some(0) => assert!(is_whole(&left), "{left:?}"),
+            Some(130) => return assert!(left.is_empty() || is_whole(&left), "{left:?}"),
+            _ => panic!("{}", ended.stderr),
+        }
     }
-    signal(&running, "INT");
-    let ended = running.wait();
-    assert_eq!(ended.code, Some(130), "{}", ended.stderr);
-    let left = names();
-    assert!(left.is_empty() || left.len() == 14 && left.iter().all(|name| !name.starts_with('.')), "{left:?}");
+    panic!("it was too quick to be interrupted");
 }

@@ -41,11 +41,8 @@ fn a_missing_process_is_named_while_the_other_waits() {
     for (process, missing) in [("0", 1), ("1", 0)] {
         let mut command = replay(&["x.jsonl", "-n", "2", "-p", process, "--hostfile"]);
         let mut running = start(command.arg(&hosts).current_dir(place.folder.path()));
-        std::thread::sleep(Duration::from_secs(2));
-        running.child.kill().unwrap();
-        let said = running.wait().stderr;
         let address = fs::read_to_string(&hosts).unwrap().lines().nth(missing).unwrap().to_owned();
-        assert!(said.contains(&format!("waiting for process {missing} at {address}")), "{said}");
+        running.wait_until_it_says(&format!("waiting for process {missing} at {address}"));
     }
 }
 
@@ -54,9 +51,7 @@ fn a_lost_process_is_named_by_the_other() {
     for lost in [0, 1] {
         let place = Place::new();
         let mut processes = on_pipes(&place);
-        // Both are connected once they have read something: the pipes are empty again.
-        std::thread::sleep(Duration::from_secs(2));
-        assert!(processes.iter_mut().all(|running| running.child.try_wait().unwrap().is_none()));
+        processes.iter_mut().for_each(|running| running.wait_until_it_says("all 2 processes are connected"));
         processes[lost].child.kill().unwrap();
         let killed = Instant::now();
         let survivor = processes.remove(1 - lost).wait();
@@ -126,10 +121,8 @@ fn the_same_process_twice_is_refused() {
     let hosts = hostfile(place.folder.path(), 2);
     let mut first = replay(&["x.jsonl", "-n", "2", "-p", "1", "--hostfile"]);
     let mut running = start(first.arg(&hosts).current_dir(place.folder.path()));
-    std::thread::sleep(Duration::from_millis(500));
+    running.wait_until_it_says("waiting for process 0");
     let mut second = replay(&["x.jsonl", "-n", "2", "-p", "1", "--hostfile"]);
     let ended = run(second.arg(&hosts).current_dir(place.folder.path()));
-    running.child.kill().unwrap();
-    running.wait();
     assert_failed(&ended, 1, &["cannot listen as process 1", "--hostfile"]);
 }

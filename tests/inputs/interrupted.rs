@@ -89,7 +89,7 @@ fn a_pipe_that_stands_still_is_finished_with_what_has_come() {
         let text = events(100);
         pipe.write_all(&text).unwrap();
         pipe.write_all(b"{\"order_id\":\"half a li").unwrap();
-        std::thread::sleep(Duration::from_millis(1_500));
+        std::thread::sleep(Duration::from_secs(3));
         signal(&running, name);
         let ended = running.wait();
         assert_eq!(ended.code, Some(130), "{}", ended.stderr);
@@ -126,10 +126,12 @@ fn a_process_that_is_interrupted_tells_the_others() {
     for told in [0, 1] {
         let out = format!("out-{told}");
         // As slow as life: without a signal it would take days.
-        let arguments = ["events", "--speed", "2", "--out", &out].map(str::to_owned);
+        let arguments = ["events", "--speed", "2", "-v", "--out", &out].map(str::to_owned);
         let mut commands = cluster(&arguments, folder.path(), 2);
-        let started: Vec<_> = commands.iter_mut().map(|command| start(command.current_dir(folder.path()))).collect();
-        std::thread::sleep(Duration::from_secs(3));
+        let mut started: Vec<_> =
+            commands.iter_mut().map(|command| start(command.current_dir(folder.path()))).collect();
+        started.iter_mut().for_each(|running| running.wait_until_it_says("all 2 processes are connected"));
+        std::thread::sleep(Duration::from_secs(1));
         signal(&started[told], "TERM");
         for running in started {
             let ended = running.wait();

@@ -8,6 +8,8 @@ use std::io::Read;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// No run of a test takes longer.
@@ -34,23 +36,46 @@ pub fn replay<S: AsRef<OsStr>>(arguments: &[S]) -> Command {
 /// Starts `command`, what it says being kept.
 pub fn start(command: &mut Command) -> Running {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let read = |mut pipe: Box<dyn Read + Send>| {
-        std::thread::spawn(move || {
-            let mut bytes = Vec::new();
-            let _ = pipe.read_to_end(&mut bytes);
-            String::from_utf8_lossy(&bytes).into_owned()
-        })
-    };
-    let stdout = read(Box::new(child.stdout.take().unwrap()));
-    let stderr = read(Box::new(child.stderr.take().unwrap()));
-    Running { child, said: Some([stdout, stderr]) }
+    let stdout = Said::by(child.stdout.take().unwrap());
+    let stderr = Said::by(child.stderr.take().unwrap());
+    Running { child, stdout, stderr }
+}
+
+/// What a process says on one of its pipes, read as it comes.
+struct Said {
+    so_far: Arc<Mutex<Vec<u8>>>,
+    reader: Option<JoinHandle<()>>,
+}
+
+impl Said {
+    fn by(mut pipe: impl Read + Send + 'static) -> Said {
+        let so_far = Arc::<Mutex<Vec<u8>>>::default();
+        let shared = Arc::clone(&so_far);
+        let reader = std::thread::spawn(move || {
+            let mut bytes = [0; 1 << 12];
+            while let Ok(read @ 1..) = pipe.read(&mut bytes) {
+                shared.lock().unwrap().extend_from_slice(&bytes[..read]);
+            }
+        });
+        Said { so_far, reader: Some(reader) }
+    }
+
+    fn so_far(&self) -> String {
+        String::from_utf8_lossy(&self.so_far.lock().unwrap()).into_owned()
+    }
+
+    fn to_its_end(&mut self) -> String {
+        self.reader.take().unwrap().join().unwrap();
+        self.so_far()
+    }
 }
 
 /// A process that runs; killed where its test fails before it ends.
 pub struct Running {
     /// The process.
     pub child: Child,
-    said: Option<[std::thread::JoinHandle<String>; 2]>,
+    stdout: Said,
+    stderr: Said,
 }
 
 impl Drop for Running {
@@ -75,9 +100,32 @@ impl Running {
                 None => std::thread::sleep(Duration::from_millis(5)),
             }
         };
-        let [stdout, stderr] = self.said.take().unwrap().map(|said| said.join().unwrap());
+        let (stdout, stderr) = (self.stdout.to_its_end(), self.stderr.to_its_end());
         assert!(in_time, "it never ended: {stderr}");
         Ended { code: status.code(), stdout, stderr }
+    }
+
+    /// Waits until it has said so on standard error. A machine may be slow: tests wait for what they need, not for a
+    /// time that was enough somewhere else.
+    pub fn wait_until_it_says(&mut self, text: &str) {
+        self.wait_until(&format!("it never said {text:?}"), |running| running.stderr.so_far().contains(text));
+    }
+
+    /// Waits until it has opened the file of this name.
+    pub fn wait_until_it_opens(&mut self, name: &str) {
+        self.wait_until(&format!("it never opened {name}"), |running| {
+            let open = std::fs::read_dir(format!("/proc/{}/fd", running.child.id())).into_iter().flatten().flatten();
+            open.filter_map(|entry| std::fs::read_link(entry.path()).ok()).any(|path| path.ends_with(name))
+        });
+    }
+
+    fn wait_until(&mut self, otherwise: &str, is_so: impl Fn(&Running) -> bool) {
+        let started = Instant::now();
+        while !is_so(self) {
+            let ended = self.child.try_wait().unwrap();
+            assert!(ended.is_none() && started.elapsed() < DEADLINE, "{otherwise}: {}", self.stderr.so_far());
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 }
 
