@@ -3,7 +3,7 @@
 //! [`judge`] decides between facts of one order, by value and never by arrival: of one identity the smallest (at,
 //! content) wins. [`Registry`] keeps the orders that live and the tombstones of those that are retired, and says what a
 //! fact meets. Invariant: an order that lives has its facts, winners and losers; a retired one has a
-//! tombstone for `horizon`; after that nothing.
+//! tombstone for `horizon`, unless nothing more can come of it; after that nothing.
 
 use hashbrown::HashTable;
 
@@ -250,23 +250,25 @@ impl Registry {
         number
     }
 
-    /// Retires an order: its facts leave memory, a tombstone stays.
+    /// Retires an order: its facts leave memory, a tombstone stays where another fact could come.
     pub fn retire(&mut self, number: u32, settings: &Settings) {
         let Some(order) = self.orders.get_mut(number) else { return };
         let Some(head) = self.heads.get_mut(number as usize) else { return };
-        let (key, bound, status) = (head.key, order.bound(settings), order.status());
+        let (key, bound, status, is_complete) = (head.key, order.bound(settings), order.status(), order.is_complete);
         let (mut facts, progress) = order.release();
         self.spare_progress.extend(progress);
         (head.due, head.scheduled) = (Time::MAX, Time::MAX);
         self.orders.remove(number);
-        if facts.is_ordinary() && self.spare.len() < self.orders.len() {
+        if facts.is_ordinary() && self.spare.len() <= self.orders.len() {
             facts.clear();
             self.spare.push(facts);
         }
         if let Ok(entry) = self.numbers.find_entry(hash(key), |known| *known == number) {
             entry.remove();
         }
-        self.tombstones.insert(key, bound, status);
+        if !is_complete {
+            self.tombstones.insert(key, bound, status);
+        }
     }
 
     /// Lets an order rest that is finished and that time alone does not change before it retires; what it had come to.
