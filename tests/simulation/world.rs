@@ -72,7 +72,7 @@ impl World {
             mode: if random.one_in(2) { TimeMode::Wall } else { TimeMode::Event },
             out_of_orderness_ms: [0, 0, 15][random.up_to(3) as usize],
             max_read_ahead_ms: [20, 1_000_000][random.up_to(2) as usize],
-            store: MemoryStore { objects: BTreeMap::new(), faults, random: store },
+            store: MemoryStore { objects: BTreeMap::new(), is_damaged: false, faults, random: store },
             sinks: vec![sink(first), sink(second)],
             end: Time::MAX,
             late: 0,
@@ -150,6 +150,7 @@ fn named(number: u64) -> Partition {
 /// A store that forgets nothing, and now and then fails: before or after it did what it was asked for.
 pub struct MemoryStore {
     objects: BTreeMap<String, Vec<u8>>,
+    is_damaged: bool,
     faults: Faults,
     random: Random,
 }
@@ -164,8 +165,11 @@ impl MemoryStore {
         if after { Err(StoreError("its answer was lost".into())) } else { Ok(done) }
     }
 
-    /// Damages the newest part that was written.
+    /// Damages the newest part that was written, once in a life: several checkpoints are kept for that, not any number.
     pub fn damage_newest(&mut self) {
+        if std::mem::replace(&mut self.is_damaged, true) {
+            return;
+        }
         let newest = self.objects.iter_mut().rfind(|(name, _)| name.contains("/parts/"));
         if let Some(byte) = newest.and_then(|(_, bytes)| bytes.last_mut()) {
             *byte ^= 1;
