@@ -72,7 +72,7 @@ impl Inputs {
         let mut files = Vec::new();
         let mut numbered = Vec::new();
         for path in &options.inputs {
-            let kind = kind_of(path, options.kind)?;
+            let kind = kind_of(path, options.reading.kind)?;
             numbered.push((path, kind, files.len() as u32));
             let source = path.display().to_string();
             let names = match kind {
@@ -96,7 +96,7 @@ impl Inputs {
             }
             inputs.push(match kind {
                 Kind::Olist => {
-                    let olist = Olist::open(&path, first_file, limits, options.arrival_order, threads)?;
+                    let olist = Olist::open(&path, first_file, limits, options.reading.arrival_order, threads)?;
                     Input::Olist(Arc::new(olist))
                 }
                 Kind::JsonLines => Input::JsonLines(Arc::new(JsonLines::open(&path, first_file)?)),
@@ -106,7 +106,7 @@ impl Inputs {
             inputs,
             files,
             sorting: Arc::default(),
-            arrival_order: options.arrival_order,
+            arrival_order: options.reading.arrival_order,
             out_of_orderness_ms,
             sort_memory_bytes,
         };
