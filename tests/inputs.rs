@@ -9,6 +9,8 @@
 #[path = "goldens/compare.rs"]
 #[allow(dead_code)] // shared with goldens.rs
 mod compare;
+#[path = "inputs/crowded.rs"]
+mod crowded;
 #[path = "inputs/forms.rs"]
 mod forms;
 #[path = "goldens/inputs.rs"]

@@ -62,8 +62,7 @@ impl Keeper {
         self.after.clear();
         self.is_whole = false;
         for delivery in deliveries {
-            let Some(order) = self.registry.get(number) else { return };
-            let judgement = admit::judge(order, &delivery.outline, delivery.packed);
+            let judgement = self.registry.judge(number, delivery);
             self.keep(number, delivery, judgement, time);
         }
         let as_of = self.registry.get(number).map_or(first.time, |order| order.accepted_at);
