@@ -4,6 +4,8 @@
 //! Invariant: neither a watermark nor a replay clock ever moves backwards. Replays read the wall clock once, to refuse
 //! records from the future; their watermarks move by data alone (semantics.md, section 1).
 
+pub mod partitions;
+
 use std::num::NonZeroU64;
 use std::str::FromStr;
 use std::sync::{Mutex, PoisonError};

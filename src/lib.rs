@@ -2,6 +2,7 @@
 //! one.
 
 pub mod check;
+pub mod checkpoint;
 pub mod cli;
 pub mod clock;
 pub mod cluster;
@@ -11,6 +12,7 @@ pub mod decode;
 pub mod error;
 pub mod explain;
 pub mod generate;
+pub mod incarnation;
 pub mod instant;
 pub mod interrupt;
 pub mod log;

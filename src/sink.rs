@@ -3,6 +3,7 @@
 //! A sink knows collections by name, columns and cells; it lists no columns by hand.
 
 pub mod cell;
+pub mod commits;
 pub mod console;
 pub mod files;
 pub mod sqlite;

@@ -64,7 +64,7 @@ impl Said {
         String::from_utf8_lossy(&self.so_far.lock().unwrap()).into_owned()
     }
 
-    fn to_its_end(&mut self) -> String {
+    fn whole(&mut self) -> String {
         self.reader.take().unwrap().join().unwrap();
         self.so_far()
     }
@@ -100,7 +100,7 @@ impl Running {
                 None => std::thread::sleep(Duration::from_millis(5)),
             }
         };
-        let (stdout, stderr) = (self.stdout.to_its_end(), self.stderr.to_its_end());
+        let (stdout, stderr) = (self.stdout.whole(), self.stderr.whole());
         assert!(in_time, "it never ended: {stderr}");
         Ended { code: status.code(), stdout, stderr }
     }

@@ -1,9 +1,10 @@
 //! Admission: which facts are accepted, which are copies, which are refused (semantics.md, sections 2 and 8).
 //!
-//! [`judge`] decides between facts of one order, by value and never by arrival: of one identity the smallest (at,
+//! [`judge_among`] decides between facts of one order, by value and never by arrival: of one identity the smallest (at,
 //! content) wins. [`Registry`] keeps the orders that live and the tombstones of those that are retired, and says what a
-//! fact meets; an order with very many facts has a [`Roster`] besides. Invariant: an order that lives has its facts, winners and losers; a retired one has a
-//! tombstone for `horizon`; after that nothing.
+//! fact meets; an order with very many facts has a [`Roster`] besides. Invariant: an order that lives has its facts,
+//! winners and losers; a retired one has a tombstone for `horizon`, unless nothing more can come of it; after that
+//! nothing.
 
 use hashbrown::{HashMap, HashTable};
 
@@ -275,11 +276,11 @@ impl Registry {
         number
     }
 
-    /// Retires an order: its facts leave memory, a tombstone stays.
+    /// Retires an order: its facts leave memory, a tombstone stays where another fact could come.
     pub fn retire(&mut self, number: u32, settings: &Settings) {
         let Some(order) = self.orders.get_mut(number) else { return };
         let Some(head) = self.heads.get_mut(number as usize) else { return };
-        let (key, bound, status) = (head.key, order.bound(settings), order.status());
+        let (key, bound, status, is_complete) = (head.key, order.bound(settings), order.status(), order.is_complete);
         if order.facts.are_very_many() {
             self.rosters.remove(&number);
         }
@@ -287,22 +288,24 @@ impl Registry {
         self.spare_progress.extend(progress);
         (head.due, head.scheduled) = (Time::MAX, Time::MAX);
         self.orders.remove(number);
-        if facts.is_ordinary() && self.spare.len() < self.orders.len() {
+        if facts.is_ordinary() && self.spare.len() <= self.orders.len() {
             facts.clear();
             self.spare.push(facts);
         }
         if let Ok(entry) = self.numbers.find_entry(hash(key), |known| *known == number) {
             entry.remove();
         }
-        self.tombstones.insert(key, bound, status);
+        if !is_complete {
+            self.tombstones.insert(key, bound, status);
+        }
     }
 
     /// Lets an order rest that is finished and that time alone does not change before it retires; what it had come to. One
-    /// with very many facts does not rest: waking it is to fold them all.
+    /// with very many facts does not rest, for waking it is to fold them all, unless it is never to be woken.
     pub fn rest(&mut self, number: u32, settings: &Settings) -> Option<Box<Progress>> {
         let due = self.due(number);
         let order = self.orders.get_mut(number).filter(|order| due > order.bound(settings))?;
-        if order.facts.are_very_many() { None } else { order.rest() }
+        if order.facts.are_very_many() && !order.is_complete { None } else { order.rest() }
     }
 
     /// Takes progress that is no longer needed: its memory is used again.

@@ -51,6 +51,8 @@ pub struct Order {
     pub facts: PackedFacts,
     /// Logical time of the fact that was accepted last.
     pub accepted_at: Time,
+    /// True where a source has given its last word on it: no other fact of it will ever come.
+    pub is_complete: bool,
     /// None while it rests.
     progress: Option<Box<Progress>>,
     /// Its status while it rests.
@@ -66,6 +68,7 @@ impl Order {
             order_id: delivery.order_id(),
             facts,
             accepted_at: delivery.time,
+            is_complete: false,
             progress: Some(progress),
             rests_as: Status::Unplaced,
         }
@@ -91,11 +94,15 @@ impl Order {
         self.progress().map_or(self.rests_as, |progress| progress.state.status())
     }
 
+    /// True where it is delivered or cancelled.
+    pub fn is_finished(&self) -> bool {
+        // Only what is finished rests.
+        self.progress().is_none_or(|progress| progress.state.fold.is_terminal())
+    }
+
     /// The last logical time at which a fact is still accepted.
     pub fn bound(&self, settings: &Settings) -> Time {
-        // An order that rests is finished.
-        let is_terminal = self.progress().is_none_or(|progress| progress.state.fold.is_terminal());
-        self.accepted_at.saturating_add(settings.life_ms(is_terminal))
+        self.accepted_at.saturating_add(settings.life_ms(self.is_finished()))
     }
 
     /// Keeps a fact of an awake order; its offset.
@@ -115,8 +122,8 @@ impl Order {
 
     /// Folds an order that rests again, `progress` being memory for it and `view` scratch space.
     pub fn wake(&mut self, mut progress: Box<Progress>, view: &mut View, law: &Law) {
-        // Nothing has changed about it since it went to rest, nor will it by itself: any later time is as good.
-        view.evaluate(self.tenant, &self.facts, law, Time::MAX);
+        // Nothing has changed about it since it went to rest, nor will it by itself: its last day is as good as any.
+        view.evaluate(self.tenant, &self.facts, law, self.bound(&law.settings));
         progress.identities = Identities::default();
         self.facts.outlines().for_each(|(_, fact)| progress.identities.add(&fact));
         progress.state.clone_from(&view.state);

@@ -81,19 +81,29 @@ impl Keeper {
             }
             due = after.outlook.next_change_at.map_or(retires_at, |next| next.min(retires_at));
         }
-        if let Some(until) = registry.set_due(number, due, as_of) {
+        // One that retires as soon as it rests needs none.
+        let stays = !(order.is_complete && order.is_finished() && due == retires_at);
+        if let Some(until) = registry.set_due(number, due, as_of)
+            && stays
+        {
             timers.push(until, number);
         }
     }
 }
 
 impl Keeper {
-    /// Lets an order rest that is finished, until it retires or another fact comes.
+    /// Lets an order rest that is finished, until it retires or another fact comes. Where none can come it retires at
+    /// once: what it is now it will be to its last day.
     pub(super) fn rest(&mut self, number: u32, time: Time) {
-        let Keeper { registry, law, purpose, contributions, .. } = self;
-        if let Some(progress) = registry.rest(number, &law.settings) {
-            count_rows(contributions, *purpose, &progress, time, 1);
-            registry.reuse(progress);
+        let Keeper { registry, law, purpose, contributions, emitted, after, .. } = self;
+        let Some(progress) = registry.rest(number, &law.settings) else { return };
+        count_rows(contributions, *purpose, &progress, time, 1);
+        registry.reuse(progress);
+        if let (Some(order), Purpose::Show(detail)) = (registry.get(number).filter(|order| order.is_complete), *purpose)
+        {
+            let as_of = order.bound(&law.settings);
+            emitted.give_accumulated(order, law, after, [as_of, time], detail, contributions);
+            registry.retire(number, &law.settings);
         }
     }
 

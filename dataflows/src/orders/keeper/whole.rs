@@ -5,6 +5,9 @@
 //! admitted at once, and shows one change instead of one for each instant, at the earliest time that is still open. This
 //! is compaction, as for ticks of a day: the differences that are left out would add up to nothing.
 //!
+//! Once such an order is finished and time alone changes nothing more about it, it is forgotten: what it is now it will be
+//! to its last day, and no fact can come that a tombstone would have to refuse.
+//!
 //! Invariant: what it comes to at the end is what it would have come to step by step. So an order takes this way only
 //! where nothing can befall it between its facts: nothing is left of an earlier order of its key, and its facts are no
 //! further apart than it lives without one, whether finished or not; windows stay open for longer than that. Whatever else
@@ -59,6 +62,11 @@ impl Keeper {
         let Some(first) = deliveries.first() else { return };
         // One time for all orders that come together: their differences meet in one tick.
         let (number, time) = (self.registry.start(first), self.judged_before);
+        // A fact that came late may lie beyond the end of results and be taken back.
+        let is_complete = deliveries.iter().all(|delivery| delivery.time == delivery.outline.at);
+        if let Some(order) = self.registry.get_mut(number) {
+            order.is_complete = is_complete;
+        }
         self.after.clear();
         self.is_whole = false;
         for delivery in deliveries {

@@ -1,0 +1,282 @@
+//! Checkpoints: the state of a job as of a frontier, and the histories of its incarnations.
+//!
+//! Parts are written first, one manifest makes them a checkpoint. Invariant: a checkpoint that is restored is whole, was
+//! written by this job, and lies on the history that the newest incarnation went on with: what a process wrote that did
+//! not know it had been replaced counts only up to where its successor left. Source: architecture.md, section 4;
+//! decision 10.
+
+use std::fmt;
+
+use dataflows::time::Time;
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_128;
+
+use crate::clock::partitions::Cut;
+
+/// The version of what is written. Others are refused.
+pub const FORMAT: u32 = 1;
+/// So many checkpoints that may be restored are kept, should the newest be damaged.
+const KEPT: usize = 3;
+
+/// Where checkpoints are kept: the third seam. Names are paths with `/`.
+pub trait Store {
+    /// Writes an object, whole or not at all.
+    fn put(&mut self, name: &str, bytes: &[u8]) -> Result<(), StoreError>;
+    /// Writes an object where there is none of this name; false where there is.
+    fn create(&mut self, name: &str, bytes: &[u8]) -> Result<bool, StoreError>;
+    /// An object; none where there is none.
+    fn get(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError>;
+    /// The names that begin with `prefix`, sorted.
+    fn list(&self, prefix: &str) -> Result<Vec<String>, StoreError>;
+    /// Removes an object, if it is there.
+    fn delete(&mut self, name: &str) -> Result<(), StoreError>;
+}
+
+/// A store that could not do what it was asked for; whether it did is not known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreError(pub String);
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}", self.0)
+    }
+}
+
+/// A part of a checkpoint, as its manifest knows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// Its name in the store.
+    pub name: String,
+    /// How long it is.
+    pub bytes: u64,
+    /// XXH3, 128 bits, in hexadecimal.
+    pub checksum: String,
+}
+
+/// What makes parts a checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// See [`FORMAT`].
+    pub format: u32,
+    /// The job.
+    pub job: String,
+    /// Which of its incarnations wrote it.
+    pub incarnation: u64,
+    /// The state is the one as of here.
+    pub frontier: Time,
+    /// From where each partition is to be read.
+    #[serde(with = "pairs")]
+    pub cut: Cut,
+    /// The state, in parts.
+    pub parts: Vec<Part>,
+    /// Stands for the configuration that results depend on.
+    pub fingerprint: u64,
+}
+
+/// JSON has no keys but texts: a cut is written as a list.
+mod pairs {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use crate::clock::partitions::{Cut, Mark, Partition};
+
+    pub fn serialize<S: Serializer>(cut: &Cut, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(cut.iter())
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Cut, D::Error> {
+        Ok(Vec::<(Partition, Mark)>::deserialize(deserializer)?.into_iter().collect())
+    }
+}
+
+/// Why a checkpoint cannot be restored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unfit {
+    /// The store could not be read.
+    Unreadable(StoreError),
+    /// It is not what was written.
+    Damaged(String),
+    /// Another version of this program wrote it.
+    Format(u32),
+    /// Another job wrote it.
+    Foreign(String),
+    /// The configuration that results depend on is another one.
+    Configuration,
+    /// It lies beyond the point where a later incarnation left its history.
+    Abandoned {
+        /// Where that was.
+        left_at: Time,
+    },
+    /// A sink is not as far: it would lack what lies in between.
+    Ahead,
+}
+
+/// A checkpoint that was read and found whole.
+#[derive(Clone, Debug)]
+pub struct Restored {
+    /// Its manifest.
+    pub manifest: Manifest,
+    /// Its parts, in the order of the manifest.
+    pub parts: Vec<Vec<u8>>,
+}
+
+/// The checkpoints of a job, as one incarnation of it sees them.
+#[derive(Clone, Debug)]
+pub struct Checkpoints {
+    job: String,
+    fingerprint: u64,
+    incarnation: u64,
+}
+
+impl Checkpoints {
+    /// Takes the next incarnation of a job. Of several that try at once each gets another one.
+    pub fn begin(store: &mut impl Store, job: &str, fingerprint: u64) -> Result<Checkpoints, StoreError> {
+        let prefix = format!("{job}/incarnations/");
+        let last = store.list(&prefix)?.iter().filter_map(|name| number_in(name, &prefix)).max().unwrap_or(0);
+        for incarnation in last + 1.. {
+            if store.create(&claim(job, incarnation), b"")? {
+                return Ok(Checkpoints { job: job.to_owned(), fingerprint, incarnation });
+            }
+        }
+        Err(StoreError("there is no number left for an incarnation".to_owned()))
+    }
+
+    /// The number of this incarnation.
+    pub fn incarnation(&self) -> u64 {
+        self.incarnation
+    }
+
+    /// Notes that this incarnation went on from the history of the earlier ones at `time`. Only then may it write.
+    pub fn leave_at(&self, store: &mut impl Store, time: Time) -> Result<(), StoreError> {
+        store.put(&departure(&self.job, self.incarnation), time.to_string().as_bytes())
+    }
+
+    /// Writes a checkpoint; false where there is one of this incarnation and frontier already.
+    pub fn write(
+        &self,
+        store: &mut impl Store,
+        frontier: Time,
+        cut: &Cut,
+        parts: &[Vec<u8>],
+    ) -> Result<bool, StoreError> {
+        let name = format!("{}/manifests/{frontier:020}-{:010}.json", self.job, self.incarnation);
+        if store.get(&name)?.is_some() {
+            return Ok(false);
+        }
+        let mut written = Vec::with_capacity(parts.len());
+        for (number, bytes) in parts.iter().enumerate() {
+            let name = format!("{}/parts/{frontier:020}-{:010}/{number:05}", self.job, self.incarnation);
+            store.put(&name, bytes)?;
+            written.push(Part { name, bytes: bytes.len() as u64, checksum: checksum(bytes) });
+        }
+        let manifest = Manifest {
+            format: FORMAT,
+            job: self.job.clone(),
+            incarnation: self.incarnation,
+            frontier,
+            cut: cut.clone(),
+            parts: written,
+            fingerprint: self.fingerprint,
+        };
+        let json = serde_json::to_vec_pretty(&manifest).map_err(|error| StoreError(error.to_string()))?;
+        store.create(&name, &json)
+    }
+
+    /// The newest checkpoint that is fit and no further than `slowest`, and why newer ones are not.
+    #[allow(clippy::type_complexity)] // a result and what was passed over on the way to it
+    pub fn newest(
+        &self,
+        store: &impl Store,
+        slowest: Time,
+    ) -> Result<(Option<Restored>, Vec<(String, Unfit)>), StoreError> {
+        let mut passed_over = Vec::new();
+        for name in store.list(&format!("{}/manifests/", self.job))?.into_iter().rev() {
+            let restored = self.fit(store, &name, slowest).and_then(|manifest| read_parts(store, manifest));
+            match restored {
+                Ok(restored) => return Ok((Some(restored), passed_over)),
+                Err(unfit) => passed_over.push((name, unfit)),
+            }
+        }
+        Ok((None, passed_over))
+    }
+
+    fn fit(&self, store: &impl Store, name: &str, slowest: Time) -> Result<Manifest, Unfit> {
+        let bytes = store.get(name).map_err(Unfit::Unreadable)?;
+        let bytes = bytes.ok_or_else(|| Unfit::Damaged("the manifest is gone".to_owned()))?;
+        let manifest: Manifest =
+            serde_json::from_slice(&bytes).map_err(|error| Unfit::Damaged(format!("the manifest: {error}")))?;
+        if manifest.format != FORMAT {
+            return Err(Unfit::Format(manifest.format));
+        }
+        if manifest.job != self.job {
+            return Err(Unfit::Foreign(manifest.job));
+        }
+        if manifest.fingerprint != self.fingerprint {
+            return Err(Unfit::Configuration);
+        }
+        let left_at = self.left_at(store, manifest.incarnation).map_err(Unfit::Unreadable)?;
+        if let Some(left_at) = left_at.filter(|left_at| *left_at < manifest.frontier) {
+            return Err(Unfit::Abandoned { left_at });
+        }
+        if manifest.frontier > slowest { Err(Unfit::Ahead) } else { Ok(manifest) }
+    }
+
+    /// The earliest time at which an incarnation after `incarnation` left its history; none where none has.
+    fn left_at(&self, store: &impl Store, incarnation: u64) -> Result<Option<Time>, StoreError> {
+        let prefix = format!("{}/departures/", self.job);
+        let mut earliest: Option<Time> = None;
+        for name in store.list(&prefix)? {
+            if number_in(&name, &prefix).is_some_and(|later| later > incarnation) {
+                let bytes = store.get(&name)?.unwrap_or_default();
+                // What cannot be read counts as the beginning of time: rather an old checkpoint than a wrong one.
+                let time = std::str::from_utf8(&bytes).ok().and_then(|text| text.parse().ok()).unwrap_or(0);
+                earliest = Some(earliest.map_or(time, |earliest| earliest.min(time)));
+            }
+        }
+        Ok(earliest)
+    }
+
+    /// Removes checkpoints that are not needed any more: all but the newest few that are fit and no further than
+    /// `slowest`, and what is newer. The cut of the oldest that is kept; none where none may be restored.
+    pub fn prune(&self, store: &mut impl Store, slowest: Time) -> Result<Option<Cut>, StoreError> {
+        let (mut kept, mut oldest) = (0, None);
+        for name in store.list(&format!("{}/manifests/", self.job))?.into_iter().rev() {
+            if kept == KEPT {
+                // First the manifest: parts without one are no checkpoint, a manifest without parts is a damaged one.
+                store.delete(&name)?;
+                let parts = name.replace("/manifests/", "/parts/").replace(".json", "/");
+                store.list(&parts)?.iter().try_for_each(|part| store.delete(part))?;
+            } else if let Ok(manifest) = self.fit(store, &name, slowest) {
+                kept += 1;
+                oldest = Some(manifest.cut);
+            }
+        }
+        Ok(oldest)
+    }
+}
+
+fn read_parts(store: &impl Store, manifest: Manifest) -> Result<Restored, Unfit> {
+    let read = |part: &Part| {
+        let bytes = store.get(&part.name).map_err(Unfit::Unreadable)?;
+        let bytes = bytes.ok_or_else(|| Unfit::Damaged(format!("{} is gone", part.name)))?;
+        let is_whole = bytes.len() as u64 == part.bytes && checksum(&bytes) == part.checksum;
+        if is_whole { Ok(bytes) } else { Err(Unfit::Damaged(format!("{} is not what was written", part.name))) }
+    };
+    let parts = manifest.parts.iter().map(read).collect::<Result<Vec<_>, Unfit>>()?;
+    Ok(Restored { manifest, parts })
+}
+
+fn claim(job: &str, incarnation: u64) -> String {
+    format!("{job}/incarnations/{incarnation:010}")
+}
+
+fn departure(job: &str, incarnation: u64) -> String {
+    format!("{job}/departures/{incarnation:010}")
+}
+
+fn number_in(name: &str, prefix: &str) -> Option<u64> {
+    name.strip_prefix(prefix)?.parse().ok()
+}
+
+fn checksum(bytes: &[u8]) -> String {
+    format!("{:032x}", xxh3_128(bytes))
+}

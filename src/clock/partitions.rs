@@ -1,0 +1,311 @@
+//! The clock of the partitions that a worker reads live: when each record counts, and up to where nothing more comes.
+//!
+//! A watermark is moved by the records of its partition and, at ticks, by everything else, which is put down as a mark.
+//! Invariant: the logical time of a record depends on its partition's records and marks alone, so whoever reads the same
+//! records and follows the same marks gives the same times. A watermark never moves backwards, and after a tick no record
+//! gets a time before its promise. Source: semantics.md, section 1; decision 10.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use dataflows::time::Time;
+use serde::{Deserialize, Serialize};
+
+/// A partition of a topic.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Partition {
+    /// The topic.
+    pub topic: String,
+    /// The number within the topic.
+    pub number: i32,
+}
+
+/// What happened to a watermark otherwise than by records: from an offset on it is at least so far, and records move it
+/// no further than the ceiling.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Mark {
+    /// Offset of the first record that it is about.
+    pub next_offset: u64,
+    /// The largest event time read before it.
+    pub largest_at: Time,
+    /// Where the watermark stands.
+    pub watermark: Time,
+    /// How far records may move it.
+    pub ceiling: Time,
+}
+
+/// The marks of each partition, in order.
+pub type Trail = BTreeMap<Partition, Vec<Mark>>;
+/// For each partition the mark from which on nothing counts before some time.
+pub type Cut = BTreeMap<Partition, Mark>;
+
+/// The cut at `frontier`: of each partition the first mark that is as far; none where a partition has none.
+pub fn cut_at(trail: &Trail, frontier: Time) -> Option<Cut> {
+    let first = |marks: &Vec<Mark>| marks.iter().find(|mark| mark.watermark >= frontier).copied();
+    trail.iter().map(|(partition, marks)| Some((partition.clone(), first(marks)?))).collect()
+}
+
+/// What moves time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimeMode {
+    /// The wall clock: what is caught up with goes with it, and nothing runs ahead of it.
+    Wall,
+    /// Data alone.
+    Event,
+}
+
+/// What a broker last said of a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backlog {
+    /// There is more to be read, or nobody knows.
+    Some,
+    /// All that there is has been read, and the broker said so a moment ago.
+    None,
+}
+
+/// One partition as it is read.
+#[derive(Debug)]
+struct Reading {
+    now: Mark,
+    /// The mark that was put down last.
+    marked: Mark,
+    /// Marks of an earlier reading that this one follows, and those it has passed since the last tick.
+    follows: VecDeque<Mark>,
+    passed: Vec<Mark>,
+}
+
+impl Reading {
+    fn new(from: Mark, follows: VecDeque<Mark>) -> Reading {
+        Reading { now: from, marked: from, follows, passed: Vec::new() }
+    }
+
+    /// The watermark goes as far as what was read takes it.
+    fn rise(&mut self, out_of_orderness_ms: u64) {
+        let by_records = self.now.largest_at.saturating_sub(out_of_orderness_ms);
+        self.now.watermark = self.now.watermark.max(by_records.min(self.now.ceiling));
+    }
+
+    /// Does what marks of the earlier reading say of records from here on.
+    fn follow(&mut self, out_of_orderness_ms: u64) {
+        while let Some(mark) = self.follows.pop_front_if(|mark| mark.next_offset <= self.now.next_offset) {
+            self.now.ceiling = self.now.ceiling.max(mark.ceiling);
+            self.now.watermark = self.now.watermark.max(mark.watermark);
+            self.rise(out_of_orderness_ms);
+            self.passed.push(mark);
+        }
+    }
+}
+
+/// The clock of a worker's partitions.
+#[derive(Debug)]
+pub struct PartitionClock {
+    mode: TimeMode,
+    out_of_orderness_ms: u64,
+    readings: BTreeMap<Partition, Reading>,
+    promise: Time,
+    /// Up to here an earlier reading is followed: what it did not know of counts later.
+    followed_until: Time,
+}
+
+impl PartitionClock {
+    /// No partitions yet. Nothing counts before `promised`, and an earlier reading is followed until `followed_until`.
+    pub fn new(mode: TimeMode, out_of_orderness_ms: u64, promised: Time, followed_until: Time) -> PartitionClock {
+        PartitionClock { mode, out_of_orderness_ms, readings: BTreeMap::new(), promise: promised, followed_until }
+    }
+
+    /// Begins to read a partition that nobody has read, from `next_offset` on; nothing of it counts before what has been
+    /// promised, by this reading or the one it follows.
+    pub fn enter(&mut self, partition: Partition, next_offset: u64) {
+        let earliest = self.promise.max(self.followed_until);
+        let now = Mark { next_offset, largest_at: 0, watermark: earliest, ceiling: earliest };
+        // Where it began is put down, too: a record before the first tick counts no earlier than this.
+        self.readings
+            .entry(partition)
+            .or_insert_with(|| Reading { passed: vec![now], ..Reading::new(now, VecDeque::new()) });
+    }
+
+    /// Reads a partition on from a mark, as an earlier reading did that left these marks; from the first of them where
+    /// there is no other. False where there is none at all.
+    pub fn resume(&mut self, partition: Partition, from: Option<Mark>, trail: &[Mark]) -> bool {
+        let Some(from) = from.or_else(|| trail.first().copied()) else { return false };
+        let follows = trail.iter().filter(|mark| **mark > from).copied().collect();
+        // Whoever is told of the partition by this reading alone has to learn where it began.
+        self.readings.insert(partition, Reading { passed: vec![from], ..Reading::new(from, follows) });
+        true
+    }
+
+    /// Offset of the record that is to be read next.
+    pub fn next_offset(&self, partition: &Partition) -> Option<u64> {
+        self.readings.get(partition).map(|reading| reading.now.next_offset)
+    }
+
+    /// True where a partition may be read: it is not so far ahead of the others.
+    pub fn may_read(&self, partition: &Partition, max_read_ahead_ms: u64) -> bool {
+        let limit = self.promise.saturating_add(max_read_ahead_ms);
+        self.readings.get(partition).is_some_and(|reading| reading.now.watermark <= limit)
+    }
+
+    /// The watermark before the record at `offset`, which its facts' times are no less than; none where the record was
+    /// read before, or the partition is not read here. Told first, before [`PartitionClock::observe`].
+    pub fn begin(&mut self, partition: &Partition, offset: u64) -> Option<Time> {
+        let reading = self.readings.get_mut(partition).filter(|reading| offset >= reading.now.next_offset)?;
+        // Offsets may be missing: markers of transactions, records that were compacted away.
+        reading.now.next_offset = offset;
+        reading.follow(self.out_of_orderness_ms);
+        reading.now.next_offset = offset + 1;
+        Some(reading.now.watermark)
+    }
+
+    /// A record was decoded whose largest event time is `at`: it moves the watermark, after its facts got their times.
+    pub fn observe(&mut self, partition: &Partition, at: Time) {
+        if let Some(reading) = self.readings.get_mut(partition) {
+            reading.now.largest_at = reading.now.largest_at.max(at);
+            reading.rise(self.out_of_orderness_ms);
+        }
+    }
+
+    /// A tick: time has passed. What is to be put down, and the time before which no record counts any more. `now` is the
+    /// wall clock, `backlog` what brokers last said. The marks have to be sent before the promise is.
+    pub fn tick(&mut self, now: Time, backlog: impl Fn(&Partition) -> Backlog) -> (Trail, Time) {
+        let out_of_orderness_ms = self.out_of_orderness_ms;
+        let wall = now.saturating_sub(out_of_orderness_ms);
+        let (mut least, mut largest) = (None::<Time>, 0);
+        for (partition, reading) in &mut self.readings {
+            reading.follow(out_of_orderness_ms);
+            let follows = !reading.follows.is_empty();
+            let is_caught_up = !follows && backlog(partition) == Backlog::None;
+            if !follows {
+                reading.now.ceiling = reading.now.ceiling.max(match self.mode {
+                    TimeMode::Wall => wall,
+                    TimeMode::Event => Time::MAX,
+                });
+                reading.rise(out_of_orderness_ms);
+                if is_caught_up && self.mode == TimeMode::Wall {
+                    reading.now.watermark = reading.now.watermark.max(wall);
+                }
+            }
+            largest = largest.max(reading.now.watermark);
+            if !(is_caught_up && self.mode == TimeMode::Event) {
+                least = Some(least.map_or(reading.now.watermark, |least| least.min(reading.now.watermark)));
+            }
+        }
+        // Where all are caught up and data alone moves time, time is where the furthest is.
+        if !self.readings.is_empty() {
+            self.promise = self.promise.max(least.unwrap_or(largest));
+        }
+        let mut trail = Trail::new();
+        for (partition, reading) in &mut self.readings {
+            // What was left out comes back where the others are.
+            reading.now.watermark = reading.now.watermark.max(self.promise);
+            let mut marks = std::mem::take(&mut reading.passed);
+            if *marks.last().unwrap_or(&reading.marked) != reading.now {
+                marks.push(reading.now);
+            }
+            reading.marked = reading.now;
+            if !marks.is_empty() {
+                trail.insert(partition.clone(), marks);
+            }
+        }
+        (trail, self.promise)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn partition(number: i32) -> Partition {
+        Partition { topic: "orders".to_owned(), number }
+    }
+
+    fn clock(mode: TimeMode, partitions: i32) -> PartitionClock {
+        let mut clock = PartitionClock::new(mode, 10, 0, 0);
+        (0..partitions).for_each(|number| clock.enter(partition(number), 0));
+        clock
+    }
+
+    /// Reads a record; its logical time.
+    fn read(clock: &mut PartitionClock, number: i32, offset: u64, at: Time) -> Time {
+        let watermark = clock.begin(&partition(number), offset).unwrap();
+        clock.observe(&partition(number), at);
+        at.max(watermark)
+    }
+
+    #[test]
+    fn a_partition_with_backlog_holds_time_where_its_records_are() {
+        let mut clock = clock(TimeMode::Wall, 2);
+        assert_eq!(clock.tick(1_000, |_| Backlog::Some).1, 0);
+        read(&mut clock, 0, 0, 500);
+        read(&mut clock, 1, 0, 300);
+        // One that cannot be reached is one with backlog: no deadline passes because of silence.
+        assert_eq!(clock.tick(5_000, |_| Backlog::Some).1, 290);
+        assert_eq!(clock.tick(5_000, |name| if name.number == 1 { Backlog::None } else { Backlog::Some }).1, 490);
+        // Late by then.
+        assert_eq!(read(&mut clock, 1, 1, 400), 4_990);
+    }
+
+    #[test]
+    fn what_is_caught_up_goes_with_the_wall_clock_and_nothing_runs_ahead_of_it() {
+        let mut clock = clock(TimeMode::Wall, 1);
+        assert_eq!(clock.tick(1_000, |_| Backlog::None).1, 990);
+        assert_eq!(clock.tick(2_000, |_| Backlog::None).1, 1_990);
+        // A producer's clock that is ahead moves time no further than ours.
+        assert_eq!(read(&mut clock, 0, 0, 9_000), 9_000);
+        assert_eq!(clock.tick(2_100, |_| Backlog::Some).1, 2_090);
+        assert_eq!(clock.tick(2_000, |_| Backlog::None).1, 2_090, "a clock that was put back moves nothing back");
+    }
+
+    #[test]
+    fn where_data_alone_moves_time_what_is_caught_up_is_left_out() {
+        let mut clock = clock(TimeMode::Event, 2);
+        clock.tick(0, |_| Backlog::Some);
+        read(&mut clock, 0, 0, 500);
+        read(&mut clock, 1, 0, 300);
+        let first_is_caught_up = |name: &Partition| if name.number == 0 { Backlog::None } else { Backlog::Some };
+        assert_eq!(clock.tick(9_000, first_is_caught_up).1, 290);
+        let second_is_caught_up = |name: &Partition| if name.number == 1 { Backlog::None } else { Backlog::Some };
+        assert_eq!(clock.tick(9_000, second_is_caught_up).1, 490);
+        assert_eq!(read(&mut clock, 1, 1, 310), 490, "it comes back where the others are");
+        assert_eq!(clock.tick(9_000, |_| Backlog::None).1, 490, "all are caught up: time is where the furthest is");
+        read(&mut clock, 1, 2, 700);
+        assert_eq!(clock.tick(9_000, |_| Backlog::None).1, 690);
+    }
+
+    #[test]
+    fn a_record_that_comes_again_is_not_read_and_missing_offsets_are_passed() {
+        let mut clock = clock(TimeMode::Event, 1);
+        clock.tick(0, |_| Backlog::Some);
+        read(&mut clock, 0, 3, 100);
+        assert_eq!(clock.next_offset(&partition(0)), Some(4));
+        assert!(clock.begin(&partition(0), 3).is_none() && clock.begin(&partition(9), 0).is_none());
+    }
+
+    #[test]
+    fn a_partition_far_ahead_waits_for_the_others() {
+        let mut clock = clock(TimeMode::Event, 2);
+        clock.tick(0, |_| Backlog::Some);
+        read(&mut clock, 0, 0, 50_000);
+        clock.tick(0, |_| Backlog::Some);
+        assert!(!clock.may_read(&partition(0), 20_000) && clock.may_read(&partition(1), 20_000));
+    }
+
+    #[test]
+    fn whoever_follows_marks_gives_the_same_times() {
+        let records = [100, 500, 90, 400, 700, 650, 100, 900];
+        let mut first = clock(TimeMode::Wall, 1);
+        let (mut trail, mut times) = (Vec::new(), Vec::new());
+        for (offset, at) in records.into_iter().enumerate() {
+            let now = 200 + 150 * offset as u64;
+            let backlog = if offset % 3 == 0 { Backlog::None } else { Backlog::Some };
+            trail.extend(first.tick(now, |_| backlog).0.into_values().flatten());
+            times.push(read(&mut first, 0, offset as u64, at));
+        }
+        let mut second = PartitionClock::new(TimeMode::Wall, 10, 0, 0);
+        assert!(second.resume(partition(0), None, &trail));
+        for (offset, at) in records.into_iter().enumerate() {
+            if offset % 2 == 0 {
+                second.tick(1_000_000, |_| Backlog::None);
+            }
+            assert_eq!(read(&mut second, 0, offset as u64, at), times[offset], "record {offset}");
+        }
+    }
+}

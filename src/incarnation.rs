@@ -1,0 +1,92 @@
+//! The start of an incarnation: who may write from now on, and where the job goes on.
+//!
+//! Invariant: when a start has succeeded no older incarnation can commit to any sink, and what they had committed lies on
+//! one history, which this one follows to its end. Source: decision 10.
+
+use std::fmt;
+
+use dataflows::time::Time;
+
+use crate::checkpoint::{Checkpoints, Restored, Store, StoreError, Unfit};
+use crate::clock::partitions::Trail;
+use crate::sink::commits::{Progress, Transactions};
+
+/// Where an incarnation goes on.
+#[derive(Debug)]
+pub struct Start {
+    /// The checkpoints, as this incarnation sees them.
+    pub checkpoints: Checkpoints,
+    /// The state to go on from; none for a job that never ran.
+    pub restored: Option<Restored>,
+    /// The checkpoints that were passed over, and why.
+    pub passed_over: Vec<(String, Unfit)>,
+    /// The marks to follow, of the sink that is furthest.
+    pub trail: Trail,
+    /// Where that history ends.
+    pub followed_until: Time,
+    /// How far each sink is, in the order in which they were given.
+    pub sinks: Vec<Progress>,
+}
+
+/// Why an incarnation cannot start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StartError {
+    /// The store of checkpoints could not be used.
+    Store(StoreError),
+    /// This sink cannot be reached.
+    Unreachable(usize),
+    /// A newer incarnation has taken this sink over.
+    Replaced(usize),
+    /// There are results but no checkpoint from which they could be continued; and why each was passed over.
+    NothingFits(Vec<(String, Unfit)>),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StartError::Store(error) => write!(formatter, "the store of checkpoints failed: {error}"),
+            StartError::Unreachable(sink) => write!(formatter, "sink {sink} cannot be reached"),
+            StartError::Replaced(sink) => write!(formatter, "a newer incarnation of the job writes to sink {sink}"),
+            StartError::NothingFits(passed_over) => {
+                write!(formatter, "no checkpoint fits the results that are there ({} tried)", passed_over.len())
+            }
+        }
+    }
+}
+
+impl From<StoreError> for StartError {
+    fn from(error: StoreError) -> StartError {
+        StartError::Store(error)
+    }
+}
+
+/// Starts the next incarnation of a job.
+pub fn start<U>(
+    store: &mut impl Store,
+    job: &str,
+    fingerprint: u64,
+    sinks: &mut [impl Transactions<U>],
+) -> Result<Start, StartError> {
+    let checkpoints = Checkpoints::begin(store, job, fingerprint)?;
+    let incarnation = checkpoints.incarnation();
+    let mut progress = Vec::with_capacity(sinks.len());
+    for (number, sink) in sinks.iter_mut().enumerate() {
+        let found = sink.fence(incarnation).ok_or(StartError::Unreachable(number))?;
+        if found.incarnation != incarnation {
+            return Err(StartError::Replaced(number));
+        }
+        progress.push(found);
+    }
+    let slowest = progress.iter().map(|progress| progress.frontier).min().unwrap_or(Time::MAX);
+    let (restored, passed_over) = checkpoints.newest(store, slowest)?;
+    let furthest = progress.iter().max_by_key(|progress| progress.frontier);
+    let has_results = furthest.is_some_and(|furthest| furthest.frontier > 0);
+    if restored.is_none() && (has_results || !passed_over.is_empty()) {
+        return Err(StartError::NothingFits(passed_over));
+    }
+    let trail = furthest.map_or_else(Trail::new, |furthest| furthest.trail.clone());
+    let at = restored.as_ref().map_or(0, |restored| restored.manifest.frontier);
+    let followed_until = furthest.map_or(at, |furthest| furthest.frontier.max(at));
+    checkpoints.leave_at(store, followed_until)?;
+    Ok(Start { checkpoints, restored, passed_over, trail, followed_until, sinks: progress })
+}

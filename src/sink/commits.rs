@@ -1,0 +1,164 @@
+//! Commits: what a sink that can do several things at once or not at all is given, from one frontier to the next.
+//!
+//! A transaction holds the updates from the sink's frontier to a later one, the trail up to the cut there, and moves the
+//! sink's progress, on the condition that it stands where this incarnation left it. Invariant: whatever answer is lost,
+//! every update is in exactly one transaction that was done. Source: architecture.md, section 4; decision 10.
+
+use std::collections::BTreeMap;
+
+use dataflows::time::Time;
+use serde::{Deserialize, Serialize};
+
+use crate::clock::partitions::{Cut, Trail, cut_at};
+
+/// What a sink says of itself, in the same transactions as its rows.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Who may commit.
+    pub incarnation: u64,
+    /// Updates before this are in the sink.
+    pub frontier: Time,
+    /// The marks from the oldest checkpoint that may be restored to the cut at the frontier.
+    pub trail: Trail,
+}
+
+/// How a transaction went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was done.
+    Done,
+    /// It was not done, and may be tried again.
+    Failed,
+    /// Nobody knows.
+    Unknown,
+    /// Another incarnation has taken over: this one must stop.
+    Fenced,
+}
+
+/// A store of rows with transactions.
+pub trait Transactions<U> {
+    /// Lets nobody but `incarnation` commit from now on; how far the sink is. None where it cannot be reached. An
+    /// incarnation that is older than the one that may commit gets that one's progress and changes nothing.
+    fn fence(&mut self, incarnation: u64) -> Option<Progress>;
+
+    /// Adds `updates` and replaces the progress, where it stands at `from` and may be moved by the incarnation of `to`.
+    fn commit(&mut self, from: Time, to: &Progress, updates: &[(U, Time)]) -> Outcome;
+}
+
+/// What waits to be committed to one sink.
+#[derive(Debug)]
+pub struct Commits<U> {
+    progress: Progress,
+    /// Updates by time, none of them before the sink's frontier.
+    waiting: BTreeMap<Time, Vec<U>>,
+    /// Marks beyond those of the progress.
+    marks: Trail,
+    /// Whether the last transaction was done is to be asked first.
+    is_unknown: bool,
+}
+
+impl<U> Commits<U> {
+    /// A sink that was fenced and is as far as `progress`, in a job that follows `history`. The sink's own trail may end
+    /// with marks that no other sink has seen and that the history, which went on from another sink, does not know.
+    pub fn new(progress: Progress, history: &Trail) -> Commits<U> {
+        let (trail, marks) = split(history.clone(), progress.frontier);
+        Commits { progress: Progress { trail, ..progress }, waiting: BTreeMap::new(), marks, is_unknown: false }
+    }
+
+    /// How far the sink is.
+    pub fn progress(&self) -> &Progress {
+        &self.progress
+    }
+
+    /// Takes an update; one before the sink's frontier is there already.
+    pub fn give(&mut self, update: U, time: Time) {
+        if time >= self.progress.frontier {
+            self.waiting.entry(time).or_default().push(update);
+        }
+    }
+
+    /// Takes marks, as they were put down.
+    pub fn mark(&mut self, trail: &Trail) {
+        for (partition, marks) in trail {
+            let known = [&self.marks, &self.progress.trail].into_iter().find_map(|trail| trail.get(partition)?.last());
+            let known = known.copied();
+            let new = marks.iter().filter(|mark| known.is_none_or(|known| **mark > known));
+            self.marks.entry(partition.clone()).or_default().extend(new);
+        }
+    }
+
+    /// Forgets the marks that lead to `cut`, where the oldest checkpoint begins that may be restored.
+    pub fn trim(&mut self, cut: &Cut) {
+        for (partition, marks) in &mut self.progress.trail {
+            if let Some(from) = cut.get(partition) {
+                marks.retain(|mark| mark >= from);
+            }
+        }
+    }
+
+    /// Commits what lies before `frontier`, all of which has been given, with all marks that lead there. `Done` where
+    /// there was nothing to do.
+    pub fn commit(&mut self, frontier: Time, sink: &mut impl Transactions<U>) -> Outcome
+    where
+        U: Clone,
+    {
+        if self.is_unknown {
+            match sink.fence(self.progress.incarnation) {
+                None => return Outcome::Unknown,
+                Some(found) if found.incarnation != self.progress.incarnation => return Outcome::Fenced,
+                Some(found) => self.settle(found),
+            }
+        }
+        if frontier <= self.progress.frontier {
+            return Outcome::Done;
+        }
+        let updates: Vec<(U, Time)> = self
+            .waiting
+            .range(..frontier)
+            .flat_map(|(time, updates)| updates.iter().map(|update| (update.clone(), *time)))
+            .collect();
+        let to = self.up_to(frontier);
+        let outcome = sink.commit(self.progress.frontier, &to, &updates);
+        match outcome {
+            Outcome::Done => self.settle(to),
+            Outcome::Unknown => self.is_unknown = true,
+            Outcome::Failed | Outcome::Fenced => {}
+        }
+        outcome
+    }
+
+    /// The progress at a later frontier: its trail ends with the cut there.
+    fn up_to(&self, frontier: Time) -> Progress {
+        let mut trail = self.progress.trail.clone();
+        for (partition, marks) in &self.marks {
+            trail.entry(partition.clone()).or_default().extend(marks);
+        }
+        let (trail, _) = split(trail, frontier);
+        Progress { incarnation: self.progress.incarnation, frontier, trail }
+    }
+
+    /// The sink is as far as `found`: what is there waits no longer.
+    fn settle(&mut self, found: Progress) {
+        self.is_unknown = false;
+        self.waiting = self.waiting.split_off(&found.frontier);
+        for (partition, marks) in &mut self.marks {
+            let known = found.trail.get(partition).and_then(|marks| marks.last()).copied();
+            marks.retain(|mark| known.is_none_or(|known| *mark > known));
+        }
+        self.marks.retain(|_, marks| !marks.is_empty());
+        self.progress = found;
+    }
+}
+
+/// The marks up to the cut at `frontier`, and those beyond. All are kept where a partition is not as far.
+fn split(mut trail: Trail, frontier: Time) -> (Trail, Trail) {
+    let mut beyond = Trail::new();
+    for (partition, last) in cut_at(&trail, frontier).unwrap_or_default() {
+        if let Some(marks) = trail.get_mut(&partition) {
+            let rest = marks.split_off(marks.partition_point(|mark| *mark <= last));
+            beyond.insert(partition, rest);
+        }
+    }
+    beyond.retain(|_, marks| !marks.is_empty());
+    (trail, beyond)
+}
