@@ -2,7 +2,7 @@
 //! the others.
 //!
 //! Few orders have one: a look at a handful of facts is quicker and takes no memory. Invariant: it knows every fact of its
-//! order, so it judges as [`super::admit::judge`] does.
+//! order, so it judges as [`super::admit::judge_among`] does.
 
 use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_64;
