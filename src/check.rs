@@ -132,7 +132,7 @@ fn outputs(options: &ReplayOptions) -> Vec<(&'static str, PathBuf, Probe)> {
 /// The beginning of every file of an input.
 fn of_input(input: &Path, options: &ReplayOptions, limits: &Limits) -> Vec<Finding> {
     let target = input.display().to_string();
-    match samples(input, options.kind, limits) {
+    match samples(input, options.reading.kind, limits) {
         Err(error) => vec![Finding::failed("input", target, &error)],
         Ok(samples) if samples.is_empty() => {
             let found = Finding::ok("input", target, "can be read once only, so it was not looked at");

@@ -200,28 +200,12 @@ pub struct ReplayOptions {
     /// Any of them may be compressed with gzip or zstd. Kinds may be mixed. All inputs are merged by event time.
     #[arg(value_name = "INPUT", default_value = DEFAULT_INPUT)]
     pub inputs: Vec<PathBuf>,
-    /// The kind of every input, where it cannot be told
-    #[arg(long = "as", value_enum, value_name = "KIND", help_heading = INPUT)]
-    pub kind: Option<InputKind>,
-    /// Ignore what happened before TIME
-    ///
-    /// Inclusive. RFC 3339, "2018-01-01 12:00:00" (UTC), or 2018-01-01 (midnight UTC). Facts before it are as if absent.
-    #[arg(long, value_name = "TIME", value_parser = parse_instant, help_heading = INPUT)]
-    pub from: Option<Time>,
-    /// Ignore what happened after TIME, and show results as of it
-    ///
-    /// Inclusive; the forms of --from. A date alone is its midnight, so the day itself is left out but for that instant.
-    #[arg(long, value_name = "TIME", value_parser = parse_instant, help_heading = INPUT)]
-    pub until: Option<Time>,
+    /// Which of it counts, and in which order.
+    #[command(flatten)]
+    pub reading: Reading,
     /// Replay only the first N orders
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), help_heading = INPUT)]
     pub limit: Option<u64>,
-    /// Read each file in its own order, as a live source would, instead of by event time
-    ///
-    /// Facts may then be late; --out-of-orderness says how long to wait for them. Final results are the same, unless a
-    /// fact comes after its order was retired.
-    #[arg(long, help_heading = INPUT)]
-    pub arrival_order: bool,
     /// How fast time passes: max, or how many times faster than it happened
     ///
     /// 100 is a hundred times faster: a day takes 864 s, whether anything happens in it or not. Time passes smoothly, and
@@ -246,6 +230,30 @@ pub struct ReplayOptions {
     /// Show neither progress nor totals
     #[arg(long, help_heading = OUTPUT)]
     pub no_console: bool,
+}
+
+/// How inputs are read, whatever is made of them.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reading {
+    /// The kind of every input, where it cannot be told
+    #[arg(long = "as", value_enum, value_name = "KIND", help_heading = INPUT)]
+    pub kind: Option<InputKind>,
+    /// Ignore what happened before TIME
+    ///
+    /// Inclusive. RFC 3339, "2018-01-01 12:00:00" (UTC), or 2018-01-01 (midnight UTC). Facts before it are as if absent.
+    #[arg(long, value_name = "TIME", value_parser = parse_instant, help_heading = INPUT)]
+    pub from: Option<Time>,
+    /// Ignore what happened after TIME, and show results as of it
+    ///
+    /// Inclusive; the forms of --from. A date alone is its midnight, so the day itself is left out but for that instant.
+    #[arg(long, value_name = "TIME", value_parser = parse_instant, help_heading = INPUT)]
+    pub until: Option<Time>,
+    /// Read each file in its own order, as a live source would, instead of by event time
+    ///
+    /// Facts may then be late; --out-of-orderness says how long to wait for them. Final results are the same, unless a
+    /// fact comes after its order was retired; `orderwatch explain` says what late ones changed.
+    #[arg(long, help_heading = INPUT)]
+    pub arrival_order: bool,
 }
 
 /// Kinds of input.
@@ -369,7 +377,7 @@ impl ReplayOptions {
 
     /// Refuses what clap cannot: options that contradict each other.
     pub fn check(&self) -> JobResult<()> {
-        if let (Some(from), Some(until)) = (self.from, self.until)
+        if let (Some(from), Some(until)) = (self.reading.from, self.reading.until)
             && from > until
         {
             let what = format!("--from {} is after --until {}", format_instant(from), format_instant(until));

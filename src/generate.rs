@@ -30,7 +30,12 @@ pub fn run(what: &Generate) -> JobResult<()> {
 }
 
 fn run_olist(arguments: &GenerateOlist) -> JobResult<()> {
-    let options = OlistOptions { count: arguments.count, seed: arguments.seed };
+    let options = OlistOptions {
+        count: arguments.count,
+        seed: arguments.seed,
+        duplicates: arguments.duplicates,
+        invalid: arguments.invalid,
+    };
     let statistics = generate_olist(&options, &arguments.to).map_err(|error| {
         let error = JobError::job(error.to_string());
         error.remedy("name a directory that you may write to, with enough space, with --to")

@@ -70,7 +70,7 @@ pub fn run(config: &JobConfig, options: &ReplayOptions, output: OutputFormat, st
         say_if_interrupted(&job, None);
         return Ok(());
     }
-    let results = Results::new(gathered, &job.law.settings.windows, options.until);
+    let results = Results::new(gathered, &job.law.settings.windows, options.reading.until);
     let mut console = (!options.no_console).then(Console::default);
     let mut sinks: Vec<&mut dyn Sink> = Vec::new();
     sinks.extend(console.as_mut().map(|console| console as &mut dyn Sink));
@@ -116,8 +116,8 @@ pub fn prepare(config: &JobConfig, options: &ReplayOptions) -> JobResult<Job> {
         Inputs::open(options, &limits, config.out_of_orderness_ms, config.sort_memory_bytes, local_workers)?;
     let law = Law { settings: config.settings.clone(), rules: RuleBook::new(&config.rules), sources: inputs.sources() };
     let selection = Selection {
-        from: options.from.unwrap_or(0),
-        until: options.until.unwrap_or(Time::MAX),
+        from: options.reading.from.unwrap_or(0),
+        until: options.reading.until.unwrap_or(Time::MAX),
         orders: first_orders.map(Arc::new),
     };
     Ok(Job {
@@ -127,7 +127,7 @@ pub fn prepare(config: &JobConfig, options: &ReplayOptions) -> JobResult<Job> {
         lateness: Lateness { late_arrival_ms: config.late_arrival_ms, horizon_ms: config.settings.horizon_ms },
         law,
         plan: config.plan,
-        until: options.until.map_or(Until::LargestAccepted, Until::Given),
+        until: options.reading.until.map_or(Until::LargestAccepted, Until::Given),
         detail: if options.wants_rows() { Detail::Final } else { Detail::Counts },
         clock: match options.speed {
             Speed::Max => None,

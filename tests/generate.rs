@@ -33,7 +33,7 @@ type Row = HashMap<String, String>;
 
 fn generated(count: u64, seed: u64) -> (TempDir, Statistics) {
     let directory = TempDir::new().unwrap();
-    let statistics = generate_olist(&OlistOptions { count, seed }, directory.path()).unwrap();
+    let statistics = generate_olist(&OlistOptions { count, seed, ..Default::default() }, directory.path()).unwrap();
     (directory, statistics)
 }
 
@@ -247,18 +247,18 @@ fn an_error_names_path_and_cause_and_leaves_nothing_behind() {
     let directory = TempDir::new().unwrap();
     let file = directory.path().join("taken");
     std::fs::write(&file, "").unwrap();
-    let error = generate_olist(&OlistOptions { count: 1, seed: 1 }, &file).unwrap_err();
+    let error = generate_olist(&OlistOptions { count: 1, ..Default::default() }, &file).unwrap_err();
     assert!(error.to_string().starts_with(&format!("cannot write {}: ", file.display())), "{error}");
     assert!(std::error::Error::source(&error).is_some());
 
     // A directory stands where a file is to go: the rename fails, and partial files are cleared away.
     let target = directory.path().join("target");
     std::fs::create_dir_all(target.join(ORDERS).join("inside")).unwrap();
-    let error = generate_olist(&OlistOptions { count: 10, seed: 1 }, &target).unwrap_err();
+    let error = generate_olist(&OlistOptions { count: 10, ..Default::default() }, &target).unwrap_err();
     assert!(error.to_string().contains(ORDERS), "{error}");
     assert_eq!(std::fs::read_dir(&target).unwrap().count(), 1);
 
-    let error = generate_olist(&OlistOptions { count: u64::MAX, seed: 1 }, &target).unwrap_err();
+    let error = generate_olist(&OlistOptions { count: u64::MAX, ..Default::default() }, &target).unwrap_err();
     assert!(matches!(error, GenerateError::CountTooLarge { .. }), "{error}");
 }
 

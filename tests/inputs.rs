@@ -6,9 +6,13 @@
 // A test that cannot set up its case must fail loudly.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+#[path = "inputs/blank.rs"]
+mod blank;
 #[path = "goldens/compare.rs"]
 #[allow(dead_code)] // shared with goldens.rs
 mod compare;
+#[path = "inputs/crowded.rs"]
+mod crowded;
 #[path = "inputs/forms.rs"]
 mod forms;
 #[path = "goldens/inputs.rs"]

@@ -93,6 +93,41 @@ fn breaches_are_told_when_they_are_due() {
     }
 }
 
+/// When each breach that a replay tells was due, in milliseconds, and when it was told, since the replay was started.
+fn told(arguments: &[&str]) -> Vec<(i64, Duration)> {
+    let started = Instant::now();
+    let mut child = replay(arguments).current_dir(project()).stdout(Stdio::piped()).spawn().unwrap();
+    let due = |line: &str| {
+        let (_, due) = line.split_once(", due ")?;
+        let due = chrono::NaiveDateTime::parse_from_str(due.get(..19)?, "%Y-%m-%d %H:%M:%S").unwrap();
+        Some((due.and_utc().timestamp_millis(), started.elapsed()))
+    };
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let told = lines.filter_map(|line| due(&line.unwrap())).collect();
+    assert!(child.wait().unwrap().success());
+    told
+}
+
+#[test]
+fn nine_in_ten_breaches_are_told_within_50_ms_of_when_they_are_due() {
+    const SPEED: u32 = 2_000_000;
+    let month = ["--from", "2018-01-01", "--until", "2018-03-01", "--speed", &SPEED.to_string()];
+    for workers in ["1", "2"] {
+        // A machine that does other things may stand still for as long; it does not every time.
+        let shares = (0..6).map(|_| {
+            let told = told(&[&month[..], &["-w", workers]].concat());
+            assert!(told.len() > 100, "{} breaches", told.len());
+            // How long after the clock's start, which is when the least of them was told at the latest.
+            let late = |(due, told): &(i64, Duration)| told.as_secs_f64() * 1e3 - *due as f64 / f64::from(SPEED);
+            let least = told.iter().map(late).fold(f64::MAX, f64::min);
+            let in_time = told.iter().filter(|told| late(told) - least <= 50.0).count();
+            100 * in_time / told.len()
+        });
+        let best = shares.take_while(|share| *share < 90).count();
+        assert!(best < 6, "-w {workers}: of six replays none was in time");
+    }
+}
+
 #[test]
 fn the_speed_changes_no_result() {
     let of = |options: &[&str]| {

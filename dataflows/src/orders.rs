@@ -12,6 +12,7 @@ pub mod order;
 pub mod outlook;
 pub mod parcel;
 pub mod relational;
+pub mod roster;
 pub mod showing;
 pub mod sla;
 pub mod state;

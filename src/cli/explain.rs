@@ -3,10 +3,8 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use dataflows::time::Time;
 
-use super::{DEFAULT_INPUT, INPUT, InputKind, JobFlags, OUTPUT, OutputFormat, ReplayOptions};
-use crate::instant::parse_instant;
+use super::{DEFAULT_INPUT, INPUT, JobFlags, OUTPUT, OutputFormat, Reading, ReplayOptions};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -35,18 +33,9 @@ pub struct Explain {
     /// What to read: whatever `orderwatch replay` reads; may be repeated
     #[arg(long = "input", value_name = "INPUT", num_args = 1.., default_value = DEFAULT_INPUT, help_heading = INPUT)]
     pub inputs: Vec<PathBuf>,
-    /// The kind of every input, where it cannot be told
-    #[arg(long = "as", value_enum, value_name = "KIND", help_heading = INPUT)]
-    pub kind: Option<InputKind>,
-    /// Ignore what happened before TIME, as in `orderwatch replay`
-    #[arg(long, value_name = "TIME", value_parser = parse_instant, help_heading = INPUT)]
-    pub from: Option<Time>,
-    /// Explain the order as it stood at TIME, as in `orderwatch replay`
-    #[arg(long, value_name = "TIME", value_parser = parse_instant, help_heading = INPUT)]
-    pub until: Option<Time>,
-    /// Read each file in its own order, as a live source would: shows what late records changed
-    #[arg(long, help_heading = INPUT)]
-    pub arrival_order: bool,
+    /// As in `orderwatch replay`.
+    #[command(flatten)]
+    pub reading: Reading,
     /// How the report is written
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT", help_heading = OUTPUT)]
     pub output: OutputFormat,
@@ -58,13 +47,6 @@ pub struct Explain {
 impl Explain {
     /// The replay whose results are explained.
     pub fn replay(&self) -> ReplayOptions {
-        ReplayOptions {
-            inputs: self.inputs.clone(),
-            kind: self.kind,
-            from: self.from,
-            until: self.until,
-            arrival_order: self.arrival_order,
-            ..ReplayOptions::default()
-        }
+        ReplayOptions { inputs: self.inputs.clone(), reading: self.reading.clone(), ..ReplayOptions::default() }
     }
 }

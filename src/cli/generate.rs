@@ -11,6 +11,16 @@ use crate::validate::number;
 
 const FAULTS: &str = "Faults";
 
+const OLIST_EXAMPLES: &str = "\
+Examples:
+  A shop of two years:
+    orderwatch generate olist --count 100000 --seed 7 --to big && orderwatch replay big
+  One with faults, and a count of them to hold a replay against:
+    orderwatch generate olist --duplicates 1% --invalid 0.1% --to faulty && orderwatch replay faulty
+
+Orders are sorted by purchase, so no row is late or out of order: --late and --disorder are for `generate orders` and
+`generate sales`.";
+
 const STREAM_EXAMPLES: &str = "\
 Examples:
   A thousand lives within half an hour, to look at:
@@ -41,9 +51,7 @@ pub enum Generate {
 
 /// `orderwatch generate olist`.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
-#[command(
-    after_help = "Example:\n  orderwatch generate olist --count 100000 --seed 7 --to big && orderwatch replay big"
-)]
+#[command(after_help = OLIST_EXAMPLES)]
 pub struct GenerateOlist {
     /// Orders to make
     #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..), help_heading = OUTPUT)]
@@ -51,6 +59,12 @@ pub struct GenerateOlist {
     /// Where chance starts: the same seed makes the same files
     #[arg(long, value_name = "N", default_value_t = 1, help_heading = OUTPUT)]
     pub seed: u64,
+    /// Write this share of the rows of orders, items and payments twice
+    #[arg(long, value_name = "PERCENT", default_value = "0%", value_parser = parse_percentage, help_heading = FAULTS)]
+    pub duplicates: u64,
+    /// After this share of these rows write a broken copy, each of another kind; the rows themselves stay whole
+    #[arg(long, value_name = "PERCENT", default_value = "0%", value_parser = parse_percentage, help_heading = FAULTS)]
+    pub invalid: u64,
     /// Directory to write; made where it is missing
     #[arg(long, value_name = "DIR", help_heading = OUTPUT)]
     pub to: PathBuf,

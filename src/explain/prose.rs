@@ -73,19 +73,21 @@ impl Prose {
         self.heading(&format!("Status: {}", order("status")));
         self.line(&format!("  customer {}, last heard of {}", order("customer_id"), instant(order("last_event_at"))));
         if let Some(drop_off) = life.drop_off {
-            self.line(&format!("  counts as dropped off: {drop_off}"));
+            self.line(&format!("  in the report of lost sales (drop_off_analysis): {}", drop_off.replace('_', " ")));
         }
         if let Some(stalled) = &life.stalled {
             self.line(&format!("  stalled since {}", instant(text(stalled, "stalled_at"))));
         }
-        let closed =
-            if life.retired { "closed: records are refused that came after" } else { "records are accepted until" };
-        self.line(&format!("  {closed} {}", instant(&life.retires_after)));
+        let bound = instant(&life.retires_after);
+        self.line(&match life.retired {
+            true => format!("  closed since {bound}: whatever came in about it later was refused"),
+            false => format!("  open for more records until {bound}"),
+        });
 
         self.heading("What happened");
         for event in &life.events {
             let verdict = match text(event, "verdict") {
-                "" => text(event, "message").trim_start_matches("SLA BREACH: ").to_owned(),
+                "" => broken_promise(text(event, "message"), &order("order_id")),
                 "ok" => "as it should".into(),
                 verdict => format!("{verdict}: {}", verdict_in_words(verdict)),
             };
@@ -100,7 +102,9 @@ impl Prose {
         let freight = format!(", freight {}", order("freight_value"));
         self.facts("Items", &value("item_value", &freight), &life.items);
         self.facts("Payments", &value("paid_value", ""), &life.payments);
-        self.heading("Promises");
+        self.heading(
+            "Promises: processed and delivered within a time from placement, shipped within a time from processing",
+        );
         life.slas.iter().for_each(|sla| self.sla(sla));
     }
 
@@ -173,6 +177,12 @@ fn shown(value: &Value) -> String {
         Value::String(text) => text.clone(),
         other => other.to_string(),
     }
+}
+
+/// What the message of a breach says beyond the time and the order, which stand beside it.
+fn broken_promise(message: &str, order_id: &str) -> String {
+    let what = message.strip_prefix(&format!("SLA BREACH: order {order_id} ")).unwrap_or(message);
+    format!("a promise is broken: {}", what.split_once(", due ").map_or(what, |(what, _)| what))
 }
 
 fn verdict_in_words(verdict: &str) -> &'static str {

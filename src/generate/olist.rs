@@ -4,12 +4,15 @@
 //! customers follow them in the same order, and an order without items or payments is simply absent there. The span
 //! (2016-09-04 to 2018-08-29) is the same whatever the count, so the rate grows with it.
 //!
-//! Invariant: the bytes depend on count and seed alone. Memory does not depend on the count: orders are made, written
+//! Where it is asked for, rows are repeated and broken copies put beside them (`olist/faults.rs`).
+//!
+//! Invariant: the bytes depend on the options alone. Memory does not depend on the count: orders are made, written
 //! and forgotten one by one; the catalogue and the calendar are bounded tables. Files appear when all are complete.
 
 mod basket;
 mod calendar;
 mod catalogue;
+mod faults;
 mod measured;
 mod order;
 
@@ -25,6 +28,7 @@ use super::{GenerateError, Statistics};
 use basket::Basket;
 use calendar::Calendar;
 use catalogue::{CATEGORIES, Catalogue};
+use faults::{Faults, Table};
 use measured::{DESCRIPTION_LENGTH, HEIGHT_CM, LENGTH_CM, NAME_LENGTH, PHOTOS, WEIGHT_G, WIDTH_CM};
 use order::{Order, Status};
 
@@ -40,6 +44,7 @@ mod stream {
     pub(super) const CUSTOMER_ID: u64 = 8;
     pub(super) const BUYER_ID: u64 = 9;
     pub(super) const BUYER: u64 = 10;
+    pub(super) const FAULT: u64 = 11;
 }
 
 /// File names and headers, as on Kaggle.
@@ -75,18 +80,22 @@ const PROGRESS_EVERY: u64 = 1 << 15;
 const PROGRESS_AFTER: Duration = Duration::from_secs(1);
 
 /// What to generate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OlistOptions {
     /// Orders.
     pub count: u64,
     /// Same seed, same bytes.
     pub seed: u64,
+    /// Rows that are written twice, in parts of [`super::random::CERTAIN`].
+    pub duplicates: u64,
+    /// Rows after which a broken copy is written, likewise.
+    pub invalid: u64,
 }
 
 /// Writes the seven files into `directory`, which is created where it does not exist; files there with their names
 /// are replaced. Progress goes to standard error where that is a terminal.
 pub fn generate_olist(options: &OlistOptions, directory: &Path) -> Result<Statistics, GenerateError> {
-    let OlistOptions { count, seed } = *options;
+    let OlistOptions { count, seed, .. } = *options;
     if count > COUNT_MAX {
         return Err(GenerateError::CountTooLarge { count, limit: COUNT_MAX });
     }
@@ -106,12 +115,13 @@ pub fn generate_olist(options: &OlistOptions, directory: &Path) -> Result<Statis
     let progress = ProgressBar::hidden().with_style(style());
     progress.set_length(count);
     let mut calendar = Calendar::new(count);
-    let mut basket = Basket::default();
+    let (mut basket, mut faults) = (Basket::default(), Faults::new(*options));
     for index in 0..count {
         let random = &mut Random::of(seed, stream::ORDER, index);
         let order = Order::of(seed, index, calendar.purchased_s(index, random), random);
         basket.fill(&order, &catalogue, random);
-        write_order(&order, &basket, &mut files)?;
+        faults.start(index);
+        write_order(&order, &basket, &mut files, &mut faults, &mut statistics)?;
         tally(&mut statistics, &order, &basket);
         if index % PROGRESS_EVERY == PROGRESS_EVERY - 1 {
             show(&progress, index + 1, started);
@@ -138,9 +148,16 @@ fn open(directory: &Path, name: &str, header: &str) -> Result<PartialFile, Gener
     Ok(file)
 }
 
-fn write_order(order: &Order, basket: &Basket, files: &mut [PartialFile; 4]) -> Result<(), GenerateError> {
+fn write_order(
+    order: &Order,
+    basket: &Basket,
+    files: &mut [PartialFile; 4],
+    faults: &mut Faults,
+    statistics: &mut Statistics,
+) -> Result<(), GenerateError> {
     let [orders, items, payments, customers] = files;
     let row = orders.row();
+    let start = row.len();
     push_id(row, order.id);
     row.push(b',');
     push_id(row, order.customer_id);
@@ -154,10 +171,12 @@ fn write_order(order: &Order, basket: &Basket, files: &mut [PartialFile; 4]) -> 
             push_time(row, at_s);
         }
     }
+    faults.add(Table::Orders, row, start, order.facts(), statistics);
     orders.end_row()?;
 
     for (index, item) in basket.items.iter().enumerate() {
         let row = items.row();
+        let start = row.len();
         push_id(row, order.id);
         row.push(b',');
         push_number(row, index as u64 + 1);
@@ -171,11 +190,13 @@ fn write_order(order: &Order, basket: &Basket, files: &mut [PartialFile; 4]) -> 
         push_cents(row, item.price_cents);
         row.push(b',');
         push_cents(row, item.freight_cents);
+        faults.add(Table::Items, row, start, 1, statistics);
         items.end_row()?;
     }
 
     for (index, payment) in basket.payments.iter().enumerate() {
         let row = payments.row();
+        let start = row.len();
         push_id(row, order.id);
         row.push(b',');
         push_number(row, index as u64 + 1);
@@ -185,6 +206,7 @@ fn write_order(order: &Order, basket: &Basket, files: &mut [PartialFile; 4]) -> 
         push_number(row, payment.installments);
         row.push(b',');
         push_cents(row, payment.value_cents);
+        faults.add(Table::Payments, row, start, 1, statistics);
         payments.end_row()?;
     }
 

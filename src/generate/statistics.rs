@@ -21,6 +21,14 @@ pub struct Statistics {
     pub cancelled: u64,
     /// Orders neither delivered nor cancelled.
     pub still_active: u64,
+    /// Facts that all rows come to, copies included.
+    pub facts: u64,
+    /// Rows written once more.
+    pub duplicate_rows: u64,
+    /// Facts that these come to.
+    pub duplicate_facts: u64,
+    /// Broken rows.
+    pub invalid_rows: u64,
     /// Bytes written, all files.
     pub bytes: u64,
     /// Wall-clock time it took.
@@ -28,9 +36,9 @@ pub struct Statistics {
 }
 
 impl Statistics {
-    /// Rows of orders, items and payments.
+    /// Rows of orders, items and payments, copies and broken ones included.
     pub fn rows(&self) -> u64 {
-        self.orders + self.items + self.payments
+        self.orders + self.items + self.payments + self.duplicate_rows + self.invalid_rows
     }
 
     /// Rows a second of wall-clock time.
@@ -49,6 +57,11 @@ impl fmt::Display for Statistics {
         writeln!(formatter, "items         {:>14}", self.items)?;
         writeln!(formatter, "payments      {:>14}", self.payments)?;
         writeln!(formatter, "transitions   {:>14}", self.transitions)?;
+        writeln!(formatter, "rows          {:>14}", self.rows())?;
+        writeln!(formatter, "  invalid     {:>14}", self.invalid_rows)?;
+        writeln!(formatter, "  duplicates  {:>14}", self.duplicate_rows)?;
+        writeln!(formatter, "facts         {:>14}", self.facts)?;
+        writeln!(formatter, "  duplicates  {:>14}", self.duplicate_facts)?;
         writeln!(formatter, "megabytes     {:>14}", self.bytes / 1_000_000)?;
         write!(
             formatter,

@@ -45,7 +45,8 @@ impl Block {
 const BLOCK_BYTES: usize = 1 << 20;
 /// How much of a record that is too large is kept, for its dead letter.
 const KEPT_BYTES: usize = 64 << 10;
-const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+/// May stand at the start of a text, and is no part of it.
+pub const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
 /// A byte stream being cut.
 pub struct Blocks {

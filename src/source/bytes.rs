@@ -35,6 +35,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// What to do about an input that breaks off.
 pub const DAMAGED: &str = "the file may be cut off or damaged: fetch it again; nothing was written";
 
+/// What is wrong with a file that has lost its end meanwhile.
+pub const BECAME_SHORTER: &str = "it became shorter while it was read";
+
 /// True where a file is compressed, by what it begins with or by its name.
 pub fn is_compressed(path: &Path, file: &File) -> io::Result<bool> {
     let mut start = [0; ZSTD_MAGIC.len()];
@@ -127,7 +130,7 @@ impl Read for WholeFile {
         let read = self.file.read(&mut buffer[..wanted])?;
         self.left -= read as u64;
         match read {
-            0 if wanted > 0 => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it became shorter while it was read")),
+            0 if wanted > 0 => Err(io::Error::new(io::ErrorKind::UnexpectedEof, BECAME_SHORTER)),
             _ => Ok(read),
         }
     }

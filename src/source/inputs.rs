@@ -41,6 +41,20 @@ enum Input {
     JsonLines(Arc<JsonLines>),
 }
 
+impl Input {
+    /// True where time moves while it is read; otherwise it is sorted.
+    fn is_in_order(&self) -> bool {
+        match self {
+            Input::Olist(olist) => olist.is_joined(),
+            Input::JsonLines(lines) => lines.is_in_order(),
+        }
+    }
+}
+
+/// One part in so many of `--sort-memory` may be lines whose facts wait in a file that is nearly in order: beyond it the
+/// file is sorted.
+const WAITING_SHARE: u64 = 16;
+
 /// All inputs, opened.
 pub struct Inputs {
     inputs: Vec<Input>,
@@ -72,7 +86,7 @@ impl Inputs {
         let mut files = Vec::new();
         let mut numbered = Vec::new();
         for path in &options.inputs {
-            let kind = kind_of(path, options.kind)?;
+            let kind = kind_of(path, options.reading.kind)?;
             numbered.push((path, kind, files.len() as u32));
             let source = path.display().to_string();
             let names = match kind {
@@ -96,17 +110,24 @@ impl Inputs {
             }
             inputs.push(match kind {
                 Kind::Olist => {
-                    let olist = Olist::open(&path, first_file, limits, options.arrival_order, threads)?;
+                    let olist = Olist::open(&path, first_file, limits, options.reading.arrival_order, threads)?;
                     Input::Olist(Arc::new(olist))
                 }
-                Kind::JsonLines => Input::JsonLines(Arc::new(JsonLines::open(&path, first_file)?)),
+                Kind::JsonLines if options.reading.arrival_order => {
+                    Input::JsonLines(Arc::new(JsonLines::open(&path, first_file)?))
+                }
+                Kind::JsonLines => {
+                    let waiting_bytes = sort_memory_bytes / WAITING_SHARE;
+                    let lines = JsonLines::open_in_order(&path, first_file, limits, threads, waiting_bytes)?;
+                    Input::JsonLines(Arc::new(lines))
+                }
             });
         }
         let inputs = Inputs {
             inputs,
             files,
             sorting: Arc::default(),
-            arrival_order: options.arrival_order,
+            arrival_order: options.reading.arrival_order,
             out_of_orderness_ms,
             sort_memory_bytes,
         };
@@ -132,8 +153,7 @@ impl Inputs {
         let by_worker = Share { of: workers as u64, index: worker as u64 };
         let by_process = Share { of: processes as u64, index: process as u64 };
         let watermark = Watermark::new(self.out_of_orderness_ms);
-        let is_unsorted = |input: &&Input| !matches!(input, Input::Olist(olist) if olist.is_joined());
-        let sorters = local * self.inputs.iter().filter(is_unsorted).count();
+        let sorters = local * self.inputs.iter().filter(|input| !input.is_in_order()).count();
         let memory_bytes = self.sort_memory_bytes as usize / sorters.max(1);
         let sorted = |source: Box<dyn Source>| Box::new(Sorted::new(source, memory_bytes, Arc::clone(&self.sorting)));
         let mut readers: Vec<Box<dyn Source>> = Vec::new();
@@ -160,7 +180,8 @@ impl Inputs {
                     }
                 }
                 (Input::JsonLines(stream), false) => {
-                    readers.push(sorted(Box::new(JsonLinesReader::new(Arc::clone(stream), by_process, None))));
+                    let reader = Box::new(JsonLinesReader::new(Arc::clone(stream), by_process, None));
+                    readers.push(if stream.is_in_order() { reader } else { sorted(reader) });
                 }
                 (Input::JsonLines(stream), true) => {
                     if is_mine() {
@@ -237,7 +258,7 @@ fn kind_of(path: &Path, given: Option<InputKind>) -> JobResult<Kind> {
 fn begins_with_object(path: &Path) -> JobResult<bool> {
     let mut blocks = Blocks::new(bytes::open(path)?, Framing::Lines);
     let name = path.display().to_string();
-    let block = blocks.next_block().map_err(|error| jsonl::unreadable(&name, &blocks, &error))?;
+    let block = blocks.next_block().map_err(|error| jsonl::unreadable(&name, blocks.line(), &error))?;
     Ok(block.is_some_and(|block| block.bytes.trim_ascii_start().starts_with(b"{")))
 }
 
@@ -281,7 +302,7 @@ impl FirstOrders {
         };
         while !self.is_full() {
             let name = path.display().to_string();
-            let block = blocks.next_block().map_err(|error| jsonl::unreadable(&name, &blocks, &error))?;
+            let block = blocks.next_block().map_err(|error| jsonl::unreadable(&name, blocks.line(), &error))?;
             let Some(block) = block else { break };
             match &columns {
                 Some(columns) => {

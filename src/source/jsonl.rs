@@ -1,11 +1,14 @@
 //! JSON lines of order events and sales: a file, plain or compressed, or standard input.
 //!
 //! The workers of a process share one stream and take blocks of it in turn; a cluster deals the blocks out, so every
-//! process reads the stream and decodes its share. Facts come in any order, so nothing is promised before the end. In
-//! arrival order one worker reads the file alone.
+//! process decodes its share. A plain file in the order of time, or nearly, has an index (`jsonl/index.rs`), and time moves
+//! while it is read. Of any other nothing is promised before the end. In arrival order one worker reads the file alone.
+
+mod index;
 
 use std::io;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use dataflows::model::Position;
@@ -20,25 +23,56 @@ use super::{Polled, Share, Source};
 use crate::clock::Watermark;
 use crate::decode::decode_line;
 use crate::error::{JobError, JobResult};
-use crate::validate::{Broken, Reason};
+use crate::validate::{Broken, Limits, Reason};
+use index::LineIndex;
 
 /// A stream of lines that workers share.
 pub struct JsonLines {
     name: String,
     file: u32,
-    blocks: Mutex<Blocks>,
+    form: Form,
+}
+
+/// How lines are read.
+enum Form {
+    Stream(Mutex<Blocks>),
+    /// The index, and the block that comes next.
+    Indexed(LineIndex, AtomicU64),
 }
 
 impl JsonLines {
     /// Opens a file, or standard input where the path is `-`.
     pub fn open(path: &Path, file: u32) -> JobResult<JsonLines> {
-        let blocks = Mutex::new(Blocks::new(bytes::open(path)?, Framing::Lines));
-        Ok(JsonLines { name: path.display().to_string(), file, blocks })
+        let form = Form::Stream(Mutex::new(Blocks::new(bytes::open(path)?, Framing::Lines)));
+        Ok(JsonLines { name: path.display().to_string(), file, form })
+    }
+
+    /// Opens a file to be read in the order of time; one where that is possible is looked over, with this many threads,
+    /// for whether the facts of no more than `waiting_bytes` of it have to wait at once.
+    pub fn open_in_order(
+        path: &Path,
+        file: u32,
+        limits: &Limits,
+        threads: usize,
+        waiting_bytes: u64,
+    ) -> JobResult<JsonLines> {
+        let name = path.display().to_string();
+        match LineIndex::find(path, limits, threads, waiting_bytes) {
+            Ok(Some(index)) => Ok(JsonLines { name, file, form: Form::Indexed(index, AtomicU64::new(0)) }),
+            Ok(None) => JsonLines::open(path, file),
+            Err(error) => Err(unreadable(&name, 1, &error)),
+        }
+    }
+
+    /// True where time moves while it is read.
+    pub fn is_in_order(&self) -> bool {
+        matches!(self.form, Form::Indexed(..))
     }
 
     fn next_block(&self) -> JobResult<Option<Block>> {
-        let mut blocks = self.blocks.lock().unwrap_or_else(PoisonError::into_inner);
-        blocks.next_block().map_err(|error| unreadable(&self.name, &blocks, &error))
+        let Form::Stream(blocks) = &self.form else { return Ok(None) };
+        let mut blocks = blocks.lock().unwrap_or_else(PoisonError::into_inner);
+        blocks.next_block().map_err(|error| unreadable(&self.name, blocks.line(), &error))
     }
 
     /// Every whole line of a block that is not blank: its number and its bytes without line end.
@@ -54,10 +88,10 @@ impl JsonLines {
     }
 }
 
-/// A file that was opened and cannot be read to its end.
-pub fn unreadable(name: &str, blocks: &Blocks, error: &io::Error) -> JobError {
+/// A file that was opened and cannot be read beyond the line before this one.
+pub fn unreadable(name: &str, line: u64, error: &io::Error) -> JobError {
     JobError::job(format!("cannot read the input: {error}"))
-        .at(format!("{name}, after line {}", blocks.line().saturating_sub(1)))
+        .at(format!("{name}, after line {}", line.saturating_sub(1)))
         .remedy(bytes::DAMAGED)
 }
 
@@ -75,11 +109,36 @@ impl JsonLinesReader {
         JsonLinesReader { stream, share, watermark, done: false }
     }
 
-    fn take_block(&mut self, block: &Block, intake: &mut Intake) {
+    /// Reads the next block that falls to this process, where no fact may be earlier than was promised.
+    fn poll_indexed(&mut self, index: &LineIndex, next: &AtomicU64, intake: &mut Intake) -> JobResult<Polled> {
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            if self.done || number >= index.blocks() {
+                self.done = true;
+                return Ok(Polled::Done);
+            }
+            if !self.share.takes(number) {
+                continue;
+            }
+            let (block, whole) = index.read(number);
+            let line = block.first_line + memchr_iter(b'\n', &block.bytes).count() as u64;
+            let earliest = self.take_block(&block, intake);
+            whole.map_err(|error| unreadable(&self.stream.name, line, &error))?;
+            if earliest < index.earliest_from(number) {
+                let error = io::Error::other("it was written to while it was read");
+                return Err(unreadable(&self.stream.name, block.first_line, &error));
+            }
+            return Ok(Polled::Read);
+        }
+    }
+
+    /// Takes in a block's records; the earliest time of them.
+    fn take_block(&mut self, block: &Block, intake: &mut Intake) -> Time {
+        let mut earliest = Time::MAX;
         let position = |line| Position::new(self.stream.file, line);
         if block.is_too_large {
             intake.refuse(position(block.first_line), &Broken::only(Reason::TooLarge), &block.bytes);
-            return;
+            return earliest;
         }
         for (number, line) in JsonLines::lines(block) {
             match decode_line(line, &intake.limits) {
@@ -87,6 +146,7 @@ impl JsonLinesReader {
                     let watermark = self.watermark.as_ref().map_or(0, Watermark::time);
                     let key = order_key(facts.order());
                     let record = Decoded { key, position: position(number), record_at: facts.at(), watermark };
+                    earliest = earliest.min(facts.at());
                     intake.count_decoded(record);
                     facts.iter().for_each(|fact| intake.fact(fact, record));
                     if let Some(watermark) = &mut self.watermark {
@@ -96,12 +156,17 @@ impl JsonLinesReader {
                 Err(broken) => intake.refuse(position(number), &broken, line),
             }
         }
+        earliest
     }
 }
 
 impl Source for JsonLinesReader {
     fn poll(&mut self, intake: &mut Intake) -> JobResult<Polled> {
-        while let Some(block) = self.stream.next_block()? {
+        let stream = Arc::clone(&self.stream);
+        if let Form::Indexed(index, next) = &stream.form {
+            return self.poll_indexed(index, next, intake);
+        }
+        while let Some(block) = stream.next_block()? {
             if self.share.takes(block.number) {
                 self.take_block(&block, intake);
                 return Ok(Polled::Read);
@@ -112,10 +177,16 @@ impl Source for JsonLinesReader {
     }
 
     fn promise(&self) -> Time {
-        match (&self.watermark, self.done) {
-            (_, true) => Time::MAX,
-            (Some(watermark), false) => watermark.time(),
-            (None, false) => 0,
+        match (&self.stream.form, &self.watermark) {
+            _ if self.done => Time::MAX,
+            (Form::Indexed(index, next), _) => index.earliest_from(next.load(Ordering::Relaxed)),
+            (Form::Stream(_), Some(watermark)) => watermark.time(),
+            (Form::Stream(_), None) => 0,
         }
+    }
+
+    fn stop(&mut self) {
+        // A stream ends by itself.
+        self.done |= self.stream.is_in_order();
     }
 }

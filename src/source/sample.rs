@@ -54,7 +54,7 @@ pub fn of_lines(path: &Path, limits: &Limits) -> JobResult<Sample> {
     let mut blocks = Blocks::new(bytes::open(path)?, Framing::Lines);
     while !sample.is_full() {
         let name = path.display().to_string();
-        let block = blocks.next_block().map_err(|error| unreadable(&name, &blocks, &error))?;
+        let block = blocks.next_block().map_err(|error| unreadable(&name, blocks.line(), &error))?;
         let Some(block) = block else { break };
         if block.is_too_large {
             sample.add::<()>(block.first_line, Err(Broken::only(Reason::TooLarge)));

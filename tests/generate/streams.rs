@@ -6,7 +6,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use orderwatch::cli::GenerateStream;
-use orderwatch::generate::{StreamKind, StreamStatistics, generate_stream};
+use orderwatch::generate::{OlistOptions, StreamKind, StreamStatistics, generate_olist, generate_stream};
 use tempfile::TempDir;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -152,5 +152,42 @@ fn late_facts_are_those_that_a_replay_in_arrival_order_counts() {
         assert!(generate_stream(kind, &shuffled).unwrap().late_lines > 1_000);
         assert!(late_of(&replayed(&file[0], &["--arrival-order"])) > 0);
         assert_eq!(late_of(&replayed(&file[0], &["--arrival-order", "--out-of-orderness", "24h"])), 0);
+    }
+}
+
+#[test]
+fn faults_of_a_directory_are_counted_and_change_no_result() {
+    let place = TempDir::new().unwrap();
+    let clean_options = OlistOptions { count: 2_000, seed: 5, ..OlistOptions::default() };
+    let bad_options = OlistOptions { duplicates: 4_000, invalid: 2_000, ..clean_options };
+    let [clean, bad] = [("clean", clean_options), ("bad", bad_options)].map(|(name, options)| {
+        let directory = place.path().join(name);
+        let statistics = generate_olist(&options, &directory).unwrap();
+        let (rows, invalid, facts) = (statistics.rows(), statistics.invalid_rows, statistics.facts);
+        let duplicates = statistics.duplicate_facts;
+        for more in [&[][..], &["--arrival-order"], &["-w", "2"]] {
+            let law = replayed(&directory, more).law;
+            assert_eq!(
+                law,
+                [rows, rows - invalid, invalid, facts, facts - duplicates, duplicates, 0],
+                "{name} {more:?}"
+            );
+        }
+        (replayed(&directory, &[]), statistics)
+    });
+    assert_eq!(
+        (clean.1.invalid_rows, clean.1.duplicate_rows, clean.1.facts),
+        (0, 0, bad.1.facts - bad.1.duplicate_facts)
+    );
+    let share = |count: u64| 1_000 * count / clean.1.rows();
+    assert!(
+        (30..50).contains(&share(bad.1.duplicate_rows)) && (13..27).contains(&share(bad.1.invalid_rows)),
+        "{}",
+        bad.1
+    );
+    for (name, text) in &clean.0.files {
+        if name != "dead_letters.csv" && name != "data_quality_metrics.csv" {
+            assert!(bad.0.files[name] == *text, "faults changed {name}");
+        }
     }
 }

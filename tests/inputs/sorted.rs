@@ -56,6 +56,54 @@ fn goldens_hold_within_little_memory() {
     assert_same(&straight, &replayed(temporary.path(), &[&[name], &LITTLE[..]].concat(), None).0, "dirty");
 }
 
+/// Lines by time; those without one stay with the line before.
+fn by_time(text: &[u8]) -> Vec<u8> {
+    let (mut at, mut lines) = (0_u64, Vec::new());
+    for line in text.split_inclusive(|byte| *byte == b'\n') {
+        let digits = String::from_utf8_lossy(line).split("\"timestamp\":").nth(1).map(|rest| rest[..13].to_owned());
+        at = digits.map_or(at, |digits| digits.parse().unwrap());
+        lines.push((at, line));
+    }
+    lines.sort_by_key(|(at, _)| *at);
+    lines.into_iter().map(|(_, line)| line).collect::<Vec<_>>().concat()
+}
+
+#[test]
+fn a_file_in_order_or_nearly_needs_neither_memory_nor_files_to_be_sorted() {
+    let folder = tempfile::tempdir().unwrap();
+    let sorted = by_time(&events(50_000));
+    // Every hundred lines the other way round.
+    let lines: Vec<&[u8]> = sorted.split_inclusive(|byte| *byte == b'\n').collect();
+    let nearly = lines.chunks(100).flat_map(|lines| lines.iter().rev().copied()).collect::<Vec<_>>().concat();
+    for (name, text) in [("events", &sorted), ("nearly", &nearly)] {
+        let place = folder.path().join(name);
+        fs::create_dir(&place).unwrap();
+        fs::write(place.join("lines"), text).unwrap();
+        let (piped, _) = replayed(&place, &["--as", "order-events", "-"], Some(text));
+        let replayed_without_files = |arguments: &[&str]| {
+            let out = tempfile::tempdir().unwrap();
+            let mut command = replay(&[&["lines"], arguments, &LITTLE].concat());
+            command.current_dir(&place).env("TMPDIR", folder.path().join("none")).arg("--out").arg(out.path());
+            let ended = run(&mut command);
+            assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+            files(out.path())
+        };
+        let straight = replayed_without_files(&[]);
+        for table in ["orders.csv", "order_events.csv", "sla_breaches.csv", "real_time_funnel.csv"] {
+            assert_eq!(straight[table], piped[table], "{name}: {table}");
+        }
+        for arguments in [&["-w", "2"][..], &["-w", "4"], &["--speed", "100000000"]] {
+            assert_same(&straight, &replayed_without_files(arguments), &format!("{name} {arguments:?}"));
+        }
+        assert_same(&straight, &on_a_cluster(&place, &["lines", "-w", "2"]), "-n 2");
+        // Beside an input that has to be sorted, and cut at both ends.
+        let cut = ["lines", "-", "--from", "2024-01-03", "--until", "2024-01-20"];
+        let (both, _) = replayed(&place, &[&cut[..], &["--as", "order-events"]].concat(), Some(&events(3_000)));
+        let (again, _) = replayed(&place, &[&cut[..], &LITTLE, &["-w", "2"]].concat(), Some(&events(3_000)));
+        assert_same(&both, &again, name);
+    }
+}
+
 #[test]
 fn temporary_files_that_cannot_be_made_are_an_error_that_says_so() {
     let folder = tempfile::tempdir().unwrap();

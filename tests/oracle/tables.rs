@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use dataflows::time::{Diff, Time, Window};
 use dataflows::views::collection::{Cell, Column};
 use dataflows::views::dead_letters::RefusedFact;
-use orderwatch::cli::ReplayOptions;
+use orderwatch::cli::{InputKind, Reading, ReplayOptions};
 use orderwatch::error::JobResult;
 use orderwatch::results::Results;
 use orderwatch::sink::Sink;
@@ -40,7 +40,7 @@ static NO_INPUTS: LazyLock<Inputs> = LazyLock::new(|| {
     let file = tempfile::Builder::new().suffix(".jsonl").tempfile().unwrap();
     let options = ReplayOptions {
         inputs: vec![file.path().to_owned()],
-        kind: Some(orderwatch::cli::InputKind::OrderEvents),
+        reading: Reading { kind: Some(InputKind::OrderEvents), ..Reading::default() },
         no_console: true,
         ..ReplayOptions::default()
     };

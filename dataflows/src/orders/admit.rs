@@ -1,15 +1,17 @@
 //! Admission: which facts are accepted, which are copies, which are refused (semantics.md, sections 2 and 8).
 //!
-//! [`judge`] decides between facts of one order, by value and never by arrival: of one identity the smallest (at,
+//! [`judge_among`] decides between facts of one order, by value and never by arrival: of one identity the smallest (at,
 //! content) wins. [`Registry`] keeps the orders that live and the tombstones of those that are retired, and says what a
-//! fact meets. Invariant: an order that lives has its facts, winners and losers; a retired one has a
-//! tombstone for `horizon`, unless nothing more can come of it; after that nothing.
+//! fact meets; an order with very many facts has a [`Roster`] besides. Invariant: an order that lives has its facts,
+//! winners and losers; a retired one has a tombstone for `horizon`, unless nothing more can come of it; after that
+//! nothing.
 
-use hashbrown::HashTable;
+use hashbrown::{HashMap, HashTable};
 
 use super::order::{Order, Progress};
 use super::outlook::Law;
 use super::parcel::{Delivery, OrderKey};
+use super::roster::Roster;
 use super::tombstones::Tombstones;
 use super::view::View;
 use crate::model::packed::{FactView, Outline, PackedFacts, Reader};
@@ -32,12 +34,8 @@ pub enum Judgement {
     Loses,
 }
 
-/// Judges a fact, whose bytes are `packed`, against those known of its order.
-pub fn judge(order: &Order, fact: &Outline, packed: &[u8]) -> Judgement {
-    if order.progress().is_some_and(|progress| !progress.identities.may_hold(fact)) {
-        return Judgement::Accepted;
-    }
-    let known = &order.facts;
+/// Judges a fact, whose bytes are `packed`, by a look at all those known of its order.
+pub fn judge_among(known: &PackedFacts, fact: &Outline, packed: &[u8]) -> Judgement {
     let mut winner = None;
     for (offset, other) in known.outlines() {
         if !other.may_share_identity(fact) {
@@ -53,14 +51,14 @@ pub fn judge(order: &Order, fact: &Outline, packed: &[u8]) -> Judgement {
             }
         }
     }
-    match winner {
-        None => Judgement::Accepted,
-        Some((offset, fact, winner)) => {
-            match fact.at.cmp(&winner.at).then_with(|| content(&fact).cmp(&content(&winner))) {
-                std::cmp::Ordering::Less => Judgement::Displaces(offset),
-                _ => Judgement::Loses,
-            }
-        }
+    winner.map_or(Judgement::Accepted, |(offset, fact, winner)| meets(&fact, &winner, offset))
+}
+
+/// Judges a fact that meets the winner of its identity, which has another content and stands at `offset`.
+pub fn meets(fact: &FactView<'_>, winner: &FactView<'_>, offset: u32) -> Judgement {
+    match fact.at.cmp(&winner.at).then_with(|| content(fact).cmp(&content(winner))) {
+        std::cmp::Ordering::Less => Judgement::Displaces(offset),
+        _ => Judgement::Loses,
     }
 }
 
@@ -87,7 +85,8 @@ pub fn refused(fact: &FactView<'_>, reason: Refusal) -> RefusedFact {
     }
 }
 
-fn content(fact: &FactView<'_>) -> String {
+/// What a fact says, as text (semantics.md, section 2).
+pub fn content(fact: &FactView<'_>) -> String {
     let nobody = OrderId { tenant: Text::default(), order_id: Text::default() };
     fact.fact(&nobody).content()
 }
@@ -145,6 +144,8 @@ pub struct Registry {
     /// The memory of the progress of orders that rest or are retired, likewise.
     #[allow(clippy::vec_box)] // it is the boxes that are used again
     spare_progress: Vec<Box<Progress>>,
+    /// Of orders with very many facts, by their numbers.
+    rosters: HashMap<u32, Roster>,
 }
 
 impl Registry {
@@ -228,6 +229,31 @@ impl Registry {
         }
     }
 
+    /// Judges a fact against those known of its order.
+    pub fn judge(&mut self, number: u32, fact: &Delivery<'_>) -> Judgement {
+        let Some(order) = self.orders.get(number) else { return Judgement::Accepted };
+        if order.progress().is_some_and(|progress| !progress.identities.may_hold(&fact.outline)) {
+            return Judgement::Accepted;
+        }
+        if !order.facts.are_very_many() {
+            return judge_among(&order.facts, &fact.outline, fact.packed);
+        }
+        let roster = self.rosters.entry(number).or_insert_with(|| Roster::of(&order.facts));
+        roster.judge(&order.facts, &fact.fact())
+    }
+
+    /// Keeps a fact that was judged, of an order that lives; its offset.
+    pub fn keep(&mut self, number: u32, fact: &Delivery<'_>, loser: bool) -> u32 {
+        let Some(order) = self.orders.get_mut(number) else { return 0 };
+        let offset = order.keep(&fact.outline, fact.packed, loser);
+        if order.facts.are_very_many()
+            && let Some(roster) = self.rosters.get_mut(&number)
+        {
+            roster.add(&order.facts, offset);
+        }
+        offset
+    }
+
     /// Starts an order without facts.
     pub fn start(&mut self, delivery: &Delivery<'_>) -> u32 {
         let key = delivery.key;
@@ -255,6 +281,9 @@ impl Registry {
         let Some(order) = self.orders.get_mut(number) else { return };
         let Some(head) = self.heads.get_mut(number as usize) else { return };
         let (key, bound, status, is_complete) = (head.key, order.bound(settings), order.status(), order.is_complete);
+        if order.facts.are_very_many() {
+            self.rosters.remove(&number);
+        }
         let (mut facts, progress) = order.release();
         self.spare_progress.extend(progress);
         (head.due, head.scheduled) = (Time::MAX, Time::MAX);
@@ -271,11 +300,12 @@ impl Registry {
         }
     }
 
-    /// Lets an order rest that is finished and that time alone does not change before it retires; what it had come to.
+    /// Lets an order rest that is finished and that time alone does not change before it retires; what it had come to. One
+    /// with very many facts does not rest, for waking it is to fold them all, unless it is never to be woken.
     pub fn rest(&mut self, number: u32, settings: &Settings) -> Option<Box<Progress>> {
         let due = self.due(number);
         let order = self.orders.get_mut(number).filter(|order| due > order.bound(settings))?;
-        order.rest()
+        if order.facts.are_very_many() && !order.is_complete { None } else { order.rest() }
     }
 
     /// Takes progress that is no longer needed: its memory is used again.

@@ -273,6 +273,11 @@ impl Order {
         }
     }
 
+    /// Facts that its row comes to: its times, and its cancellation.
+    pub fn facts(&self) -> u64 {
+        self.transitions() + u64::from(self.status.is_cancelled())
+    }
+
     /// Times stamped on this order.
     pub fn transitions(&self) -> u64 {
         [self.approved_s, self.carrier_s, self.delivered_s].iter().flatten().count() as u64 + 1

@@ -24,6 +24,7 @@ use dataflows::time::Time;
 use super::table_file::TableFile;
 use super::{Header, unreadable};
 use crate::error::JobResult;
+use crate::source::on_threads;
 use merge::Merge;
 use scan::RowFile;
 use turns::Turns;
@@ -181,18 +182,6 @@ fn are_distinct(shards: &[Shards], threads: usize) -> bool {
         }
     });
     distinct.into_iter().all(|distinct| distinct)
-}
-
-/// Does the same on this many threads, of which the caller's is one.
-fn on_threads<T: Send>(threads: usize, work: impl Fn() -> T + Sync) -> Vec<T> {
-    std::thread::scope(|scope| {
-        let others: Vec<_> = (1..threads).map(|_| scope.spawn(&work)).collect();
-        let mut results = vec![work()];
-        for other in others {
-            results.push(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
-        }
-        results
-    })
 }
 
 #[cfg(test)]

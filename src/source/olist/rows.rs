@@ -118,6 +118,10 @@ struct Rows<'r> {
 
 impl Rows<'_> {
     fn take(&mut self, row: &impl Cells, place: &Place<'_>) {
+        // A line of blanks is no record, as in every other format.
+        if place.raw.trim_ascii().is_empty() {
+            return;
+        }
         match self.table {
             Table::Orders => {
                 if let Some(order) = self.kept(self.olist.orders.decode(row, &self.intake.limits), place) {

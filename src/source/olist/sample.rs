@@ -45,7 +45,10 @@ fn of_file<C>(
             if !reader.read_byte_record(&mut row).unwrap_or(false) {
                 break;
             }
-            sample.add(line, decode(&columns, &row));
+            let is_blank = row.len() == 1 && row[0].trim_ascii().is_empty();
+            if !is_blank {
+                sample.add(line, decode(&columns, &row));
+            }
         }
     }
     Ok(sample)

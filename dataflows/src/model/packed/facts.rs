@@ -9,6 +9,10 @@ use crate::model::{OrderId, Text};
 /// What the facts of an ordinary order take, and by how many bytes those of another one grow.
 const ORDINARY_BYTES: usize = 168;
 const GROWTH_BYTES: usize = 32;
+/// Larger ones grow by this part of themselves, so that an order of any size is copied a few times only.
+const GROWTH_PART: usize = 16;
+/// Beyond it the facts of an order are very many: about a hundred.
+const VERY_MANY_BYTES: usize = 4 << 10;
 
 /// The facts of one order, winners and losers, packed one after another.
 #[derive(Clone, Debug, Default)]
@@ -37,6 +41,11 @@ impl PackedFacts {
     /// True where they take up no more memory than those of an ordinary order do.
     pub fn is_ordinary(&self) -> bool {
         self.bytes.capacity() <= ORDINARY_BYTES + GROWTH_BYTES
+    }
+
+    /// True where they are so many that a look at all of them, fact after fact, would take too long.
+    pub fn are_very_many(&self) -> bool {
+        self.bytes.len() > VERY_MANY_BYTES
     }
 
     /// The bytes of the fact at `offset` as [`write()`] wrote them: what it shares with its order put in again.
@@ -98,7 +107,7 @@ impl PackedFacts {
         // Room for a few facts at once: an order grows by a fact at a time, and there are many orders.
         let needed = offset + packed.len() + 1;
         if needed > self.bytes.capacity() {
-            let beyond = needed.saturating_sub(ORDINARY_BYTES).next_multiple_of(GROWTH_BYTES);
+            let beyond = needed.saturating_sub(ORDINARY_BYTES).next_multiple_of(GROWTH_BYTES.max(offset / GROWTH_PART));
             self.bytes.reserve_exact(ORDINARY_BYTES + beyond - offset);
         }
         if shared > 0 {

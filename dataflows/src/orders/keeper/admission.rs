@@ -8,7 +8,7 @@ use differential_dataflow::difference::IsZero;
 use super::super::Detail;
 use super::super::admit::{self, Judgement, Place};
 use super::super::contribution::Share;
-use super::super::order::Progress;
+use super::super::order::{Order, Progress};
 use super::super::parcel::Delivery;
 use super::change::Before;
 use super::{Keeper, Purpose};
@@ -26,8 +26,7 @@ impl Keeper {
             let known = placed.filter(|_| !delivery.too_late);
             let Some(number) = known.or_else(|| self.place(delivery, likely)) else { continue };
             placed = Some(number);
-            let Some(order) = self.registry.get(number) else { continue };
-            let judgement = admit::judge(order, &delivery.outline, delivery.packed);
+            let judgement = self.registry.judge(number, delivery);
             if before.is_none() && matches!(judgement, Judgement::Accepted | Judgement::Displaces(_)) {
                 before = Some(self.prepare_change(number, deliveries));
             }
@@ -80,10 +79,11 @@ impl Keeper {
         self.is_whole = false;
         let Some(order) = self.registry.get(number) else { return Before::Share(Share::default()) };
         let share = order.progress().map_or_else(Share::default, Progress::share);
-        let displaces = |delivery: &Delivery<'_>| {
-            matches!(admit::judge(order, &delivery.outline, delivery.packed), Judgement::Displaces(_))
-        };
-        if self.purpose == Purpose::Show(Detail::Changes) || deliveries.iter().any(displaces) {
+        let displaces =
+            |delivery: &Delivery<'_>| matches!(self.registry.judge(number, delivery), Judgement::Displaces(_));
+        if (self.purpose == Purpose::Show(Detail::Changes) || deliveries.iter().any(displaces))
+            && let Some(order) = self.registry.get(number)
+        {
             self.before.evaluate(order.tenant, &order.facts, &self.law, time);
             return Before::View;
         }
@@ -100,7 +100,7 @@ impl Keeper {
                 (false, record_law::DUPLICATE)
             }
             Judgement::Loses => {
-                order.keep(&delivery.outline, delivery.packed, true);
+                self.registry.keep(number, delivery, true);
                 self.refuse(delivery, Refusal::ConflictingDuplicate);
                 (false, record_law::REFUSED)
             }
@@ -111,16 +111,17 @@ impl Keeper {
                     self.emitted.facts.push(((order.id(), loser), delivery.time, -1));
                 }
                 order.facts.mark_loser(offset as usize);
-                order.keep(&delivery.outline, delivery.packed, false);
+                self.registry.keep(number, delivery, false);
                 self.is_whole = true;
                 self.emitted.refused.push((displaced, delivery.time, 1));
                 // The displaced fact was counted as accepted: this one takes its place.
                 (true, record_law::REFUSED)
             }
             Judgement::Accepted => {
-                let offset = order.keep(&delivery.outline, delivery.packed, false);
+                let offset = self.registry.keep(number, delivery, false);
                 self.after.add_line(offset, &delivery.outline);
-                self.is_whole |= order.awake().is_none_or(|(_, progress)| {
+                let awake = self.registry.get_mut(number).and_then(Order::awake);
+                self.is_whole |= awake.is_none_or(|(_, progress)| {
                     !progress.state.extend(&delivery.outline, self.law.settings.transitions)
                 });
                 (true, record_law::ACCEPTED)

@@ -64,12 +64,13 @@ impl Keeper {
         let (number, time) = (self.registry.start(first), self.judged_before);
         // A fact that came late may lie beyond the end of results and be taken back.
         let is_complete = deliveries.iter().all(|delivery| delivery.time == delivery.outline.at);
+        if let Some(order) = self.registry.get_mut(number) {
+            order.is_complete = is_complete;
+        }
         self.after.clear();
         self.is_whole = false;
         for delivery in deliveries {
-            let Some(order) = self.registry.get_mut(number) else { return };
-            order.is_complete = is_complete;
-            let judgement = admit::judge(order, &delivery.outline, delivery.packed);
+            let judgement = self.registry.judge(number, delivery);
             self.keep(number, delivery, judgement, time);
         }
         let as_of = self.registry.get(number).map_or(first.time, |order| order.accepted_at);
