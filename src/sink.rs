@@ -1,38 +1,41 @@
 //! Sinks: results out. The second seam: [`Sink`], one implementation a kind.
 //!
-//! A sink knows collections by name, columns and cells; it lists no columns by hand.
+//! A sink knows collections by name and columns, and rows as text; it lists no columns by hand.
 
 pub mod cell;
 pub mod console;
 pub mod files;
 pub mod sqlite;
+pub mod text_row;
 
 use std::fs::Permissions;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use dataflows::views::collection::{Cell, Column};
+use dataflows::views::collection::Collection;
 use tempfile::NamedTempFile;
 
 use crate::error::JobResult;
 use crate::interrupt;
+use text_row::TextRow;
 
-/// Where results go.
-pub trait Sink {
-    /// Writes a collection as of the job's frontier; rows come in the order of their keys.
-    fn write(
-        &mut self,
-        name: &'static str,
-        columns: &'static [Column],
-        rows: &mut dyn Iterator<Item = Vec<Cell>>,
-    ) -> JobResult<()>;
-
-    /// True where rows must come in the order of their keys.
-    fn needs_order(&self) -> bool;
+/// Where results go. Several collections may be written at a time, each by a thread.
+pub trait Sink: Sync {
+    /// Begins to write a collection as of the job's frontier.
+    fn begin(&self, collection: Collection) -> JobResult<Box<dyn Writer + '_>>;
 
     /// Makes everything written visible at once; without it nothing is.
-    fn commit(&mut self) -> JobResult<()>;
+    fn commit(&self) -> JobResult<()>;
+}
+
+/// Takes the rows of one collection.
+pub trait Writer {
+    /// Takes the next row, in the order of the key.
+    fn write(&mut self, row: TextRow<'_>) -> JobResult<()>;
+
+    /// There are no more; without it the collection is not complete.
+    fn finish(self: Box<Self>) -> JobResult<()>;
 }
 
 /// A file to be renamed into place within `directory`, which an interruption removes. Readable by all, as files made by

@@ -6,34 +6,36 @@ use std::fmt::Write;
 use std::io;
 
 use dataflows::time::{DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, Time};
-use dataflows::views::collection::{Cell, Column};
+use dataflows::views::collection::{Cell, Column, ColumnType};
 use dataflows::views::sla_breaches::civil_date;
 
-/// A cell's text.
-pub fn text(cell: &Cell) -> String {
-    let mut text = String::new();
-    write_text(cell, &mut text);
-    text
-}
-
 /// Appends a row as a JSON object, keys in the order of columns.
-pub fn write_object(columns: &[Column], row: &[Cell], json: &mut Vec<u8>) -> io::Result<()> {
-    let mut text = String::new();
-    for (place, (column, cell)) in columns.iter().zip(row).enumerate() {
+pub fn write_object<T: AsRef<str>>(
+    columns: &[Column],
+    cells: impl Iterator<Item = T>,
+    json: &mut Vec<u8>,
+) -> io::Result<()> {
+    for (place, (column, cell)) in columns.iter().zip(cells).enumerate() {
         json.extend_from_slice(if place == 0 { b"{\"" } else { b",\"" });
         // Names of columns are Rust's own: nothing in them needs escaping.
         json.extend_from_slice(column.name.as_bytes());
         json.extend_from_slice(b"\":");
-        text.clear();
-        write_text(cell, &mut text);
-        match cell {
-            Cell::Null => json.extend_from_slice(b"null"),
-            Cell::Integer(_) | Cell::Boolean(_) => json.extend_from_slice(text.as_bytes()),
-            _ => serde_json::to_writer(&mut *json, &text)?,
+        let text = cell.as_ref();
+        let is_integer = || text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
+        match column.column_type {
+            _ if is_null(column, text) => json.extend_from_slice(b"null"),
+            ColumnType::Integer if is_integer() => json.extend_from_slice(text.as_bytes()),
+            ColumnType::Boolean if matches!(text, "true" | "false") => json.extend_from_slice(text.as_bytes()),
+            _ => serde_json::to_writer(&mut *json, text)?,
         }
     }
     json.push(b'}');
     Ok(())
+}
+
+/// True where this text of a cell says that there is no value.
+pub fn is_null(column: &Column, text: &str) -> bool {
+    text.is_empty() && (column.is_optional || column.column_type != ColumnType::Text)
 }
 
 /// Appends a cell's text.
@@ -126,8 +128,19 @@ mod tests {
 
     #[test]
     fn json_rounds_nothing_and_escapes_what_must_be() {
-        let column = |name| Column { name, ..dataflows::views::COLLECTIONS[0].columns[0] };
-        let columns = ["text", "money", "rate", "seconds", "at", "count", "late", "none"].map(column);
+        let column = |(name, column_type)| Column { name, column_type, ..dataflows::views::COLLECTIONS[0].columns[0] };
+        let columns = [
+            ("text", ColumnType::Text),
+            ("money", ColumnType::Money),
+            ("rate", ColumnType::Hundredths),
+            ("seconds", ColumnType::Seconds),
+            ("at", ColumnType::Time),
+            ("count", ColumnType::Integer),
+            ("late", ColumnType::Boolean),
+            ("none", ColumnType::Time),
+            ("empty", ColumnType::Text),
+        ]
+        .map(column);
         let row = [
             Cell::Sentence("2 × \"x\",\n\u{1}".to_owned()),
             Cell::Money(Money(i128::MAX)),
@@ -137,14 +150,20 @@ mod tests {
             Cell::Integer(i64::MIN),
             Cell::Boolean(false),
             Cell::Null,
+            Cell::Sentence(String::new()),
         ];
+        let texts = row.iter().map(|cell| {
+            let mut text = String::new();
+            write_text(cell, &mut text);
+            text
+        });
         let mut json = Vec::new();
-        write_object(&columns, &row, &mut json).unwrap();
+        write_object(&columns, texts, &mut json).unwrap();
         assert_eq!(
             String::from_utf8(json).unwrap(),
             "{\"text\":\"2 × \\\"x\\\",\\n\\u0001\",\"money\":\"17014118346046923173168730371588410.5727\",\
              \"rate\":\"66.60\",\"seconds\":\"1.5\",\"at\":\"1970-01-01T00:00:00.000Z\",\
-             \"count\":-9223372036854775808,\"late\":false,\"none\":null}"
+             \"count\":-9223372036854775808,\"late\":false,\"none\":null,\"empty\":\"\"}"
         );
     }
 }

@@ -4,9 +4,12 @@
 //! are made of every bundle's. Here, too, is said which sums make a row at all, so that counting rows and writing
 //! them cannot disagree.
 
+use std::ops::Range;
+
 use differential_dataflow::difference::Semigroup;
 use hashbrown::HashMap;
 
+use super::collection::Row;
 use super::measures::{Aggregate, COUNTS, LineMeasures, MeasureKey, Measures};
 use super::row_counts;
 use crate::model::Symbol;
@@ -32,6 +35,17 @@ impl Aggregate {
     fn has_all_tenants(self) -> bool {
         self != Aggregate::DropOff
     }
+}
+
+/// A row of a collection that is made of sums.
+pub trait AggregateRow: Row {
+    /// What it is made of.
+    type Sums: RowSums;
+    /// What these count towards.
+    const AGGREGATE: Aggregate;
+
+    /// The row of sums that make one.
+    fn of(key: RolledKey, sums: Self::Sums) -> Self;
 }
 
 /// Sums that rows are made of.
@@ -77,22 +91,33 @@ pub fn sums_of<R: RowSums>(
     sums.iter().filter(move |((of, _), _)| *of == aggregate).flat_map(|(_, sums)| sums)
 }
 
-/// The sums of `aggregate` that make a row, in no order. Windows that are `kept`, finest first, matter to collections by
-/// any window.
-pub fn rolled_up<R: RowSums>(
-    sums: &Bundles<MeasureKey, R>,
+/// The sums that make the rows of a collection, portion by portion: the rows of a portion, in any order, stand before those
+/// of the next one. Windows that are `kept` matter to collections by any window.
+pub fn rolled_up<'s, R: RowSums>(
+    sums: &'s Bundles<MeasureKey, R>,
     aggregate: Aggregate,
     kept: &[Window],
-) -> Vec<(RolledKey, R)> {
-    let (within_day, total) = split(aggregate.windows(kept));
-    let (mut rows, mut of_bundle, mut of_all) = (Vec::new(), HashMap::new(), HashMap::new());
-    for (_, sums) in sums.iter().filter(|((of, _), _)| *of == aggregate) {
-        roll_up(aggregate, sums, within_day, &mut of_bundle);
-        rows.extend(of_bundle.drain().filter(|(_, sum)| sum.makes_row(aggregate)));
-        roll_up(aggregate, sums, total, &mut of_all);
-    }
-    rows.extend(of_all.into_iter().filter(|(_, sum)| sum.makes_row(aggregate)));
-    rows
+) -> impl Iterator<Item = Vec<(RolledKey, R)>> + use<'s, R> {
+    let mut windows = aggregate.windows(kept).to_vec();
+    windows.sort_by_key(|window| window.name());
+    let bundles = sums.iter().filter(|((of, _), _)| *of == aggregate);
+    let mut bundles: Vec<_> = bundles.map(|((_, day), sums)| (*day, sums)).collect();
+    bundles.sort_by_key(|(day, _)| *day);
+    let portions: Vec<(Window, Range<usize>)> = windows
+        .into_iter()
+        .flat_map(|window| {
+            let at_once = if window == Window::Total { bundles.len().max(1) } else { 1 };
+            let starts = (0..bundles.len()).step_by(at_once);
+            starts.map(move |start| (window, start..start + at_once)).collect::<Vec<_>>()
+        })
+        .collect();
+    portions.into_iter().map(move |(window, places)| {
+        let mut rolled = HashMap::new();
+        for (_, sums) in &bundles[places] {
+            roll_up(aggregate, sums, &[window], &mut rolled);
+        }
+        rolled.into_iter().filter(|(_, sum)| sum.makes_row(aggregate)).collect()
+    })
 }
 
 /// What is left of whole bundles where rows are only counted: sums in `total`, and how many rows the other windows have.
@@ -201,7 +226,8 @@ mod tests {
         aggregate: Aggregate,
         kept: &[Window],
     ) -> i64 {
-        let (mut written, mut left) = (rolled_up(all, aggregate, kept), rolled_up(settled, aggregate, kept));
+        let rows = |sums| rolled_up(sums, aggregate, kept).flatten().collect::<Vec<_>>();
+        let (mut written, mut left) = (rows(all), rows(settled));
         let within_day = written.iter().filter(|((window, ..), _)| *window < Window::Total).count() as i64;
         written.retain(|((window, ..), _)| *window == Window::Total);
         written.sort();
