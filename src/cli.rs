@@ -237,6 +237,12 @@ pub struct ReplayOptions {
     /// times) is a string, as in CSV. In Parquet, times are UTC milliseconds and amounts, rates and seconds exact decimals.
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT", requires = "out", help_heading = OUTPUT)]
     pub format: Format,
+    /// Write into DIR/changes, too, how every collection came about: a file each with (time, diff, row)
+    ///
+    /// In the order of time; of a row that changes the old one goes (-1) before the new one comes (1). Added up to a time
+    /// they are the collection as of then: to the end, the file in DIR. It takes more time and more space in TMPDIR.
+    #[arg(long, help_heading = OUTPUT)]
+    pub changes: bool,
     /// Write every collection into FILE, a table each, with views for reports
     ///
     /// A SQLite database that any SQL tool opens. The content of an earlier one is replaced in one step; a file that
@@ -375,6 +381,11 @@ impl ReplayOptions {
         {
             let what = format!("--from {} is after --until {}", format_instant(from), format_instant(until));
             return Err(JobError::configuration(what).at("flag --from").remedy("exchange the two, or leave one out"));
+        }
+        if self.changes && self.out.is_none() {
+            let what = "--changes has nowhere to write to";
+            let remedy = "add --out DIR: changes are written into DIR/changes";
+            return Err(JobError::configuration(what).at("flag --changes").remedy(remedy));
         }
         if self.inputs.iter().filter(|input| input.as_os_str() == "-").count() > 1 {
             let what = "standard input can be read once only";

@@ -9,12 +9,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use dataflows::model::Position;
-use dataflows::time::{Diff, Time};
+use dataflows::time::{Diff, Time, Window};
+use dataflows::views::categories::CategoryRow;
 use dataflows::views::collection::Row;
-use dataflows::views::dead_letters::{DeadLetterRow, RefusedFact, RefusedRecord};
-use dataflows::views::measures::{LineSums, Sums};
-use dataflows::views::quality::QualitySums;
+use dataflows::views::dead_letters::{DeadLetterRow, Refusal, RefusedFact, RefusedRecord};
+use dataflows::views::drop_off::DropOffRow;
+use dataflows::views::funnel::FunnelRow;
+use dataflows::views::gmv::GmvRow;
+use dataflows::views::measures::{LineMeasures, LineSums, MeasureKey, Measures, Sums};
+use dataflows::views::payments::PaymentRow;
+use dataflows::views::quality::{self, QualityCounts, QualityKey, QualitySums};
+use dataflows::views::roll_up::{AggregateRow, rolled_changes};
 use dataflows::views::sla_breaches::SlaBreachRow;
+use dataflows::views::sla_summary::SlaSummaryRow;
+use dataflows::views::status::StatusRow;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{JobError, JobResult};
@@ -51,6 +59,16 @@ pub enum Refused {
     Fact(RefusedFact),
 }
 
+impl Refused {
+    /// True where no time has a part in it: it stands from the beginning, and no `--until` leaves it out.
+    fn is_told_by_reading(&self) -> bool {
+        match self {
+            Refused::Record(_) => true,
+            Refused::Fact(fact) => fact.reason == Refusal::UnknownOrder,
+        }
+    }
+}
+
 impl Gathered {
     /// Nothing yet; rows wait in about this much memory. `spilled_bytes` counts those that do not.
     pub fn new(memory_bytes: usize, spilled_bytes: Arc<AtomicU64>) -> Gathered {
@@ -69,6 +87,56 @@ impl Gathered {
         self.keep_within_memory()
     }
 
+    /// Takes in differences of sums of orders, as changes of the rows that these make in `windows`.
+    pub fn take_measures(&mut self, updates: &[(MeasureKey, Time, Measures)], windows: &[Window]) -> JobResult<()> {
+        self.take_changes::<FunnelRow>(updates, windows);
+        self.take_changes::<GmvRow>(updates, windows);
+        self.take_changes::<DropOffRow>(updates, windows);
+        self.take_changes::<SlaSummaryRow>(updates, windows);
+        self.take_changes::<StatusRow>(updates, windows);
+        self.keep_within_memory()
+    }
+
+    /// Takes in differences of sums of items and payments in the same way.
+    pub fn take_lines(&mut self, updates: &[(MeasureKey, Time, LineMeasures)], windows: &[Window]) -> JobResult<()> {
+        self.take_changes::<CategoryRow>(updates, windows);
+        self.take_changes::<PaymentRow>(updates, windows);
+        self.keep_within_memory()
+    }
+
+    fn take_changes<R: AggregateRow<Sums: Serialize>>(
+        &mut self,
+        updates: &[(MeasureKey, Time, R::Sums)],
+        windows: &[Window],
+    ) {
+        for (key, time, sums) in rolled_changes::<R>(updates, windows) {
+            self.take_change(&R::of(key, sums), time, &(key, sums));
+        }
+    }
+
+    /// Takes in counts of records and facts, as changes. Whatever reading alone says stands from the beginning.
+    pub fn take_quality(&mut self, updates: &[(QualityKey, Time, QualityCounts)]) -> JobResult<()> {
+        for (key, time, counts) in updates {
+            let of_facts = QualityCounts { duplicates: counts.duplicates, ..QualityCounts::default() };
+            let of_records = QualityCounts { duplicates: 0, ..*counts };
+            for (time, counts) in [(0, of_records), (*time, of_facts)] {
+                if counts != QualityCounts::default() {
+                    self.take_change(&quality::row(key, &counts), time, &(*key, counts));
+                }
+            }
+        }
+        self.keep_within_memory()
+    }
+
+    /// Takes in a difference of what makes a row; of the row itself the key counts.
+    fn take_change<R: Row>(&mut self, row: &R, time: Time, difference: &impl Serialize) {
+        self.text.clear();
+        let key_bytes = text_row::write(row, &mut self.text);
+        let rest = postcard::to_allocvec(difference).unwrap_or_default();
+        let runs = self.rows.entry(R::NAME).or_default();
+        runs.push(&[&self.text.as_bytes()[..key_bytes], &time.to_be_bytes(), &rest], 1);
+    }
+
     /// Takes in what was refused; `place` says where a position is: its source, and a file and line.
     pub fn take_refused<D>(
         &mut self,
@@ -79,6 +147,7 @@ impl Gathered {
         let runs = self.rows.entry(DeadLetterRow::NAME).or_default();
         for (data, time, diff) in updates.drain(..) {
             let (position, refused) = refused(data);
+            let time = if refused.is_told_by_reading() { 0 } else { time };
             self.text.clear();
             place(position).into_iter().for_each(|text| text_row::write_text(&text, &mut self.text));
             // Of types that are all ours: they can be written.

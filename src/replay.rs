@@ -75,7 +75,7 @@ pub fn run(config: &JobConfig, options: &ReplayOptions, output: OutputFormat, st
         say_if_interrupted(&job, None);
         return Ok(());
     }
-    let results = Results::new(gathered, &job.law.settings.windows, options.until);
+    let results = Results::new(gathered, &job.law.settings.windows, options.until, job.rows_memory_bytes);
     let console = (!options.no_console).then(Console::default);
     let mut sinks: Vec<&dyn Sink> = Vec::new();
     sinks.extend(console.as_ref().map(|console| console as &dyn Sink));
@@ -109,7 +109,7 @@ fn stores(options: &ReplayOptions) -> JobResult<Vec<Box<dyn Sink>>> {
         stores.push(Box::new(Sqlite::create(file)?));
     }
     if let Some(directory) = &options.out {
-        stores.push(Box::new(Files::create(directory, options.format)?));
+        stores.push(Box::new(Files::create(directory, options.format, options.changes)?));
     }
     Ok(stores)
 }
@@ -135,7 +135,11 @@ pub fn prepare(config: &JobConfig, options: &ReplayOptions) -> JobResult<Job> {
         law,
         plan: config.plan,
         until: options.until.map_or(Until::LargestAccepted, Until::Given),
-        detail: if options.wants_rows() { Detail::Final } else { Detail::Counts },
+        detail: match options.wants_rows() {
+            true if options.changes => Detail::Changes,
+            true => Detail::Final,
+            false => Detail::Counts,
+        },
         clock: match options.speed {
             Speed::Max => None,
             Speed::Times(speed) => Some(Arc::new(ReplayClock::new(speed))),

@@ -2,19 +2,17 @@
 //!
 //! Rows come in the order of their keys. Where a retired order's key is used again, the rows of the newer order replace
 //! those of the older one (semantics.md, section 8). Invariant: no collection of rows is held in memory; each is read
-//! through once and given to all sinks, row by row, several collections at a time.
+//! through and given to all sinks row by row, several collections at a time; for changes once more.
 
-use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
-use dataflows::model::Text;
 use dataflows::operators::bundles::Bundles;
 use dataflows::time::{Time, Window};
 use dataflows::views::categories::CategoryRow;
 use dataflows::views::collection::{Collection, Row};
-use dataflows::views::dead_letters::{DeadLetterRow, RefusedFacts, RefusedRecord};
+use dataflows::views::dead_letters::DeadLetterRow;
 use dataflows::views::drop_off::DropOffRow;
 use dataflows::views::funnel::FunnelRow;
 use dataflows::views::gmv::GmvRow;
@@ -30,16 +28,19 @@ use dataflows::views::stalled_orders::StalledOrderRow;
 use dataflows::views::status::StatusRow;
 use dataflows::views::violations::ViolationRow;
 use dataflows::views::{record_law, row_counts};
+use serde::de::DeserializeOwned;
 
 use crate::error::JobResult;
-use crate::gathered::{Gathered, Refused, cannot};
+use crate::gathered::{Gathered, cannot};
 use crate::sink::text_row::{self, TextRow};
 use crate::sink::{Sink, Writer};
 use crate::source::intake::{FACTS_GIVEN, RECORDS_READ};
 
+mod changes;
 mod standing;
 
-use standing::{Groups, Standing};
+use changes::changes_of;
+use standing::{Counts, Groups, Latest, Refusals, Standing, Sum};
 
 /// How often whoever waits is told how many rows have been written.
 const TELL_EVERY: Duration = Duration::from_millis(100);
@@ -51,15 +52,17 @@ pub struct Results {
     gathered: Vec<Gathered>,
     windows: Vec<Window>,
     as_of: Option<Time>,
+    memory_bytes: usize,
 }
 
 /// Writes one collection.
 type Task<'r> = Box<dyn Fn(&Output<'_>) -> JobResult<()> + Sync + 'r>;
 
 impl Results {
-    /// Takes what the workers of this process gathered; sums are the first one's.
-    pub fn new(gathered: Vec<Gathered>, windows: &[Window], until: Option<Time>) -> Results {
-        let mut results = Results { gathered, windows: windows.to_vec(), as_of: None };
+    /// Takes what the workers of this process gathered; sums are the first one's. Changes are sorted in about this much
+    /// memory.
+    pub fn new(gathered: Vec<Gathered>, windows: &[Window], until: Option<Time>, memory_bytes: usize) -> Results {
+        let mut results = Results { gathered, windows: windows.to_vec(), as_of: None, memory_bytes };
         if results.record_law().accepted > 0 {
             results.as_of = until.or(results.gathered.first().and_then(|first| first.largest_accepted));
         }
@@ -90,7 +93,8 @@ impl Results {
     pub fn write_to(&self, sinks: &[&dyn Sink], at_once: usize, mut progress: impl FnMut(u64)) -> JobResult<()> {
         let tasks = self.tasks();
         let (next, rows) = (AtomicUsize::new(0), AtomicU64::new(0));
-        let output = Output { sinks, rows: &rows };
+        let memory_bytes = self.memory_bytes / at_once.max(1);
+        let output = Output { sinks, rows: &rows, memory_bytes };
         std::thread::scope(|scope| {
             let (done, waits) = channel();
             for _ in 0..at_once {
@@ -126,49 +130,74 @@ impl Results {
         let counted = row_counts::of(&first.measures, &first.lines);
         let (sums, lines) = (&first.measures, &first.lines);
         vec![
-            self.rows::<OrderEventRow>(counted.order_events),
-            self.rows::<SlaBreachRow>(counted.sla_breaches),
+            self.rows::<OrderEventRow, Latest>(counted.order_events),
+            self.rows::<SlaBreachRow, Latest>(counted.sla_breaches),
             self.aggregate::<CategoryRow>(lines, counted.category_metrics),
             self.aggregate::<PaymentRow>(lines, counted.payment_metrics),
             self.aggregate::<FunnelRow>(sums, counted.real_time_funnel),
             self.aggregate::<GmvRow>(sums, counted.gmv_metrics),
-            self.rows::<OrderRow>(counted.orders),
+            self.rows::<OrderRow, Latest>(counted.orders),
             Box::new(move |output| {
                 output.write::<QualityRow>(counted.data_quality_metrics, |table| {
                     quality::rows(&first.quality).try_for_each(|row| table.write_row(&row))
-                })
+                })?;
+                self.write_changes::<QualityRow>(output, Counts::default())
             }),
-            self.rows::<ViolationRow>(counted.violations),
-            self.rows::<StalledOrderRow>(counted.stalled_orders),
+            self.rows::<ViolationRow, Latest>(counted.violations),
+            self.rows::<StalledOrderRow, Latest>(counted.stalled_orders),
             self.aggregate::<DropOffRow>(sums, counted.drop_off_analysis),
             self.aggregate::<SlaSummaryRow>(sums, 0),
             self.aggregate::<StatusRow>(sums, 0),
-            Box::new(|output| output.write::<DeadLetterRow>(0, |table| self.write_dead_letters(table))),
+            self.rows::<DeadLetterRow, Refusals>(0),
         ]
     }
 
-    /// Writes rows of orders: of each key the latest.
-    fn rows<R: Row>(&self, counted: i64) -> Task<'_> {
+    /// Writes the rows that stand in the end.
+    fn rows<R: Row, S: Standing>(&self, counted: i64) -> Task<'_> {
         Box::new(move |output| {
             output.write::<R>(counted, |table| {
-                let (mut groups, mut standing, mut text) = (self.groups::<R>()?, Standing::default(), Vec::new());
+                let (mut groups, mut standing, mut text) = (self.groups::<R>()?, S::default(), Vec::new());
                 while groups.begin() {
                     standing.clear();
-                    groups.updates(|time, rest, diff| standing.add(time, rest, diff))?;
-                    if let Some(rest) = standing.latest() {
+                    groups.updates(|time, rest, diff| {
+                        standing.add(time, rest, diff);
+                        Ok(())
+                    })?;
+                    let key = groups.key();
+                    standing.rows(key, &mut |rest| {
                         text.clear();
-                        text.extend_from_slice(groups.key());
+                        text.extend_from_slice(key);
                         text.extend_from_slice(rest);
-                        table.write(&text)?;
-                    }
+                        table.write(&text)
+                    })?;
                 }
                 Ok(())
-            })
+            })?;
+            self.write_changes::<R>(output, S::default())
         })
     }
 
+    /// Writes the changes of a collection to the sinks that want them.
+    fn write_changes<R: Row>(&self, output: &Output<'_>, standing: impl Standing) -> JobResult<()> {
+        let mut writers = output.begin_changes(Collection::of::<R>())?;
+        if writers.is_empty() {
+            return Ok(());
+        }
+        let end = self.as_of.unwrap_or(Time::MAX);
+        let changes = changes_of(self.groups::<R>()?, standing, end, output.memory_bytes)?;
+        changes.each(key_columns::<R>(), |text| {
+            let row = TextRow::new(std::str::from_utf8(text).unwrap_or_default());
+            writers.iter_mut().try_for_each(|writer| writer.write(row))
+        })?;
+        writers.into_iter().try_for_each(|writer| writer.finish())
+    }
+
     /// Writes rows that are made of sums.
-    fn aggregate<'r, R: AggregateRow>(&'r self, sums: &'r Bundles<MeasureKey, R::Sums>, counted: i64) -> Task<'r>
+    fn aggregate<'r, R: AggregateRow<Sums: DeserializeOwned>>(
+        &'r self,
+        sums: &'r Bundles<MeasureKey, R::Sums>,
+        counted: i64,
+    ) -> Task<'r>
     where
         Bundles<MeasureKey, R::Sums>: Sync,
     {
@@ -187,51 +216,26 @@ impl Results {
                     rows.iter().try_for_each(|row| table.write(texts[row.clone()].as_bytes()))?;
                 }
                 Ok(())
-            })
+            })?;
+            self.write_changes::<R>(output, Sum::<R>::default())
         })
     }
 
-    fn write_dead_letters(&self, table: &mut Table<'_>) -> JobResult<()> {
-        let mut groups = self.groups::<DeadLetterRow>()?;
-        while groups.begin() {
-            let (mut records, mut facts) = (Vec::new(), RefusedFacts::default());
-            groups.updates(|_, rest, diff| match postcard::from_bytes(rest) {
-                Ok(Refused::Record(record)) => records.push(record),
-                Ok(Refused::Fact(fact)) => facts.add(fact, diff),
-                // Of types that are all ours: it can be read.
-                Err(_) => {}
-            })?;
-            records.extend(facts.records());
-            let key = String::from_utf8_lossy(groups.key()).into_owned();
-            records.iter().try_for_each(|record| table.write_row(&dead_letter(&key, record)))?;
-        }
-        Ok(())
-    }
-
     fn groups<R: Row>(&self) -> JobResult<Groups<'_>> {
-        let key_columns = R::COLUMNS.iter().filter(|column| column.is_key).count();
         let runs = self.gathered.iter().filter_map(|gathered| gathered.rows.get(R::NAME));
-        Groups::of(runs, key_columns).map_err(|error| cannot("read", &error))
+        Groups::of(runs, key_columns::<R>()).map_err(|error| cannot("read", &error))
     }
 }
 
-fn dead_letter(key: &str, record: &RefusedRecord) -> DeadLetterRow {
-    let mut key = TextRow::new(key).cells().map(|cell| Text::new(&cell));
-    let reasons: BTreeSet<&str> = record.reasons.iter().map(String::as_str).collect();
-    DeadLetterRow {
-        source: key.next().unwrap_or_default(),
-        position: key.next().unwrap_or_default(),
-        reasons: reasons.into_iter().collect::<Vec<_>>().join(";"),
-        event_id: record.event_id.clone(),
-        schema_version: None,
-        raw: record.raw.clone(),
-    }
+fn key_columns<R: Row>() -> usize {
+    R::COLUMNS.iter().filter(|column| column.is_key).count()
 }
 
 /// Where all collections go.
 struct Output<'o> {
     sinks: &'o [&'o dyn Sink],
     rows: &'o AtomicU64,
+    memory_bytes: usize,
 }
 
 /// Where one collection goes: to all sinks at once.
@@ -243,6 +247,10 @@ struct Table<'o> {
 }
 
 impl Output<'_> {
+    fn begin_changes(&self, collection: Collection) -> JobResult<Vec<Box<dyn Writer + '_>>> {
+        self.sinks.iter().filter_map(|sink| sink.begin_changes(collection).transpose()).collect()
+    }
+
     /// Writes a collection: the rows that `give` gives, and an empty one for each that was only `counted`.
     fn write<R: Row>(&self, counted: i64, give: impl FnOnce(&mut Table<'_>) -> JobResult<()>) -> JobResult<()> {
         let writers = self.sinks.iter().map(|sink| sink.begin(Collection::of::<R>())).collect::<JobResult<Vec<_>>>()?;

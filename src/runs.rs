@@ -78,7 +78,7 @@ impl Runs {
         let (mut end, mut before): (u64, &[u8]) = (start, &[]);
         for entry in &self.entries {
             let bytes = bytes_of(&self.chunks, entry);
-            let shared = before.iter().zip(bytes).take_while(|(left, right)| left == right).count();
+            let shared = shared_bytes(before, bytes);
             let signed = i64::from(entry.diff);
             for number in [shared as u64, (bytes.len() - shared) as u64, (signed << 1 ^ signed >> 63) as u64] {
                 end += write_varint(number, &mut out)?;
@@ -113,6 +113,13 @@ impl Runs {
 
 fn bytes_of<'c>(chunks: &'c [Vec<u8>], entry: &Entry) -> &'c [u8] {
     &chunks[entry.chunk as usize][entry.start as usize..][..entry.length as usize]
+}
+
+/// How many of the first bytes are the same: eight at a time, then one by one.
+fn shared_bytes(left: &[u8], right: &[u8]) -> usize {
+    let words = left.chunks_exact(8).zip(right.chunks_exact(8)).take_while(|(left, right)| left == right).count();
+    let same = left[8 * words..].iter().zip(&right[8 * words..]).take_while(|(left, right)| left == right);
+    8 * words + same.count()
 }
 
 /// All of some runs, in order.

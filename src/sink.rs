@@ -13,7 +13,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use dataflows::views::collection::Collection;
+use dataflows::views::collection::{Collection, Column, ColumnType};
 use tempfile::NamedTempFile;
 
 use crate::error::JobResult;
@@ -25,8 +25,24 @@ pub trait Sink: Sync {
     /// Begins to write a collection as of the job's frontier.
     fn begin(&self, collection: Collection) -> JobResult<Box<dyn Writer + '_>>;
 
+    /// Begins to write the updates of a collection up to the job's frontier, each a row with [`CHANGE_COLUMNS`] in front,
+    /// in the order of time, key and diff; none where the sink only wants what stands in the end.
+    fn begin_changes(&self, _: Collection) -> JobResult<Option<Box<dyn Writer + '_>>> {
+        Ok(None)
+    }
+
     /// Makes everything written visible at once; without it nothing is.
     fn commit(&self) -> JobResult<()>;
+}
+
+/// What stands in front of a row that was inserted or deleted.
+pub const CHANGE_COLUMNS: [Column; 2] = [
+    change_column("time", ColumnType::Time, " Logical time of the change."),
+    change_column("diff", ColumnType::Integer, " 1: the row is there from then on; -1: no longer."),
+];
+
+const fn change_column(name: &'static str, column_type: ColumnType, doc: &'static str) -> Column {
+    Column { name, is_key: true, is_optional: false, is_indexed: false, column_type, doc }
 }
 
 /// Takes the rows of one collection.

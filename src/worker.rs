@@ -20,7 +20,6 @@ use dataflows::orders::outlook::Law;
 use dataflows::orders::parcel::Parcel;
 use dataflows::orders::{Detail, Updates};
 use dataflows::time::{Diff, Time};
-use dataflows::views::collection::Row;
 use dataflows::views::dead_letters::{RefusedFact, RefusedRecord};
 use dataflows::views::measures::{MeasureKey, Measures};
 use dataflows::views::quality::{QualityCounts, QualityKey};
@@ -28,14 +27,14 @@ use timely::ExchangeData;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::InputHandle;
 use timely::dataflow::ProbeHandle;
+use timely::dataflow::Stream;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::vec::Broadcast;
 use timely::dataflow::operators::{Concat, Input, Operator, Probe};
-use timely::dataflow::{Scope, Stream};
 use timely::worker::Worker;
 
 use crate::clock::{Lateness, ReplayClock};
-use crate::error::JobError;
+use crate::error::{JobError, JobResult};
 use crate::gathered::{Due, Gathered, Refused};
 use crate::interrupt;
 use crate::source::inputs::Inputs;
@@ -89,11 +88,6 @@ impl Job {
     pub fn fail(&self, error: JobError) {
         self.error.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
         self.failed.store(true, Ordering::Release);
-    }
-
-    /// The worker that gathers the rows which a worker makes: itself, or one of the process that writes.
-    fn writer_of(&self, scope: &Scope<'_, Time>) -> u64 {
-        (scope.index() % self.local_workers) as u64
     }
 
     fn has_failed(&self) -> bool {
@@ -257,17 +251,28 @@ fn build(
         gather_largest(orders.accepted.clone(), probe, gathered);
         orders.accepted.probe_with(judged);
         let refused = orders.refused.concat(refused_facts_in);
-        gather_rows("orders", orders.orders, job, probe, gathered);
-        gather_rows("order_events", orders.order_events, job, probe, gathered);
-        gather_rows("violations", orders.violations, job, probe, gathered);
-        gather_rows("sla_breaches", orders.sla_breaches, job, probe, gathered);
-        gather_rows("stalled_orders", orders.stalled_orders, job, probe, gathered);
+        gather("orders", orders.orders, job, probe, gathered, Gathered::take_rows);
+        gather("order_events", orders.order_events, job, probe, gathered, Gathered::take_rows);
+        gather("violations", orders.violations, job, probe, gathered, Gathered::take_rows);
+        gather("sla_breaches", orders.sla_breaches, job, probe, gathered, Gathered::take_rows);
+        gather("stalled_orders", orders.stalled_orders, job, probe, gathered, Gathered::take_rows);
         gather_refused("refused facts", refused, job, probe, gathered, |fact: RefusedFact| {
             (fact.position, Refused::Fact(fact))
         });
         gather_refused("refused records", outputs.refused_records, job, probe, gathered, |record: RefusedRecord| {
             (record.position, Refused::Record(record))
         });
+        if job.detail == Detail::Changes {
+            let windows = Rc::new(job.law.settings.windows.clone());
+            let of_lines = Rc::clone(&windows);
+            gather("measures", orders.measures.clone(), job, probe, gathered, move |all, batch| {
+                all.take_measures(batch, &windows)
+            });
+            gather("lines", orders.lines.clone(), job, probe, gathered, move |all, batch| {
+                all.take_lines(batch, &of_lines)
+            });
+            gather("quality", orders.quality.clone(), job, probe, gathered, |all, batch| all.take_quality(batch));
+        }
         let settled =
             graph::settle(orders.measures, orders.lines, orders.quality, &job.law.settings.windows, job.detail);
         at_first_worker("measures", settled.measures, probe, gathered, |all, bundles| {
@@ -303,17 +308,19 @@ fn watch<'scope>(
     at_first_worker("breaches due", breaches.sla_breaches, watched, gathered, |all, batch| all.watched.append(batch));
 }
 
-/// Gathers the rows of a collection.
-fn gather_rows<'scope, R: Row + ExchangeData>(
+/// Gathers updates where they are made, or at a worker of the process that writes.
+fn gather<'scope, D: ExchangeData>(
     name: &str,
-    updates: Updates<'scope, R>,
+    updates: Stream<'scope, Time, Vec<D>>,
     job: &Arc<Job>,
     probe: &ProbeHandle<Time>,
     gathered: &Rc<RefCell<Gathered>>,
+    take: impl Fn(&mut Gathered, &mut Vec<D>) -> JobResult<()> + 'static,
 ) {
     let job = Arc::clone(job);
-    at_worker(name, job.writer_of(&updates.scope()), updates, probe, gathered, move |all, batch| {
-        all.take_rows(batch).unwrap_or_else(|error| job.fail(error));
+    let writer = updates.scope().index() % job.local_workers;
+    at_worker(name, writer as u64, updates, probe, gathered, move |all, batch| {
+        take(all, batch).unwrap_or_else(|error| job.fail(error));
     });
 }
 
@@ -326,10 +333,10 @@ fn gather_refused<'scope, D: ExchangeData>(
     gathered: &Rc<RefCell<Gathered>>,
     refused: impl Fn(D) -> (Position, Refused) + 'static,
 ) {
-    let job = Arc::clone(job);
-    at_worker(name, job.writer_of(&updates.scope()), updates, probe, gathered, move |all, batch| {
-        let place = |position| <[Text; 2]>::from(job.inputs.place(position)).map(|text| text.to_string());
-        all.take_refused(batch, &refused, place).unwrap_or_else(|error| job.fail(error));
+    let inputs = Arc::clone(job);
+    gather(name, updates, job, probe, gathered, move |all, batch| {
+        let place = |position| <[Text; 2]>::from(inputs.inputs.place(position)).map(|text| text.to_string());
+        all.take_refused(batch, &refused, place)
     });
 }
 

@@ -9,6 +9,8 @@
 
 #[path = "goldens/bounded.rs"]
 mod bounded;
+#[path = "goldens/changes.rs"]
+mod changes;
 #[path = "goldens/compare.rs"]
 mod compare;
 #[path = "goldens/counts.rs"]

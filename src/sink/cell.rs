@@ -39,7 +39,7 @@ pub fn is_null(column: &Column, text: &str) -> bool {
 }
 
 /// Appends a cell's text.
-pub fn write_text(cell: &Cell, text: &mut String) {
+pub fn write_text(cell: &Cell<'_>, text: &mut String) {
     // Writing to a string does not fail.
     let _ = match cell {
         Cell::Null => Ok(()),
@@ -59,7 +59,10 @@ pub fn write_text(cell: &Cell, text: &mut String) {
             write_time(*time, text);
             Ok(())
         }
-        Cell::Integer(number) => write!(text, "{number}"),
+        Cell::Integer(number) => {
+            write_integer(*number, text);
+            Ok(())
+        }
         Cell::Money(money) => write!(text, "{money}"),
         Cell::Hundredths(hundredths) => {
             let sign = if *hundredths < 0 { "-" } else { "" };
@@ -81,24 +84,39 @@ pub fn write_text(cell: &Cell, text: &mut String) {
     };
 }
 
+/// Far quicker than formatting, which shows where there are millions of rows.
+fn write_integer(number: i64, text: &mut String) {
+    let (mut digits, mut left, mut start) = ([0; 20], number.unsigned_abs(), 20);
+    while left > 0 || start == 20 {
+        start -= 1;
+        digits[start] = b'0' + (left % 10) as u8;
+        left /= 10;
+    }
+    if number < 0 {
+        text.push('-');
+    }
+    text.push_str(std::str::from_utf8(&digits[start..]).unwrap_or_default());
+}
+
 fn write_time(time: Time, text: &mut String) {
     let (year, month, day) = civil_date(time / DAY_MS);
     let clock_ms = time % DAY_MS;
-    let mut number = |value: u64, width: usize, after: char| {
-        let mut divisor = 10_u64.pow(width as u32 - 1);
-        while divisor > 0 {
-            text.push(char::from(b'0' + (value / divisor % 10) as u8));
-            divisor /= 10;
+    // Digits go to their places from the end on.
+    let mut instant = *b"0000-00-00T00:00:00.000Z";
+    let mut number = |mut value: u64, places: std::ops::Range<usize>| {
+        for place in places.rev() {
+            instant[place] = b'0' + (value % 10) as u8;
+            value /= 10;
         }
-        text.push(after);
     };
-    number(year, 4, '-');
-    number(month, 2, '-');
-    number(day, 2, 'T');
-    number(clock_ms / HOUR_MS, 2, ':');
-    number(clock_ms / MINUTE_MS % 60, 2, ':');
-    number(clock_ms / SECOND_MS % 60, 2, '.');
-    number(clock_ms % SECOND_MS, 3, 'Z');
+    number(year, 0..4);
+    number(month, 5..7);
+    number(day, 8..10);
+    number(clock_ms / HOUR_MS, 11..13);
+    number(clock_ms / MINUTE_MS % 60, 14..16);
+    number(clock_ms / SECOND_MS % 60, 17..19);
+    number(clock_ms % SECOND_MS, 20..23);
+    text.push_str(std::str::from_utf8(&instant).unwrap_or_default());
 }
 
 #[cfg(test)]
@@ -142,7 +160,7 @@ mod tests {
         ]
         .map(column);
         let row = [
-            Cell::Sentence("2 × \"x\",\n\u{1}".to_owned()),
+            Cell::Sentence("2 × \"x\",\n\u{1}"),
             Cell::Money(Money(i128::MAX)),
             Cell::Hundredths(6660),
             Cell::Milliseconds(1_500),
@@ -150,7 +168,7 @@ mod tests {
             Cell::Integer(i64::MIN),
             Cell::Boolean(false),
             Cell::Null,
-            Cell::Sentence(String::new()),
+            Cell::Sentence(""),
         ];
         let texts = row.iter().map(|cell| {
             let mut text = String::new();

@@ -17,7 +17,7 @@ use dataflows::views::collection::{Collection, Column};
 use tempfile::NamedTempFile;
 
 use super::text_row::TextRow;
-use super::{Sink, Writer, temporary};
+use super::{CHANGE_COLUMNS, Sink, Writer, temporary};
 use crate::error::{JobError, JobResult};
 use crate::interrupt;
 
@@ -52,42 +52,63 @@ impl Format {
         }
     }
 
-    fn writer(self, columns: &'static [Column], file: File) -> io::Result<Box<dyn RowWriter>> {
+    fn writer(self, columns: Vec<Column>, file: File) -> io::Result<Box<dyn RowWriter>> {
         Ok(match self {
-            Format::Csv => Box::new(csv::Writer::start(columns, file)),
+            Format::Csv => Box::new(csv::Writer::start(&columns, file)),
             Format::Jsonl => Box::new(jsonl::Writer::start(columns, file)),
-            Format::Parquet => Box::new(parquet::Writer::start(columns, file)?),
+            Format::Parquet => Box::new(parquet::Writer::start(&columns, file)?),
         })
     }
 }
+
+/// Where in it changes are written.
+const CHANGES: &str = "changes";
 
 /// A directory of files.
 pub struct Files {
     directory: PathBuf,
     format: Format,
-    written: Mutex<Vec<(&'static str, NamedTempFile)>>,
+    has_changes: bool,
+    /// Finished files, and where they go.
+    written: Mutex<Vec<(PathBuf, NamedTempFile)>>,
 }
 
 /// A file of which rows are written.
 struct Unfinished<'f> {
     files: &'f Files,
-    name: &'static str,
+    path: PathBuf,
     file: NamedTempFile,
     writer: Box<dyn RowWriter>,
 }
 
 impl Files {
-    /// Makes the directory where it is missing and tries whether it can be written to.
-    pub fn create(directory: &Path, format: Format) -> JobResult<Files> {
-        std::fs::create_dir_all(directory)
-            .map_err(|error| refused("create the output directory", directory, &error))?;
-        tempfile::tempfile_in(directory)
-            .map_err(|error| refused("write to the output directory", directory, &error))?;
-        Ok(Files { directory: directory.to_path_buf(), format, written: Mutex::default() })
+    /// Makes the directory, and that of changes, where it is missing and tries whether it can be written to.
+    pub fn create(directory: &Path, format: Format, has_changes: bool) -> JobResult<Files> {
+        let of_changes = directory.join(CHANGES);
+        for directory in [Some(directory), has_changes.then_some(&of_changes)].into_iter().flatten() {
+            std::fs::create_dir_all(directory)
+                .map_err(|error| refused("create the output directory", directory, &error))?;
+            tempfile::tempfile_in(directory)
+                .map_err(|error| refused("write to the output directory", directory, &error))?;
+        }
+        Ok(Files { directory: directory.to_path_buf(), format, has_changes, written: Mutex::default() })
     }
 
-    fn path(&self, name: &str) -> PathBuf {
-        self.directory.join(format!("{name}.{}", self.format.extension()))
+    /// Begins a file with these columns.
+    fn begin_in(&self, directory: &Path, name: &str, columns: Vec<Column>) -> JobResult<Box<dyn Writer + '_>> {
+        let path = directory.join(format!("{name}.{}", self.format.extension()));
+        if path.is_dir() {
+            return Err(JobError::job("a directory stands where a file is to be written")
+                .at(path.display().to_string())
+                .remedy("remove it, or name another directory with --out"));
+        }
+        let begun = || {
+            let file = temporary(directory, name)?;
+            let writer = self.format.writer(columns, file.as_file().try_clone()?)?;
+            Ok((file, writer))
+        };
+        let (file, writer) = begun().map_err(|error| refused("write", &path, &error))?;
+        Ok(Box::new(Unfinished { files: self, path, file, writer }))
     }
 
     /// Tries whether the directory could be made and written to; leaves nothing behind.
@@ -106,26 +127,20 @@ impl Files {
 
 impl Sink for Files {
     fn begin(&self, Collection { name, columns, .. }: Collection) -> JobResult<Box<dyn Writer + '_>> {
-        let path = self.path(name);
-        if path.is_dir() {
-            return Err(JobError::job("a directory stands where a file is to be written")
-                .at(path.display().to_string())
-                .remedy("remove it, or name another directory with --out"));
-        }
-        let begun = || {
-            let file = temporary(&self.directory, name)?;
-            let writer = self.format.writer(columns, file.as_file().try_clone()?)?;
-            Ok(Unfinished { files: self, name, file, writer })
-        };
-        Ok(Box::new(begun().map_err(|error| refused("write", &path, &error))?))
+        self.begin_in(&self.directory, name, columns.to_vec())
+    }
+
+    fn begin_changes(&self, Collection { name, columns, .. }: Collection) -> JobResult<Option<Box<dyn Writer + '_>>> {
+        let columns = || [&CHANGE_COLUMNS, columns].concat();
+        self.has_changes.then(|| self.begin_in(&self.directory.join(CHANGES), name, columns())).transpose()
     }
 
     fn commit(&self) -> JobResult<()> {
         let written = std::mem::take(&mut *self.written.lock().unwrap_or_else(PoisonError::into_inner));
         interrupt::whole(|| {
-            written.into_iter().try_for_each(|(name, file)| {
-                let moved = file.persist(self.path(name)).map(drop);
-                moved.map_err(|error| refused("move the finished file to", &self.path(name), &error.error))
+            written.into_iter().try_for_each(|(path, file)| {
+                let moved = file.persist(&path).map(drop);
+                moved.map_err(|error| refused("move the finished file to", &path, &error.error))
             })
         })
     }
@@ -133,12 +148,12 @@ impl Sink for Files {
 
 impl Writer for Unfinished<'_> {
     fn write(&mut self, row: TextRow<'_>) -> JobResult<()> {
-        self.writer.write(row).map_err(|error| refused("write", &self.files.path(self.name), &error))
+        self.writer.write(row).map_err(|error| refused("write", &self.path, &error))
     }
 
     fn finish(mut self: Box<Self>) -> JobResult<()> {
-        self.writer.finish().map_err(|error| refused("write", &self.files.path(self.name), &error))?;
-        self.files.written.lock().unwrap_or_else(PoisonError::into_inner).push((self.name, self.file));
+        self.writer.finish().map_err(|error| refused("write", &self.path, &error))?;
+        self.files.written.lock().unwrap_or_else(PoisonError::into_inner).push((self.path, self.file));
         Ok(())
     }
 }

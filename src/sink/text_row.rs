@@ -56,7 +56,8 @@ pub fn write<R: Row>(row: &R, text: &mut String) -> usize {
     key_bytes
 }
 
-fn write_cell(cell: &Cell, text: &mut String) {
+/// Appends a cell.
+pub fn write_cell(cell: &Cell<'_>, text: &mut String) {
     match cell {
         Cell::Text(value) => write_text(value.as_str_in(&mut [0; 32]), text),
         Cell::Sentence(sentence) => write_text(sentence, text),

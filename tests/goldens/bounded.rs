@@ -9,8 +9,8 @@ use super::run::run;
 use super::same::{NOTHING_RETIRES, on_a_cluster, replayed};
 use super::sets::{NASTY, replay_into};
 
-/// A shop of so many orders, in the folder.
-fn shop(folder: &Path, count: &str) {
+/// Makes a shop of so many orders in the folder.
+pub fn shop(folder: &Path, count: &str) {
     let mut generate = Command::new(assert_cmd::cargo::cargo_bin!("orderwatch"));
     let made = run(generate.args(["generate", "olist", "--count", count, "--to"]).arg(folder.join("shop")));
     assert_eq!(made.code, Some(0), "{}", made.stderr);

@@ -52,7 +52,7 @@ pub fn as_of(gathered: &Gathered, time: Time, windows: &[Window], until: Option<
         kept.quality.add(*key, *counts);
     }
     kept.sort();
-    let results = Results::new(vec![kept], windows, until);
+    let results = Results::new(vec![kept], windows, until, 1 << 20);
     let collector = Collector::default();
     results.write_to(&[&collector], 1, |_| {}).map_err(|error| format!("{error:?}"))?;
     let law = results.record_law();

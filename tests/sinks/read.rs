@@ -69,16 +69,16 @@ pub fn parquet(directory: &Path, collection: &Collection) -> Rows {
     rows.map(|read| row(read.unwrap())).collect()
 }
 
-fn text(cell: &Cell) -> String {
+fn text(cell: &Cell<'_>) -> String {
     let mut text = String::new();
     cell::write_text(cell, &mut text);
     text
 }
 
-fn cell(field: &Field) -> Cell {
+fn cell(field: &Field) -> Cell<'_> {
     match field {
         Field::Null => Cell::Null,
-        Field::Str(text) => Cell::Sentence(text.clone()),
+        Field::Str(text) => Cell::Sentence(text),
         Field::Long(number) => Cell::Integer(*number),
         Field::Bool(value) => Cell::Boolean(*value),
         Field::TimestampMillis(at) => Cell::Time(*at as u64),

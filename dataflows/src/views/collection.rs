@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::order_events::EventType;
 use super::sla_breaches::Resolution;
-use crate::model::{EventKind, Money, PaymentType, Sla, Status, Symbol, Text, Verdict};
+use crate::model::{EventKind, Money, PaymentType, Sla, Status, Text, Verdict};
 use crate::orders::outlook::DropOff;
 use crate::time::{Time, Window};
 
@@ -48,16 +48,16 @@ pub struct Column {
 }
 
 /// One value of a row.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Cell {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cell<'r> {
     /// No value.
     Null,
     /// Text that lives with the row.
-    Text(Text),
+    Text(&'r Text),
     /// A word of the law.
     Word(&'static str),
     /// A sentence.
-    Sentence(String),
+    Sentence(&'r str),
     /// UTC milliseconds.
     Time(Time),
     /// A whole number.
@@ -100,7 +100,7 @@ pub trait Row: Clone {
     const COLUMNS: &'static [Column];
 
     /// The row's values, one a column.
-    fn cells(&self) -> Vec<Cell>;
+    fn cells(&self) -> impl Iterator<Item = Cell<'_>>;
 }
 
 /// A type that fills a column.
@@ -111,7 +111,7 @@ pub trait Value {
     const IS_OPTIONAL: bool = false;
 
     /// The value as a cell.
-    fn cell(&self) -> Cell;
+    fn cell(&self) -> Cell<'_>;
 }
 
 /// An instant in a row.
@@ -130,7 +130,7 @@ macro_rules! value {
     ($($type:ty, $column:ident, $this:ident => $cell:expr;)*) => {$(
         impl Value for $type {
             const COLUMN_TYPE: ColumnType = ColumnType::$column;
-            fn cell(&self) -> Cell {
+            fn cell(&self) -> Cell<'_> {
                 let $this = self;
                 $cell
             }
@@ -139,9 +139,8 @@ macro_rules! value {
 }
 
 value! {
-    Text, Text, this => Cell::Text(this.clone());
-    Symbol, Text, this => Cell::Text(this.text());
-    String, Text, this => Cell::Sentence(this.clone());
+    Text, Text, this => Cell::Text(this);
+    String, Text, this => Cell::Sentence(this);
     At, Time, this => Cell::Time(this.0);
     i64, Integer, this => Cell::Integer(*this);
     u32, Integer, this => Cell::Integer(i64::from(*this));
@@ -163,7 +162,7 @@ value! {
 impl<V: Value> Value for Option<V> {
     const COLUMN_TYPE: ColumnType = V::COLUMN_TYPE;
     const IS_OPTIONAL: bool = true;
-    fn cell(&self) -> Cell {
+    fn cell(&self) -> Cell<'_> {
         self.as_ref().map_or(Cell::Null, Value::cell)
     }
 }
@@ -197,8 +196,8 @@ macro_rules! collection {
                 }, )*
             ];
 
-            fn cells(&self) -> Vec<$crate::views::collection::Cell> {
-                vec![$( $crate::views::collection::Value::cell(&self.$field) ),*]
+            fn cells(&self) -> impl Iterator<Item = $crate::views::collection::Cell<'_>> {
+                [$( $crate::views::collection::Value::cell(&self.$field) ),*].into_iter()
             }
         }
     };

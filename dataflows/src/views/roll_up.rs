@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use differential_dataflow::difference::Semigroup;
+use differential_dataflow::difference::{IsZero, Semigroup};
 use hashbrown::HashMap;
 
 use super::collection::Row;
@@ -55,6 +55,11 @@ pub trait RowSums: Semigroup + Copy + Default {
 
     /// A count alone.
     fn of_count(count: i64) -> Self;
+
+    /// Adds `other`.
+    fn accumulate(&mut self, other: &Self) {
+        self.plus_equals(other);
+    }
 }
 
 impl RowSums for Measures {
@@ -120,6 +125,20 @@ pub fn rolled_up<'s, R: RowSums>(
     })
 }
 
+/// Differences of sums as differences of what they roll up to.
+pub fn rolled_changes<R: AggregateRow>(
+    updates: &[(MeasureKey, Time, R::Sums)],
+    kept: &[Window],
+) -> impl Iterator<Item = (RolledKey, Time, R::Sums)> + use<R> {
+    let mut rolled: HashMap<(RolledKey, Time), R::Sums> = HashMap::new();
+    for (key, time, sum) in updates.iter().filter(|(key, _, _)| key.aggregate == R::AGGREGATE) {
+        roll_up_key(R::AGGREGATE, key, R::AGGREGATE.windows(kept), |key| {
+            rolled.entry((key, *time)).or_default().plus_equals(sum);
+        });
+    }
+    rolled.into_iter().filter(|(_, sum)| !sum.is_zero()).map(|((key, time), sum)| (key, time, sum))
+}
+
 /// What is left of whole bundles where rows are only counted: sums in `total`, and how many rows the other windows have.
 pub fn totals<R: RowSums>(sums: &Bundles<MeasureKey, R>, kept: &[Window]) -> Bundles<MeasureKey, R> {
     let (mut totals, mut of_bundle) = (Bundles::default(), HashMap::new());
@@ -150,12 +169,17 @@ fn roll_up<R: RowSums>(
     rolled: &mut HashMap<RolledKey, R>,
 ) {
     for (key, sum) in sums {
-        for window in windows.iter().filter(|window| **window >= key.window) {
-            let start = window.start(key.start());
-            let all = aggregate.has_all_tenants().then_some(None);
-            for tenant in [Some(key.tenant)].into_iter().chain(all) {
-                rolled.entry((*window, start, tenant, key.code, key.category)).or_default().plus_equals(sum);
-            }
+        roll_up_key(aggregate, key, windows, |key| rolled.entry(key).or_default().plus_equals(sum));
+    }
+}
+
+/// What a key counts towards: each of `windows` in which it counts, its tenant and all of them.
+fn roll_up_key(aggregate: Aggregate, key: &MeasureKey, windows: &[Window], mut counts: impl FnMut(RolledKey)) {
+    for window in windows.iter().filter(|window| **window >= key.window) {
+        let start = window.start(key.start());
+        let all = aggregate.has_all_tenants().then_some(None);
+        for tenant in [Some(key.tenant)].into_iter().chain(all) {
+            counts((*window, start, tenant, key.code, key.category));
         }
     }
 }

@@ -11,22 +11,22 @@ use crate::sink::text_row::TextRow;
 
 const BUFFER_BYTES: usize = 1 << 18;
 
-pub struct Writer<'c> {
-    columns: &'c [Column],
+pub struct Writer {
+    columns: Vec<Column>,
     file: File,
     /// Lines that are not in the file yet.
     lines: Vec<u8>,
 }
 
-impl<'c> Writer<'c> {
-    pub fn start(columns: &'c [Column], file: File) -> Writer<'c> {
+impl Writer {
+    pub fn start(columns: Vec<Column>, file: File) -> Writer {
         Writer { columns, file, lines: Vec::new() }
     }
 }
 
-impl RowWriter for Writer<'_> {
+impl RowWriter for Writer {
     fn write(&mut self, row: TextRow<'_>) -> io::Result<()> {
-        cell::write_object(self.columns, row.cells(), &mut self.lines)?;
+        cell::write_object(&self.columns, row.cells(), &mut self.lines)?;
         self.lines.push(b'\n');
         if self.lines.len() >= BUFFER_BYTES {
             self.file.write_all(&self.lines)?;
