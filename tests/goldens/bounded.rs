@@ -81,3 +81,19 @@ fn replay_without(folder: &Path, options: &[&str]) -> u64 {
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     peak(&ended.stdout)
 }
+
+#[test]
+fn a_temporary_directory_that_fails_is_named_and_earlier_files_stay() {
+    let temporary = tempfile::tempdir().unwrap();
+    shop(temporary.path(), "3000");
+    let out = temporary.path().join("out");
+    replay_into(temporary.path(), &["shop"], &["--limit", "5"], &out);
+    let before = files(&out);
+    let mut command = super::run::replay(&["shop", "--out", "out", "--sort-memory", "1M"]);
+    let ended = run(command.current_dir(temporary.path()).env("TMPDIR", temporary.path().join("none")));
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    for part in ["cannot write the temporary file of rows being sorted", "/none\n", "set TMPDIR", "--sort-memory"] {
+        assert!(ended.stderr.contains(part), "{}", ended.stderr);
+    }
+    assert_same(&before, &files(&out), "after a replay that failed");
+}
