@@ -23,7 +23,7 @@ const ESCAPED: [(char, char); 2] = [(END, '\u{1}'), (ESCAPE, '\u{2}')];
 pub struct TextRow<'t>(&'t str);
 
 impl<'t> TextRow<'t> {
-    /// The row that [`write`] wrote.
+    /// The row that [`write()`] wrote.
     pub fn new(text: &'t str) -> TextRow<'t> {
         TextRow(text)
     }
