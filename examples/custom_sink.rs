@@ -1,66 +1,78 @@
 //! A sink of your own: results as Markdown tables, for a wiki or a chat.
 //!
-//! Run it: `cargo run --example custom_sink`. A sink gets each collection by its name, its columns and its rows, knows no
+//! Run it: `cargo run --example custom_sink`. A sink gets each collection by its name and columns, and its rows as text, knows no
 //! collection by heart, and shows nothing before the commit. Rows come from wherever: here from a few that are made by
 //! hand, in a job from the graph.
 
-use std::fmt::Write;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use dataflows::model::{Sla, Status, Text};
 use dataflows::time::{DAY_MS, HOUR_MS};
-use dataflows::views::collection::{At, Cell, Column, Row};
+use dataflows::views::collection::{At, Collection, Row};
 use dataflows::views::sla_breaches::{Resolution, SlaBreachRow};
 use orderwatch::error::JobResult;
-use orderwatch::sink::{Sink, cell};
+use orderwatch::sink::text_row::{self, TextRow};
+use orderwatch::sink::{Sink, Writer};
 
-/// Markdown tables, one a collection.
+/// Markdown tables, one a collection. Several collections may be written at a time, each by a thread.
 #[derive(Default)]
 struct Markdown {
-    written: String,
+    written: Mutex<String>,
     /// What readers see.
-    visible: String,
+    visible: Mutex<String>,
+}
+
+/// A table that is being written.
+struct Table<'m> {
+    markdown: &'m Markdown,
+    text: String,
 }
 
 impl Sink for Markdown {
-    fn write(
-        &mut self,
-        name: &'static str,
-        columns: &'static [Column],
-        rows: &mut dyn Iterator<Item = Vec<Cell>>,
-    ) -> JobResult<()> {
+    fn begin(&self, Collection { name, columns, .. }: Collection) -> JobResult<Box<dyn Writer + '_>> {
         let names: Vec<&str> = columns.iter().map(|column| column.name).collect();
-        let text = &mut self.written;
-        // Writing to a string does not fail.
-        let _ = writeln!(text, "## {name}\n\n| {} |\n|{}", names.join(" | "), "---|".repeat(names.len()));
-        for row in rows {
-            text.push('|');
-            for value in &row {
-                text.push(' ');
-                cell::write_text(value, text);
-                text.push_str(" |");
-            }
-            text.push('\n');
-        }
-        Ok(())
+        let text = format!("## {name}\n\n| {} |\n|{}\n", names.join(" | "), "---|".repeat(names.len()));
+        Ok(Box::new(Table { markdown: self, text }))
     }
 
-    fn needs_order(&self) -> bool {
-        // People read tables from the top.
-        true
-    }
-
-    fn commit(&mut self) -> JobResult<()> {
-        self.visible.push_str(&std::mem::take(&mut self.written));
+    fn commit(&self) -> JobResult<()> {
+        *unlocked(&self.visible) += &std::mem::take(&mut *unlocked(&self.written));
         Ok(())
     }
 }
 
-/// Gives the rows of any collection to a sink: columns and cells come from the row's type.
-fn write_rows<R: Row>(sink: &mut dyn Sink, mut rows: Vec<R>) -> JobResult<()> {
-    if sink.needs_order() {
-        rows.sort_by(R::key_order);
+impl Writer for Table<'_> {
+    fn write(&mut self, row: TextRow<'_>) -> JobResult<()> {
+        let cells: Vec<_> = row.cells().collect();
+        self.text += &format!("| {} |\n", cells.join(" | "));
+        Ok(())
     }
-    sink.write(R::NAME, R::COLUMNS, &mut rows.iter().map(R::cells))
+
+    fn finish(self: Box<Self>) -> JobResult<()> {
+        *unlocked(&self.markdown.written) += &self.text;
+        Ok(())
+    }
+}
+
+/// What a thread that panicked may have left is still text.
+fn unlocked(text: &Mutex<String>) -> MutexGuard<'_, String> {
+    text.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Gives rows of any collection, in the order of their keys, to a sink: columns and text come from the row's type.
+fn write_rows<R: Row>(sink: &dyn Sink, rows: &[R]) -> JobResult<()> {
+    let mut texts: Vec<String> = rows
+        .iter()
+        .map(|row| {
+            let mut text = String::new();
+            text_row::write(row, &mut text);
+            text
+        })
+        .collect();
+    texts.sort();
+    let mut writer = sink.begin(Collection::of::<R>())?;
+    texts.iter().try_for_each(|text| writer.write(TextRow::new(text)))?;
+    writer.finish()
 }
 
 /// A broken promise, resolved so many hours after its deadline.
@@ -83,11 +95,12 @@ fn breach(order_id: &str, overdue_hours: u64) -> SlaBreachRow {
 
 /// What the sink shows after a commit.
 pub fn table() -> JobResult<String> {
-    let mut sink = Markdown::default();
-    write_rows(&mut sink, vec![breach("A-2", 5), breach("A-1", 3)])?;
-    assert!(sink.visible.is_empty(), "nothing is seen before the commit");
+    let sink = Markdown::default();
+    write_rows(&sink, &[breach("A-2", 5), breach("A-1", 3)])?;
+    assert!(unlocked(&sink.visible).is_empty(), "nothing is seen before the commit");
     sink.commit()?;
-    Ok(sink.visible)
+    let visible = unlocked(&sink.visible).clone();
+    Ok(visible)
 }
 
 /// Shows the table.

@@ -221,6 +221,12 @@ pub struct ReplayOptions {
     /// times) is a string, as in CSV. In Parquet, times are UTC milliseconds and amounts, rates and seconds exact decimals.
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT", requires = "out", help_heading = OUTPUT)]
     pub format: Format,
+    /// Write into DIR/changes, too, how every collection came about: a file each with (time, diff, row)
+    ///
+    /// In the order of time; of a row that changes the old one goes (-1) before the new one comes (1). Added up to a time
+    /// they are the collection as of then: to the end, the file in DIR. It takes more time and more space in TMPDIR.
+    #[arg(long, help_heading = OUTPUT)]
+    pub changes: bool,
     /// Write every collection into FILE, a table each, with views for reports
     ///
     /// A SQLite database that any SQL tool opens. The content of an earlier one is replaced in one step; a file that
@@ -327,7 +333,8 @@ job_flags! {
     sla_rules: "--sla-rules" => "job.sla_rules",
     /// Memory for inputs that are not in the order of time, such as 512M or 2G; beyond it TMPDIR is used [default: 1G]
     ///
-    /// Of each process, for all its threads and inputs. Results never depend on it.
+    /// Of each process, for all its threads and inputs. A quarter as much again holds rows for --out and --sqlite until they
+    /// are written, beyond it TMPDIR does. Results never depend on it.
     #[arg(long, value_name = "SIZE", help_heading = INPUT)]
     sort_memory: "--sort-memory" => "input.sort_memory",
     /// How much longer alerts wait than counts [default: 0s]
@@ -382,6 +389,11 @@ impl ReplayOptions {
         {
             let what = format!("--from {} is after --until {}", format_instant(from), format_instant(until));
             return Err(JobError::configuration(what).at("flag --from").remedy("exchange the two, or leave one out"));
+        }
+        if self.changes && self.out.is_none() {
+            let what = "--changes has nowhere to write to";
+            let remedy = "add --out DIR: changes are written into DIR/changes";
+            return Err(JobError::configuration(what).at("flag --changes").remedy(remedy));
         }
         if self.inputs.iter().filter(|input| input.as_os_str() == "-").count() > 1 {
             let what = "standard input can be read once only";

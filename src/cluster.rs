@@ -18,7 +18,7 @@ use timely::worker::Worker;
 
 use crate::config::Cluster;
 use crate::error::{JobError, JobResult};
-use crate::worker::Gathered;
+use crate::gathered::Gathered;
 
 /// How often a process says whom it waits for.
 const SAY_EVERY: Duration = Duration::from_secs(5);
@@ -31,14 +31,14 @@ const LOST_PEER_EXIT_CODE: i32 = 1;
 /// A lost peer may make another survivor fail first: wait before blaming.
 const BLAME_AFTER: Duration = Duration::from_millis(300);
 
-/// Runs `work` on every worker of this process; what the first one gathered, unless `failure` then tells of an error.
+/// Runs `work` on every worker of this process; what they gathered, unless `failure` then tells of an error.
 /// `fingerprint` stands for the command: all processes must have the same.
 pub fn execute(
     cluster: &Cluster,
     fingerprint: u64,
     work: impl Fn(&mut Worker) -> Gathered + Send + Sync + 'static,
     failure: impl FnOnce() -> Option<JobError>,
-) -> JobResult<Gathered> {
+) -> JobResult<Vec<Gathered>> {
     let (builders, connections) = match cluster.processes {
         1 => {
             let builders = ProcessBuilder::new_typed_vector(cluster.workers, Hooks::default().refill, None);
@@ -66,7 +66,7 @@ pub fn execute(
         Ok(results) => {
             // Waits until the others have all that this process had to say.
             drop(connections);
-            results.into_iter().next().ok_or_else(|| panicked("there is none".to_owned()))
+            Ok(results)
         }
         Err(error) => {
             // Dropped, the connections would wait for peers that may be gone; the process is about to end.

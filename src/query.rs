@@ -6,7 +6,7 @@ mod store;
 
 use std::io::{self, Write};
 
-use dataflows::views::collection::{Cell, Collection, Column, ColumnType};
+use dataflows::views::collection::{Collection, Column};
 use dataflows::views::{funnel, gmv, order_events, orders, payments, sla_breaches};
 
 use crate::cli::{OutputFormat, Query, Question};
@@ -93,20 +93,8 @@ fn print_json(out: &mut impl Write, columns: &[Column], rows: &[Vec<String>]) ->
     let mut json = b"[".to_vec();
     for (number, row) in rows.iter().enumerate() {
         json.extend_from_slice(if number == 0 { b"\n" } else { b",\n" });
-        let cells: Vec<Cell> = columns.iter().zip(row).map(|(column, text)| typed(column, text)).collect();
-        cell::write_object(columns, &cells, &mut json)?;
+        cell::write_object(columns, row.iter(), &mut json)?;
     }
     json.extend_from_slice(b"\n]\n");
     out.write_all(&json)
-}
-
-/// A cell from its text, as far as JSON tells types apart.
-fn typed(column: &Column, text: &str) -> Cell {
-    let sentence = || Cell::Sentence(text.to_owned());
-    match column.column_type {
-        _ if text.is_empty() => Cell::Null,
-        ColumnType::Integer => text.parse().map_or_else(|_| sentence(), Cell::Integer),
-        ColumnType::Boolean => text.parse().map_or_else(|_| sentence(), Cell::Boolean),
-        _ => sentence(),
-    }
 }

@@ -22,6 +22,7 @@ use crate::console::{
     Progress, ProgressNow, RecordLaw, Style, Summary, peak_memory_bytes, print_summary, summary_json,
 };
 use crate::error::{JobError, JobResult};
+use crate::gathered::Due;
 use crate::instant::format_instant;
 use crate::interrupt;
 use crate::results::Results;
@@ -32,17 +33,21 @@ use crate::sink::sqlite::Sqlite;
 use crate::source::inputs::Inputs;
 use crate::source::intake::Selection;
 use crate::validate::Limits;
-use crate::worker::{self, Due, Job, take_due};
+use crate::worker::{self, Job};
 
 /// How often progress is shown.
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
+/// Collections that are written at a time, even by a replay of one worker: while one waits for the disk, another is made.
+const WRITERS_MIN: usize = 2;
+/// The part of the memory for sorting in which rows wait to be written: facts may still need theirs.
+const ROWS_SHARE: u64 = 4;
 
 /// Runs a replay; its totals go to standard output.
 pub fn run(config: &JobConfig, options: &ReplayOptions, output: OutputFormat, style: Style) -> JobResult<()> {
     let started = Instant::now();
     let is_writer = config.cluster.process == 0;
     // What cannot be written is refused before anything is read.
-    let mut stores = if is_writer { stores(options)? } else { Vec::new() };
+    let stores = if is_writer { stores(options)? } else { Vec::new() };
     let job = Arc::new(prepare(config, options)?);
     let failure = || {
         let error = job.error.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -59,7 +64,7 @@ pub fn run(config: &JobConfig, options: &ReplayOptions, output: OutputFormat, st
             let mut gathered = worker::run(worker, &shared, |reached, due| display.update(reached, due));
             // Whatever the watch told of later than that is beyond the end of the results.
             let end = Some(shared.selection.until).filter(|until| *until < Time::MAX).or(gathered.largest_accepted);
-            let due = take_due(&mut gathered, end.map_or(0, |end| end.saturating_add(1)));
+            let due = gathered.take_due(end.map_or(0, |end| end.saturating_add(1)));
             display.show(&due, end);
             display.finish();
             gathered
@@ -70,13 +75,15 @@ pub fn run(config: &JobConfig, options: &ReplayOptions, output: OutputFormat, st
         say_if_interrupted(&job, None);
         return Ok(());
     }
-    let results = Results::new(gathered, &job.law.settings.windows, options.reading.until);
-    let mut console = (!options.no_console).then(Console::default);
-    let mut sinks: Vec<&mut dyn Sink> = Vec::new();
-    sinks.extend(console.as_mut().map(|console| console as &mut dyn Sink));
-    sinks.extend(stores.iter_mut().map(|store| store.as_mut() as &mut dyn Sink));
-    results.write_to(&job.inputs, &mut sinks)?;
-    stores.iter_mut().try_for_each(|store| store.commit())?;
+    let results = Results::new(gathered, &job.law.settings.windows, options.reading.until, job.rows_memory_bytes);
+    let console = (!options.no_console).then(Console::default);
+    let mut sinks: Vec<&dyn Sink> = Vec::new();
+    sinks.extend(console.as_ref().map(|console| console as &dyn Sink));
+    sinks.extend(stores.iter().map(|store| store.as_ref()));
+    let mut progress = Progress::start(shows_progress);
+    results.write_to(&sinks, config.cluster.workers.max(WRITERS_MIN), |rows| progress.update_rows(rows))?;
+    progress.finish();
+    stores.iter().try_for_each(|store| store.commit())?;
     say_if_interrupted(&job, results.as_of());
     let Some(console) = console else { return Ok(()) };
     let summary = summary(&results, console, started.elapsed());
@@ -102,7 +109,7 @@ fn stores(options: &ReplayOptions) -> JobResult<Vec<Box<dyn Sink>>> {
         stores.push(Box::new(Sqlite::create(file)?));
     }
     if let Some(directory) = &options.out {
-        stores.push(Box::new(Files::create(directory, options.format)?));
+        stores.push(Box::new(Files::create(directory, options.format, options.changes)?));
     }
     Ok(stores)
 }
@@ -128,7 +135,11 @@ pub fn prepare(config: &JobConfig, options: &ReplayOptions) -> JobResult<Job> {
         law,
         plan: config.plan,
         until: options.reading.until.map_or(Until::LargestAccepted, Until::Given),
-        detail: if options.wants_rows() { Detail::Final } else { Detail::Counts },
+        detail: match options.wants_rows() {
+            true if options.changes => Detail::Changes,
+            true => Detail::Final,
+            false => Detail::Counts,
+        },
         clock: match options.speed {
             Speed::Max => None,
             Speed::Times(speed) => Some(Arc::new(ReplayClock::new(speed))),
@@ -138,6 +149,8 @@ pub fn prepare(config: &JobConfig, options: &ReplayOptions) -> JobResult<Job> {
         event_time_read: AtomicU64::new(0),
         error: Mutex::default(),
         failed: AtomicBool::new(false),
+        rows_memory_bytes: (config.sort_memory_bytes / ROWS_SHARE) as usize,
+        spilled_bytes: Arc::default(),
     })
 }
 
@@ -202,8 +215,9 @@ fn summary(results: &Results, console: Console, elapsed: Duration) -> Summary {
     let law = results.record_law();
     let (read, facts) = results.read_and_given();
     let count = |count: i64| u64::try_from(count).unwrap_or(0);
+    let (collections, totals) = console.into_totals();
     Summary {
-        totals: console.totals,
+        totals,
         law: RecordLaw {
             read: count(read),
             decoded: count(law.decoded),
@@ -216,7 +230,7 @@ fn summary(results: &Results, console: Console, elapsed: Duration) -> Summary {
         as_of: results.as_of(),
         elapsed,
         peak_memory_bytes: peak_memory_bytes(),
-        collections: console.collections,
+        collections,
     }
 }
 

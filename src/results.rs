@@ -1,43 +1,72 @@
-//! Results: the collections of a replay as of its last frontier, ready for any sink.
+//! Results: the collections of a replay as of its last frontier, written to every sink.
 //!
 //! Rows come in the order of their keys. Where a retired order's key is used again, the rows of the newer order replace
-//! those of the older one (semantics.md, section 8).
+//! those of the older one (semantics.md, section 8). Invariant: no collection of rows is held in memory; each is read
+//! through and given to all sinks row by row, several collections at a time; for changes once more.
 
-use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::Duration;
 
-use dataflows::time::{Diff, Time, Window};
-use dataflows::views::collection::Row;
-use dataflows::views::dead_letters::{DeadLetterRow, RefusedFacts, RefusedRecord};
-use dataflows::views::measures::{Aggregate, Measures};
-use dataflows::views::roll_up::sums_of;
-use dataflows::views::{
-    categories, drop_off, funnel, gmv, payments, quality, record_law, row_counts, sla_summary, status,
-};
+use dataflows::operators::bundles::Bundles;
+use dataflows::time::{Time, Window};
+use dataflows::views::categories::CategoryRow;
+use dataflows::views::collection::{Collection, Row};
+use dataflows::views::dead_letters::DeadLetterRow;
+use dataflows::views::drop_off::DropOffRow;
+use dataflows::views::funnel::FunnelRow;
+use dataflows::views::gmv::GmvRow;
+use dataflows::views::measures::{Aggregate, MeasureKey, Measures};
+use dataflows::views::order_events::OrderEventRow;
+use dataflows::views::orders::OrderRow;
+use dataflows::views::payments::PaymentRow;
+use dataflows::views::quality::{self, QualityRow};
+use dataflows::views::roll_up::{AggregateRow, rolled_up, sums_of};
+use dataflows::views::sla_breaches::SlaBreachRow;
+use dataflows::views::sla_summary::SlaSummaryRow;
+use dataflows::views::stalled_orders::StalledOrderRow;
+use dataflows::views::status::StatusRow;
+use dataflows::views::violations::ViolationRow;
+use dataflows::views::{record_law, row_counts};
+use serde::de::DeserializeOwned;
 
 use crate::error::JobResult;
-use crate::sink::Sink;
-use crate::source::inputs::Inputs;
+use crate::gathered::{Gathered, cannot};
+use crate::sink::text_row::{self, TextRow};
+use crate::sink::{Sink, Writer};
 use crate::source::intake::{FACTS_GIVEN, RECORDS_READ};
-use crate::worker::Gathered;
+
+mod changes;
+mod standing;
+
+use changes::changes_of;
+use standing::{Counts, Groups, Latest, Refusals, Standing, Sum};
+
+/// How often whoever waits is told how many rows have been written.
+const TELL_EVERY: Duration = Duration::from_millis(100);
+/// Rows are counted for that in portions.
+const ROWS_AT_ONCE: u64 = 1 << 12;
 
 /// What a replay came to.
 pub struct Results {
-    gathered: Gathered,
+    gathered: Vec<Gathered>,
     windows: Vec<Window>,
     as_of: Option<Time>,
+    memory_bytes: usize,
 }
 
+/// Writes one collection.
+type Task<'r> = Box<dyn Fn(&Output<'_>) -> JobResult<()> + Sync + 'r>;
+
 impl Results {
-    /// Takes what worker 0 gathered.
-    pub fn new(mut gathered: Gathered, windows: &[Window], until: Option<Time>) -> Results {
-        let accepted = record_law::of(&gathered.measures).accepted > 0;
-        let as_of = if accepted { until.or(gathered.largest_accepted) } else { None };
-        replace_by_key(&mut gathered.orders);
-        replace_by_key(&mut gathered.stalled_orders);
-        replace_by_key(&mut gathered.sla_breaches);
-        replace_by_key(&mut gathered.order_events);
-        replace_by_key(&mut gathered.violations);
-        Results { gathered, windows: windows.to_vec(), as_of }
+    /// Takes what the workers of this process gathered; sums are the first one's. Changes are sorted in about this much
+    /// memory.
+    pub fn new(gathered: Vec<Gathered>, windows: &[Window], until: Option<Time>, memory_bytes: usize) -> Results {
+        let mut results = Results { gathered, windows: windows.to_vec(), as_of: None, memory_bytes };
+        if results.record_law().accepted > 0 {
+            results.as_of = until.or(results.gathered.first().and_then(|first| first.largest_accepted));
+        }
+        results
     }
 
     /// The logical time of the results; none where no fact was accepted.
@@ -47,103 +76,208 @@ impl Results {
 
     /// What came of every record and fact.
     pub fn record_law(&self) -> record_law::RecordLaw {
-        record_law::of(&self.gathered.measures)
+        self.gathered.first().map(|first| record_law::of(&first.measures)).unwrap_or_default()
     }
 
     /// Records that were read and facts that decoding yielded, counted apart from what became of them.
     pub fn read_and_given(&self) -> (i64, i64) {
         let mut total = Measures::default();
-        sums_of(&self.gathered.measures, Aggregate::RecordLaw).for_each(|(_, measures)| total.add(measures));
+        if let Some(first) = self.gathered.first() {
+            sums_of(&first.measures, Aggregate::RecordLaw).for_each(|(_, measures)| total.add(measures));
+        }
         (total.counts[RECORDS_READ], total.counts[FACTS_GIVEN])
     }
 
-    /// Writes every collection to all sinks. Of rows that are kept nowhere sinks get as many empty ones as were counted.
-    pub fn write_to(&self, inputs: &Inputs, sinks: &mut [&mut dyn Sink]) -> JobResult<()> {
-        let (all, sums, lines, windows) =
-            (&self.gathered, &self.gathered.measures, &self.gathered.lines, &self.windows);
-        let counted = row_counts::of(sums, lines);
-        write_updates(sinks, &all.orders, counted.orders)?;
-        write_updates(sinks, &all.order_events, counted.order_events)?;
-        write_updates(sinks, &all.violations, counted.violations)?;
-        write_updates(sinks, &all.sla_breaches, counted.sla_breaches)?;
-        write_unsorted(sinks, sla_summary::rows(sums), 0)?;
-        write_updates(sinks, &all.stalled_orders, counted.stalled_orders)?;
-        write_unsorted(sinks, status::rows(sums), 0)?;
-        write_unsorted(sinks, funnel::rows(sums, windows), counted.real_time_funnel)?;
-        write_unsorted(sinks, gmv::rows(sums, windows), counted.gmv_metrics)?;
-        write_unsorted(sinks, categories::rows(lines, windows), counted.category_metrics)?;
-        write_unsorted(sinks, drop_off::rows(sums), counted.drop_off_analysis)?;
-        write_unsorted(sinks, payments::rows(lines, windows), counted.payment_metrics)?;
-        write_unsorted(sinks, self.dead_letters(inputs), 0)?;
-        write_unsorted(sinks, quality::rows(&all.quality), counted.data_quality_metrics)
-    }
-
-    fn dead_letters(&self, inputs: &Inputs) -> Vec<DeadLetterRow> {
-        let mut facts = RefusedFacts::default();
-        for (fact, _, diff) in &self.gathered.refused_facts {
-            facts.add(fact.clone(), *diff);
-        }
-        let row = |record: &RefusedRecord| {
-            let (source, position) = inputs.place(record.position);
-            let reasons: BTreeSet<&str> = record.reasons.iter().map(String::as_str).collect();
-            DeadLetterRow {
-                source,
-                position,
-                reasons: reasons.into_iter().collect::<Vec<_>>().join(";"),
-                event_id: record.event_id.clone(),
-                schema_version: None,
-                raw: record.raw.clone(),
+    /// Writes every collection to all sinks, so many at a time. Of rows that are kept nowhere sinks get as many empty ones
+    /// as were counted. `progress` is told now and then how many rows have been written.
+    pub fn write_to(&self, sinks: &[&dyn Sink], at_once: usize, mut progress: impl FnMut(u64)) -> JobResult<()> {
+        let tasks = self.tasks();
+        let (next, rows) = (AtomicUsize::new(0), AtomicU64::new(0));
+        let memory_bytes = self.memory_bytes / at_once.max(1);
+        let output = Output { sinks, rows: &rows, memory_bytes };
+        std::thread::scope(|scope| {
+            let (done, waits) = channel();
+            for _ in 0..at_once {
+                let done = done.clone();
+                let (tasks, next, output) = (&tasks, &next, &output);
+                scope.spawn(move || {
+                    while let Some(task) = tasks.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        let written = task(output);
+                        if written.is_err() {
+                            // Nobody begins another one.
+                            next.store(tasks.len(), Ordering::Relaxed);
+                        }
+                        // Whoever waits stays until all have ended.
+                        let _ = done.send(written);
+                    }
+                });
             }
-        };
-        let records = self.gathered.refused_records.iter().map(|(record, _, _)| row(record));
-        records.chain(facts.records().map(|record| row(&record))).collect()
+            drop(done);
+            let mut result = Ok(());
+            loop {
+                match waits.recv_timeout(TELL_EVERY) {
+                    Ok(written) => result = result.and(written),
+                    Err(RecvTimeoutError::Timeout) => progress(rows.load(Ordering::Relaxed)),
+                    Err(RecvTimeoutError::Disconnected) => return result,
+                }
+            }
+        })
     }
-}
 
-/// Sorts rows by key and keeps the latest of each.
-fn replace_by_key<R: Row + Ord>(rows: &mut Vec<(R, Time, Diff)>) {
-    if rows.iter().any(|(_, _, diff)| *diff < 0) {
-        accumulate(rows);
+    /// How each collection is written, those first that take longest.
+    fn tasks(&self) -> Vec<Task<'_>> {
+        let Some(first) = self.gathered.first() else { return Vec::new() };
+        let counted = row_counts::of(&first.measures, &first.lines);
+        let (sums, lines) = (&first.measures, &first.lines);
+        vec![
+            self.rows::<OrderEventRow, Latest>(counted.order_events),
+            self.rows::<SlaBreachRow, Latest>(counted.sla_breaches),
+            self.aggregate::<CategoryRow>(lines, counted.category_metrics),
+            self.aggregate::<PaymentRow>(lines, counted.payment_metrics),
+            self.aggregate::<FunnelRow>(sums, counted.real_time_funnel),
+            self.aggregate::<GmvRow>(sums, counted.gmv_metrics),
+            self.rows::<OrderRow, Latest>(counted.orders),
+            Box::new(move |output| {
+                output.write::<QualityRow>(counted.data_quality_metrics, |table| {
+                    quality::rows(&first.quality).try_for_each(|row| table.write_row(&row))
+                })?;
+                self.write_changes::<QualityRow>(output, Counts::default())
+            }),
+            self.rows::<ViolationRow, Latest>(counted.violations),
+            self.rows::<StalledOrderRow, Latest>(counted.stalled_orders),
+            self.aggregate::<DropOffRow>(sums, counted.drop_off_analysis),
+            self.aggregate::<SlaSummaryRow>(sums, 0),
+            self.aggregate::<StatusRow>(sums, 0),
+            self.rows::<DeadLetterRow, Refusals>(0),
+        ]
     }
-    rows.sort_by(|(left, earlier, _), (right, later, _)| left.key_order(right).then(later.cmp(earlier)));
-    rows.dedup_by(|(later, _, _), (kept, _, _)| later.key_order(kept).is_eq());
-    rows.shrink_to_fit();
-}
 
-/// Adds up the updates of each row; what stands keeps the time of its last update.
-fn accumulate<R: Row + Ord>(rows: &mut Vec<(R, Time, Diff)>) {
-    rows.sort_by(|(left, earlier, _), (right, later, _)| left.cmp(right).then(earlier.cmp(later)));
-    rows.dedup_by(|(row, time, diff), (kept, kept_time, kept_diff)| {
-        let same = row == kept;
-        if same {
-            *kept_time = *time;
-            *kept_diff += *diff;
+    /// Writes the rows that stand in the end.
+    fn rows<R: Row, S: Standing>(&self, counted: i64) -> Task<'_> {
+        Box::new(move |output| {
+            output.write::<R>(counted, |table| {
+                let (mut groups, mut standing, mut text) = (self.groups::<R>()?, S::default(), Vec::new());
+                while groups.begin() {
+                    standing.clear();
+                    groups.updates(|time, rest, diff| {
+                        standing.add(time, rest, diff);
+                        Ok(())
+                    })?;
+                    let key = groups.key();
+                    standing.rows(key, &mut |rest| {
+                        text.clear();
+                        text.extend_from_slice(key);
+                        text.extend_from_slice(rest);
+                        table.write(&text)
+                    })?;
+                }
+                Ok(())
+            })?;
+            self.write_changes::<R>(output, S::default())
+        })
+    }
+
+    /// Writes the changes of a collection to the sinks that want them.
+    fn write_changes<R: Row>(&self, output: &Output<'_>, standing: impl Standing) -> JobResult<()> {
+        let mut writers = output.begin_changes(Collection::of::<R>())?;
+        if writers.is_empty() {
+            return Ok(());
         }
-        same
-    });
-    rows.retain(|(_, _, diff)| *diff > 0);
-}
-
-fn write_unsorted<R: Row>(sinks: &mut [&mut dyn Sink], mut rows: Vec<R>, counted: i64) -> JobResult<()> {
-    if sinks.iter().any(|sink| sink.needs_order()) {
-        rows.sort_by(R::key_order);
+        let end = self.as_of.unwrap_or(Time::MAX);
+        let changes = changes_of(self.groups::<R>()?, standing, end, output.memory_bytes)?;
+        changes.each(key_columns::<R>(), |text| {
+            let row = TextRow::new(std::str::from_utf8(text).unwrap_or_default());
+            writers.iter_mut().try_for_each(|writer| writer.write(row))
+        })?;
+        writers.into_iter().try_for_each(|writer| writer.finish())
     }
-    write_rows(sinks, rows.iter(), counted)
-}
 
-fn write_updates<R: Row>(sinks: &mut [&mut dyn Sink], rows: &[(R, Time, Diff)], counted: i64) -> JobResult<()> {
-    write_rows(sinks, rows.iter().map(|(row, _, _)| row), counted)
-}
-
-/// Writes rows, and an empty one for each that was only `counted`.
-fn write_rows<'r, R: Row + 'r>(
-    sinks: &mut [&mut dyn Sink],
-    rows: impl Iterator<Item = &'r R> + Clone,
-    counted: i64,
-) -> JobResult<()> {
-    for sink in sinks {
-        let empty = (0..counted).map(|_| Vec::new());
-        sink.write(R::NAME, R::COLUMNS, &mut rows.clone().map(R::cells).chain(empty))?;
+    /// Writes rows that are made of sums.
+    fn aggregate<'r, R: AggregateRow<Sums: DeserializeOwned>>(
+        &'r self,
+        sums: &'r Bundles<MeasureKey, R::Sums>,
+        counted: i64,
+    ) -> Task<'r>
+    where
+        Bundles<MeasureKey, R::Sums>: Sync,
+    {
+        Box::new(move |output| {
+            output.write::<R>(counted, |table| {
+                let (mut texts, mut rows) = (String::new(), Vec::new());
+                for portion in rolled_up(sums, R::AGGREGATE, &self.windows) {
+                    texts.clear();
+                    rows.clear();
+                    for (key, sums) in portion {
+                        let start = texts.len();
+                        text_row::write(&R::of(key, sums), &mut texts);
+                        rows.push(start..texts.len());
+                    }
+                    rows.sort_unstable_by(|left, right| texts[left.clone()].cmp(&texts[right.clone()]));
+                    rows.iter().try_for_each(|row| table.write(texts[row.clone()].as_bytes()))?;
+                }
+                Ok(())
+            })?;
+            self.write_changes::<R>(output, Sum::<R>::default())
+        })
     }
-    Ok(())
+
+    fn groups<R: Row>(&self) -> JobResult<Groups<'_>> {
+        let runs = self.gathered.iter().filter_map(|gathered| gathered.rows.get(R::NAME));
+        Groups::of(runs, key_columns::<R>()).map_err(|error| cannot("read", &error))
+    }
+}
+
+fn key_columns<R: Row>() -> usize {
+    R::COLUMNS.iter().filter(|column| column.is_key).count()
+}
+
+/// Where all collections go.
+struct Output<'o> {
+    sinks: &'o [&'o dyn Sink],
+    rows: &'o AtomicU64,
+    memory_bytes: usize,
+}
+
+/// Where one collection goes: to all sinks at once.
+struct Table<'o> {
+    writers: Vec<Box<dyn Writer + 'o>>,
+    rows: u64,
+    all_rows: &'o AtomicU64,
+    text: String,
+}
+
+impl Output<'_> {
+    fn begin_changes(&self, collection: Collection) -> JobResult<Vec<Box<dyn Writer + '_>>> {
+        self.sinks.iter().filter_map(|sink| sink.begin_changes(collection).transpose()).collect()
+    }
+
+    /// Writes a collection: the rows that `give` gives, and an empty one for each that was only `counted`.
+    fn write<R: Row>(&self, counted: i64, give: impl FnOnce(&mut Table<'_>) -> JobResult<()>) -> JobResult<()> {
+        let writers = self.sinks.iter().map(|sink| sink.begin(Collection::of::<R>())).collect::<JobResult<Vec<_>>>()?;
+        let mut table = Table { writers, rows: 0, all_rows: self.rows, text: String::new() };
+        give(&mut table)?;
+        (0..counted).try_for_each(|_| table.write(b""))?;
+        table.writers.into_iter().try_for_each(|writer| writer.finish())
+    }
+}
+
+impl Table<'_> {
+    fn write_row<R: Row>(&mut self, row: &R) -> JobResult<()> {
+        let mut text = std::mem::take(&mut self.text);
+        text.clear();
+        text_row::write(row, &mut text);
+        self.write(text.as_bytes())?;
+        self.text = text;
+        Ok(())
+    }
+
+    /// Writes a row's text, of which all parts were text.
+    fn write(&mut self, text: &[u8]) -> JobResult<()> {
+        self.rows += 1;
+        if self.rows.is_multiple_of(ROWS_AT_ONCE) {
+            self.all_rows.fetch_add(ROWS_AT_ONCE, Ordering::Relaxed);
+        }
+        let row = TextRow::new(std::str::from_utf8(text).unwrap_or_default());
+        self.writers.iter_mut().try_for_each(|writer| writer.write(row))
+    }
 }

@@ -1,18 +1,19 @@
 //! The worker loop: the order of the stages, and the only file of the job that names timely beside the cluster's sockets.
 //!
 //! Read a stretch, give it to the graph, promise the graph that nothing earlier comes, let the graph work. A worker
-//! reads ahead of the graph by a bounded number of stretches, so a quick reader does not fill the memory. Worker 0
-//! gathers what the sinks want. A paced replay has a second graph of the same orders, the watch: it tells breaches when
+//! reads ahead of the graph by a bounded number of stretches, so a quick reader does not fill the memory. Rows
+//! are gathered for the sinks where they are made, sums at worker 0. A paced replay has a second graph of the same orders, the watch: it tells breaches when
 //! they are due, even where it is not known yet whether results will reach that far.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use dataflows::graph::{self, Plan};
+use dataflows::model::{Position, Text};
 use dataflows::operators::limit::Until;
 use dataflows::orders::fused::fused;
 use dataflows::orders::outlook::Law;
@@ -20,13 +21,8 @@ use dataflows::orders::parcel::Parcel;
 use dataflows::orders::{Detail, Updates};
 use dataflows::time::{Diff, Time};
 use dataflows::views::dead_letters::{RefusedFact, RefusedRecord};
-use dataflows::views::measures::{LineSums, MeasureKey, Measures, Sums};
-use dataflows::views::order_events::OrderEventRow;
-use dataflows::views::orders::OrderRow;
-use dataflows::views::quality::{QualityCounts, QualityKey, QualitySums};
-use dataflows::views::sla_breaches::SlaBreachRow;
-use dataflows::views::stalled_orders::StalledOrderRow;
-use dataflows::views::violations::ViolationRow;
+use dataflows::views::measures::{MeasureKey, Measures};
+use dataflows::views::quality::{QualityCounts, QualityKey};
 use timely::ExchangeData;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::InputHandle;
@@ -38,7 +34,8 @@ use timely::dataflow::operators::{Concat, Input, Operator, Probe};
 use timely::worker::Worker;
 
 use crate::clock::{Lateness, ReplayClock};
-use crate::error::JobError;
+use crate::error::{JobError, JobResult};
+use crate::gathered::{Due, Gathered, Refused};
 use crate::interrupt;
 use crate::source::inputs::Inputs;
 use crate::source::intake::{Intake, Selection};
@@ -75,35 +72,16 @@ pub struct Job {
     pub error: Mutex<Option<JobError>>,
     /// True once there is an error.
     pub failed: AtomicBool,
-}
-
-/// What worker 0 gathered for the sinks: the collections as of the last frontier.
-#[derive(Debug, Default)]
-#[allow(missing_docs)] // named as the collections
-pub struct Gathered {
-    pub orders: Vec<(OrderRow, Time, Diff)>,
-    pub order_events: Vec<(OrderEventRow, Time, Diff)>,
-    pub violations: Vec<(ViolationRow, Time, Diff)>,
-    pub sla_breaches: Vec<(SlaBreachRow, Time, Diff)>,
-    pub stalled_orders: Vec<(StalledOrderRow, Time, Diff)>,
-    pub measures: Sums,
-    pub lines: LineSums,
-    pub quality: QualitySums,
-    pub refused_facts: Vec<(RefusedFact, Time, Diff)>,
-    pub refused_records: Vec<(RefusedRecord, Time, Diff)>,
-    /// What the watch of a paced replay tells, until it is shown.
-    pub watched: Vec<(SlaBreachRow, Time, Diff)>,
-    /// The largest event time accepted; none where there was no fact, or all ended before a given time.
-    pub largest_accepted: Option<Time>,
+    /// Memory of a process in which rows wait to be written, in bytes.
+    pub rows_memory_bytes: usize,
+    /// Bytes of rows written into temporary files by this process.
+    pub spilled_bytes: Arc<AtomicU64>,
 }
 
 /// Stretches a worker may be ahead of the graph.
 const READ_AHEAD: usize = 4;
 /// How long a paced worker sleeps at most, for it to see in time that its clock has moved.
 const PACE_STEP: Duration = Duration::from_millis(5);
-
-/// A breach that has come due, and the logical time at which it did.
-pub type Due = (Time, SlaBreachRow);
 
 impl Job {
     /// Notes an error; every worker of the process stops.
@@ -167,12 +145,13 @@ impl Feed {
     }
 }
 
-/// Runs one worker to its end; what it gathered (worker 0; nothing elsewhere). `progress` is called now and then with
+/// Runs one worker to its end; what it gathered. `progress` is called now and then with
 /// the time up to which the graph has come, and the breaches that have come due (worker 0 of a paced replay).
 pub fn run(worker: &mut Worker, job: &Arc<Job>, mut progress: impl FnMut(Option<Time>, &[Due])) -> Gathered {
     let (index, peers) = (worker.index(), worker.peers());
     let [probe, judged, watched] = [ProbeHandle::new(), ProbeHandle::new(), ProbeHandle::new()];
-    let gathered = Rc::new(RefCell::new(Gathered::default()));
+    let gathered = Gathered::new(job.rows_memory_bytes / job.local_workers, Arc::clone(&job.spilled_bytes));
+    let gathered = Rc::new(RefCell::new(gathered));
     let (mut feed, mut stop) = build(worker, job, [&probe, &judged, &watched], &gathered);
     let settings = &job.law.settings;
     let sources = Arc::new(job.law.sources.clone());
@@ -185,7 +164,7 @@ pub fn run(worker: &mut Worker, job: &Arc<Job>, mut progress: impl FnMut(Option<
         // When the input ends the watch runs on, beyond the end of the results.
         let due = judged
             .zip(reached(&watched))
-            .map_or(Vec::new(), |(judged, watched)| take_due(&mut gathered.borrow_mut(), judged.min(watched)));
+            .map_or(Vec::new(), |(judged, watched)| gathered.borrow_mut().take_due(judged.min(watched)));
         progress(judged, &due);
     };
 
@@ -234,34 +213,16 @@ pub fn run(worker: &mut Worker, job: &Arc<Job>, mut progress: impl FnMut(Option<
             worker.drop_dataflow(dataflow);
         }
     }
-    gathered.take()
-}
-
-/// The breaches that came due before a time to which the watch has come, in the order in which they did.
-pub fn take_due(gathered: &mut Gathered, before: Time) -> Vec<Due> {
-    let mut told = std::mem::take(&mut gathered.watched);
-    told.sort_by_key(|(_, time, _)| *time);
-    gathered.watched = told.split_off(told.partition_point(|(_, time, _)| *time < before));
-    // With every change of an order its rows are retracted and told anew.
-    let key = |row: &SlaBreachRow| (row.tenant.clone(), row.order_id.clone(), row.sla, row.deadline_at);
-    let mut standing: BTreeMap<_, Diff> = BTreeMap::new();
-    for (row, _, diff) in &told {
-        *standing.entry(key(row)).or_default() += diff;
-    }
-    let opened = |(row, time, diff): (SlaBreachRow, Time, Diff)| {
-        (diff > 0 && standing.get(&key(&row)) > Some(&0)).then(|| {
-            standing.remove(&key(&row));
-            (time, row)
-        })
-    };
-    told.into_iter().filter_map(opened).collect()
+    let mut gathered = gathered.take();
+    gathered.sort();
+    gathered
 }
 
 fn reached(probe: &ProbeHandle<Time>) -> Option<Time> {
     probe.with_frontier(|frontier| frontier.first().copied())
 }
 
-/// Builds the graph and connects it to the worker's feed and to what worker 0 gathers.
+/// Builds the graph and connects it to the worker's feed and to what it gathers.
 fn build(
     worker: &mut Worker,
     job: &Arc<Job>,
@@ -290,13 +251,28 @@ fn build(
         gather_largest(orders.accepted.clone(), probe, gathered);
         orders.accepted.probe_with(judged);
         let refused = orders.refused.concat(refused_facts_in);
-        gather("orders", orders.orders, probe, gathered, |all| &mut all.orders);
-        gather("order_events", orders.order_events, probe, gathered, |all| &mut all.order_events);
-        gather("violations", orders.violations, probe, gathered, |all| &mut all.violations);
-        gather("sla_breaches", orders.sla_breaches, probe, gathered, |all| &mut all.sla_breaches);
-        gather("stalled_orders", orders.stalled_orders, probe, gathered, |all| &mut all.stalled_orders);
-        gather("refused facts", refused, probe, gathered, |all| &mut all.refused_facts);
-        gather("refused records", outputs.refused_records, probe, gathered, |all| &mut all.refused_records);
+        gather("orders", orders.orders, job, probe, gathered, Gathered::take_rows);
+        gather("order_events", orders.order_events, job, probe, gathered, Gathered::take_rows);
+        gather("violations", orders.violations, job, probe, gathered, Gathered::take_rows);
+        gather("sla_breaches", orders.sla_breaches, job, probe, gathered, Gathered::take_rows);
+        gather("stalled_orders", orders.stalled_orders, job, probe, gathered, Gathered::take_rows);
+        gather_refused("refused facts", refused, job, probe, gathered, |fact: RefusedFact| {
+            (fact.position, Refused::Fact(fact))
+        });
+        gather_refused("refused records", outputs.refused_records, job, probe, gathered, |record: RefusedRecord| {
+            (record.position, Refused::Record(record))
+        });
+        if job.detail == Detail::Changes {
+            let windows = Rc::new(job.law.settings.windows.clone());
+            let of_lines = Rc::clone(&windows);
+            gather("measures", orders.measures.clone(), job, probe, gathered, move |all, batch| {
+                all.take_measures(batch, &windows)
+            });
+            gather("lines", orders.lines.clone(), job, probe, gathered, move |all, batch| {
+                all.take_lines(batch, &of_lines)
+            });
+            gather("quality", orders.quality.clone(), job, probe, gathered, |all, batch| all.take_quality(batch));
+        }
         let settled =
             graph::settle(orders.measures, orders.lines, orders.quality, &job.law.settings.windows, job.detail);
         at_first_worker("measures", settled.measures, probe, gathered, |all, bundles| {
@@ -329,18 +305,39 @@ fn watch<'scope>(
     gathered: &Rc<RefCell<Gathered>>,
 ) {
     let breaches = fused(parcels, Rc::new(job.law.clone()), Until::Given(job.selection.until), Detail::Changes);
-    gather("breaches due", breaches.sla_breaches, watched, gathered, |all| &mut all.watched);
+    at_first_worker("breaches due", breaches.sla_breaches, watched, gathered, |all, batch| all.watched.append(batch));
 }
 
-/// Gathers a collection at worker 0.
+/// Gathers updates where they are made, or at a worker of the process that writes.
 fn gather<'scope, D: ExchangeData>(
     name: &str,
-    updates: Updates<'scope, D>,
+    updates: Stream<'scope, Time, Vec<D>>,
+    job: &Arc<Job>,
     probe: &ProbeHandle<Time>,
     gathered: &Rc<RefCell<Gathered>>,
-    of: impl Fn(&mut Gathered) -> &mut Vec<(D, Time, Diff)> + 'static,
+    take: impl Fn(&mut Gathered, &mut Vec<D>) -> JobResult<()> + 'static,
 ) {
-    at_first_worker(name, updates, probe, gathered, move |all, batch| of(all).append(batch));
+    let job = Arc::clone(job);
+    let writer = updates.scope().index() % job.local_workers;
+    at_worker(name, writer as u64, updates, probe, gathered, move |all, batch| {
+        take(all, batch).unwrap_or_else(|error| job.fail(error));
+    });
+}
+
+/// Gathers what was refused.
+fn gather_refused<'scope, D: ExchangeData>(
+    name: &str,
+    updates: Updates<'scope, D>,
+    job: &Arc<Job>,
+    probe: &ProbeHandle<Time>,
+    gathered: &Rc<RefCell<Gathered>>,
+    refused: impl Fn(D) -> (Position, Refused) + 'static,
+) {
+    let inputs = Arc::clone(job);
+    gather(name, updates, job, probe, gathered, move |all, batch| {
+        let place = |position| <[Text; 2]>::from(inputs.inputs.place(position)).map(|text| text.to_string());
+        all.take_refused(batch, &refused, place)
+    });
 }
 
 /// Gathers the largest event time accepted, by any worker, at worker 0.
@@ -354,7 +351,7 @@ fn gather_largest<'scope>(
     });
 }
 
-/// Sends a stream to worker 0, which takes each batch `into` what it has gathered.
+/// Sends a stream to the first worker of all.
 fn at_first_worker<'scope, D: ExchangeData>(
     name: &str,
     stream: Stream<'scope, Time, Vec<D>>,
@@ -362,9 +359,21 @@ fn at_first_worker<'scope, D: ExchangeData>(
     gathered: &Rc<RefCell<Gathered>>,
     into: impl Fn(&mut Gathered, &mut Vec<D>) + 'static,
 ) {
+    at_worker(name, 0, stream, probe, gathered, into);
+}
+
+/// Sends a stream to a worker, which takes each batch `into` what it has gathered.
+fn at_worker<'scope, D: ExchangeData>(
+    name: &str,
+    number: u64,
+    stream: Stream<'scope, Time, Vec<D>>,
+    probe: &ProbeHandle<Time>,
+    gathered: &Rc<RefCell<Gathered>>,
+    into: impl Fn(&mut Gathered, &mut Vec<D>) + 'static,
+) {
     let gathered = Rc::clone(gathered);
     let sent = stream.unary::<CapacityContainerBuilder<Vec<()>>, _, _, _>(
-        Exchange::new(|_| 0),
+        Exchange::new(move |_| number),
         &format!("Gather: {name}"),
         move |_, _| {
             move |input, _| {

@@ -7,6 +7,10 @@
 // A test that cannot read its data must fail loudly.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+#[path = "goldens/bounded.rs"]
+mod bounded;
+#[path = "goldens/changes.rs"]
+mod changes;
 #[path = "goldens/compare.rs"]
 mod compare;
 #[path = "goldens/counts.rs"]

@@ -62,25 +62,35 @@ impl Progress {
 
     /// Shows how far the replay is now.
     pub fn update(&mut self, now: &ProgressNow) {
-        let elapsed = self.started.elapsed();
+        let text = line(now, self.started.elapsed());
+        if let Shown::Bar(bar) = &self.shown
+            && let Some(total) = now.records_total
+            && bar.length().is_none()
+        {
+            bar.set_length(total);
+            bar.set_style(style("{wide_bar} {percent}%\n{msg}"));
+        }
+        self.show(now.records_read, text);
+    }
+
+    /// Shows how many rows have been written.
+    pub fn update_rows(&mut self, rows: u64) {
+        self.show(rows, format!("writing results: {} rows", grouped(rows)));
+    }
+
+    fn show(&mut self, position: u64, text: String) {
         match &mut self.shown {
             Shown::Nothing => {}
             Shown::Lines { last } => {
                 if last.elapsed() >= LINE_INTERVAL {
                     *last = Instant::now();
                     // Whoever closed standard error does not want to know.
-                    let _ = writeln!(io::stderr(), "{}", line(now, elapsed));
+                    let _ = writeln!(io::stderr(), "{text}");
                 }
             }
             Shown::Bar(bar) => {
-                if let Some(total) = now.records_total
-                    && bar.length().is_none()
-                {
-                    bar.set_length(total);
-                    bar.set_style(style("{wide_bar} {percent}%\n{msg}"));
-                }
-                bar.set_position(now.records_read);
-                bar.set_message(line(now, elapsed));
+                bar.set_position(position);
+                bar.set_message(text);
             }
         }
     }

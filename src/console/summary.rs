@@ -9,7 +9,7 @@ use std::time::Duration;
 use anstyle::{AnsiColor, Style as TextStyle};
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use dataflows::time::Time;
-use dataflows::views::collection::{Cell, Column};
+use dataflows::views::collection::Column;
 use serde_json::{Map, Value, json};
 
 use super::progress::per_second;
@@ -46,8 +46,8 @@ pub struct Totals {
     pub collection: &'static str,
     /// Its columns.
     pub columns: &'static [Column],
-    /// The rows, in the order of their text.
-    pub rows: Vec<Vec<Cell>>,
+    /// The rows as text, in their order.
+    pub rows: Vec<Vec<String>>,
 }
 
 /// One table.
@@ -139,10 +139,10 @@ pub fn summary_json(summary: &Summary) -> Value {
 }
 
 /// Rows as an array of objects.
-fn objects(columns: &[Column], rows: &[Vec<Cell>]) -> Value {
-    let object = |row: &Vec<Cell>| -> Option<Value> {
+fn objects(columns: &[Column], rows: &[Vec<String>]) -> Value {
+    let object = |row: &Vec<String>| -> Option<Value> {
         let mut json = Vec::new();
-        cell::write_object(columns, row, &mut json).ok()?;
+        cell::write_object(columns, row.iter(), &mut json).ok()?;
         serde_json::from_slice::<Value>(&json).ok()
     };
     rows.iter().filter_map(object).collect()
@@ -153,7 +153,7 @@ impl Totals {
     fn table(&self) -> SummaryTable {
         let kept = |place: &usize| !matches!(self.columns[*place].name, "window" | "window_start");
         let kept: Vec<usize> = (0..self.columns.len()).filter(kept).collect();
-        let row = |row: &Vec<Cell>| kept.iter().map(|place| cell::text(&row[*place])).collect();
+        let row = |row: &Vec<String>| kept.iter().map(|place| row[*place].clone()).collect();
         SummaryTable {
             title: self.title.to_owned(),
             header: kept.iter().map(|place| self.columns[*place].name.to_owned()).collect(),
@@ -275,11 +275,8 @@ mod tests {
     }
 
     fn summary() -> Summary {
-        let text = |text: &str| Cell::Sentence(text.into());
-        let rows = vec![
-            vec![Cell::Word("total"), Cell::Null, text("*"), Cell::Integer(1_200), Cell::Hundredths(9_850)],
-            vec![Cell::Word("total"), Cell::Null, text("acme\u{1b}[2J"), Cell::Integer(3), Cell::Null],
-        ];
+        let rows = [["total", "", "*", "1200", "98.50"], ["total", "", "acme\u{1b}[2J", "3", ""]];
+        let rows = rows.map(|row| row.map(str::to_owned).to_vec()).to_vec();
         let totals = |title, collection, columns, rows| Totals { title, collection, columns, rows };
         Summary {
             totals: vec![

@@ -177,7 +177,7 @@ fn keep<R: Row>(row: &R, rows: &mut Rows) {
 
 /// A row by the names of its columns. Amounts are text: they are exact.
 pub fn json<R: Row>(row: &R) -> Map<String, Value> {
-    let value = |cell: &Cell| {
+    let value = |cell: &Cell<'_>| {
         let mut text = String::new();
         write_text(cell, &mut text);
         match cell {

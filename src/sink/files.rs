@@ -10,12 +10,14 @@ mod parquet;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use clap::ValueEnum;
-use dataflows::views::collection::{Cell, Column};
+use dataflows::views::collection::{Collection, Column};
 use tempfile::NamedTempFile;
 
-use super::{Sink, temporary};
+use super::text_row::TextRow;
+use super::{CHANGE_COLUMNS, Sink, Writer, temporary};
 use crate::error::{JobError, JobResult};
 use crate::interrupt;
 
@@ -33,8 +35,8 @@ pub enum Format {
 
 /// Writes the rows of one file.
 trait RowWriter {
-    /// Writes a row: a cell a column.
-    fn write(&mut self, row: &[Cell]) -> io::Result<()>;
+    /// Writes a row.
+    fn write(&mut self, row: TextRow<'_>) -> io::Result<()>;
 
     /// Writes what is left; without it the file is not complete.
     fn finish(&mut self) -> io::Result<()>;
@@ -50,34 +52,63 @@ impl Format {
         }
     }
 
-    fn writer<'f>(self, columns: &'f [Column], file: &'f File) -> io::Result<Box<dyn RowWriter + 'f>> {
+    fn writer(self, columns: Vec<Column>, file: File) -> io::Result<Box<dyn RowWriter>> {
         Ok(match self {
-            Format::Csv => Box::new(csv::Writer::start(columns, file)?),
+            Format::Csv => Box::new(csv::Writer::start(&columns, file)),
             Format::Jsonl => Box::new(jsonl::Writer::start(columns, file)),
-            Format::Parquet => Box::new(parquet::Writer::start(columns, file)?),
+            Format::Parquet => Box::new(parquet::Writer::start(&columns, file)?),
         })
     }
 }
+
+/// Where in it changes are written.
+const CHANGES: &str = "changes";
 
 /// A directory of files.
 pub struct Files {
     directory: PathBuf,
     format: Format,
-    written: Vec<(&'static str, NamedTempFile)>,
+    has_changes: bool,
+    /// Finished files, and where they go.
+    written: Mutex<Vec<(PathBuf, NamedTempFile)>>,
+}
+
+/// A file of which rows are written.
+struct Unfinished<'f> {
+    files: &'f Files,
+    path: PathBuf,
+    file: NamedTempFile,
+    writer: Box<dyn RowWriter>,
 }
 
 impl Files {
-    /// Makes the directory where it is missing and tries whether it can be written to.
-    pub fn create(directory: &Path, format: Format) -> JobResult<Files> {
-        std::fs::create_dir_all(directory)
-            .map_err(|error| refused("create the output directory", directory, &error))?;
-        tempfile::tempfile_in(directory)
-            .map_err(|error| refused("write to the output directory", directory, &error))?;
-        Ok(Files { directory: directory.to_path_buf(), format, written: Vec::new() })
+    /// Makes the directory, and that of changes, where it is missing and tries whether it can be written to.
+    pub fn create(directory: &Path, format: Format, has_changes: bool) -> JobResult<Files> {
+        let of_changes = directory.join(CHANGES);
+        for directory in [Some(directory), has_changes.then_some(&of_changes)].into_iter().flatten() {
+            std::fs::create_dir_all(directory)
+                .map_err(|error| refused("create the output directory", directory, &error))?;
+            tempfile::tempfile_in(directory)
+                .map_err(|error| refused("write to the output directory", directory, &error))?;
+        }
+        Ok(Files { directory: directory.to_path_buf(), format, has_changes, written: Mutex::default() })
     }
 
-    fn path(&self, name: &str) -> PathBuf {
-        self.directory.join(format!("{name}.{}", self.format.extension()))
+    /// Begins a file with these columns.
+    fn begin_in(&self, directory: &Path, name: &str, columns: Vec<Column>) -> JobResult<Box<dyn Writer + '_>> {
+        let path = directory.join(format!("{name}.{}", self.format.extension()));
+        if path.is_dir() {
+            return Err(JobError::job("a directory stands where a file is to be written")
+                .at(path.display().to_string())
+                .remedy("remove it, or name another directory with --out"));
+        }
+        let begun = || {
+            let file = temporary(directory, name)?;
+            let writer = self.format.writer(columns, file.as_file().try_clone()?)?;
+            Ok((file, writer))
+        };
+        let (file, writer) = begun().map_err(|error| refused("write", &path, &error))?;
+        Ok(Box::new(Unfinished { files: self, path, file, writer }))
     }
 
     /// Tries whether the directory could be made and written to; leaves nothing behind.
@@ -92,54 +123,38 @@ impl Files {
         let above = directory.ancestors().find(|path| path.exists());
         above.map_or_else(|| PathBuf::from("."), Path::to_path_buf)
     }
-
-    fn write_rows(
-        &self,
-        name: &str,
-        columns: &[Column],
-        rows: &mut dyn Iterator<Item = Vec<Cell>>,
-    ) -> io::Result<NamedTempFile> {
-        let file = temporary(&self.directory, name)?;
-        let mut writer = self.format.writer(columns, file.as_file())?;
-        for row in rows {
-            writer.write(&row)?;
-        }
-        writer.finish()?;
-        drop(writer);
-        Ok(file)
-    }
 }
 
 impl Sink for Files {
-    fn write(
-        &mut self,
-        name: &'static str,
-        columns: &'static [Column],
-        rows: &mut dyn Iterator<Item = Vec<Cell>>,
-    ) -> JobResult<()> {
-        let path = self.path(name);
-        if path.is_dir() {
-            return Err(JobError::job("a directory stands where a file is to be written")
-                .at(path.display().to_string())
-                .remedy("remove it, or name another directory with --out"));
-        }
-        let file = self.write_rows(name, columns, rows).map_err(|error| refused("write", &path, &error))?;
-        self.written.push((name, file));
-        Ok(())
+    fn begin(&self, Collection { name, columns, .. }: Collection) -> JobResult<Box<dyn Writer + '_>> {
+        self.begin_in(&self.directory, name, columns.to_vec())
     }
 
-    fn needs_order(&self) -> bool {
-        true
+    fn begin_changes(&self, Collection { name, columns, .. }: Collection) -> JobResult<Option<Box<dyn Writer + '_>>> {
+        let columns = || [&CHANGE_COLUMNS, columns].concat();
+        self.has_changes.then(|| self.begin_in(&self.directory.join(CHANGES), name, columns())).transpose()
     }
 
-    fn commit(&mut self) -> JobResult<()> {
-        let written = std::mem::take(&mut self.written);
+    fn commit(&self) -> JobResult<()> {
+        let written = std::mem::take(&mut *self.written.lock().unwrap_or_else(PoisonError::into_inner));
         interrupt::whole(|| {
-            written.into_iter().try_for_each(|(name, file)| {
-                let moved = file.persist(self.path(name)).map(drop);
-                moved.map_err(|error| refused("move the finished file to", &self.path(name), &error.error))
+            written.into_iter().try_for_each(|(path, file)| {
+                let moved = file.persist(&path).map(drop);
+                moved.map_err(|error| refused("move the finished file to", &path, &error.error))
             })
         })
+    }
+}
+
+impl Writer for Unfinished<'_> {
+    fn write(&mut self, row: TextRow<'_>) -> JobResult<()> {
+        self.writer.write(row).map_err(|error| refused("write", &self.path, &error))
+    }
+
+    fn finish(mut self: Box<Self>) -> JobResult<()> {
+        self.writer.finish().map_err(|error| refused("write", &self.path, &error))?;
+        self.files.written.lock().unwrap_or_else(PoisonError::into_inner).push((self.path, self.file));
+        Ok(())
     }
 }
 

@@ -10,14 +10,16 @@ pub mod schema;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use dataflows::views::collection::{Cell, Column};
+use dataflows::views::collection::{Collection, Column, ColumnType};
 use rusqlite::types::Null;
-use rusqlite::{Connection, ErrorCode, OpenFlags, Statement};
+use rusqlite::{CachedStatement, Connection, ErrorCode, OpenFlags};
 use tempfile::NamedTempFile;
 
-use super::{Sink, cell, temporary};
+use super::text_row::TextRow;
+use super::{Sink, Writer, cell, temporary};
 use crate::error::{JobError, JobResult};
 use crate::interrupt;
 
@@ -35,21 +37,29 @@ const CACHE_KIB: i64 = 32 << 10;
 pub struct Sqlite {
     path: PathBuf,
     /// What is renamed into place; none where a file of ours is there.
-    new: Option<NamedTempFile>,
-    /// Open from the first collection on, within a transaction.
-    connection: Option<Connection>,
+    new: Mutex<Option<NamedTempFile>>,
+    /// Open from the first collection on, within a transaction; collections are written one after another.
+    connection: Mutex<Option<Connection>>,
+}
+
+/// A table of which rows are written.
+struct Unfinished<'s> {
+    sqlite: &'s Sqlite,
+    connection: MutexGuard<'s, Option<Connection>>,
+    collection: Collection,
+    insert: String,
 }
 
 impl Sqlite {
     /// Tries whether there is, or can be, a file of ours that can be written to.
     pub fn create(path: &Path) -> JobResult<Sqlite> {
-        let mut sqlite = Sqlite { path: path.to_path_buf(), new: None, connection: None };
+        let mut sqlite = Sqlite { path: path.to_path_buf(), new: Mutex::default(), connection: Mutex::default() };
         match find(path).map_err(|error| cannot_write(path, &error))? {
-            Found::Ours => sqlite.begin().map(drop).map_err(|error| sqlite.refused(&error))?,
+            Found::Ours => sqlite.begin_transaction().map(drop).map_err(|error| sqlite.refused(&error))?,
             Found::Nothing => {
                 let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
                 let name = path.file_name().unwrap_or_default().to_string_lossy();
-                sqlite.new = Some(temporary(directory, &name).map_err(|error| cannot_write(path, &error))?);
+                sqlite.new = Mutex::new(Some(temporary(directory, &name).map_err(|error| cannot_write(path, &error))?));
             }
             Found::Foreign(what) => {
                 return Err(JobError::job(format!("--sqlite would overwrite what is not its own: the file {what}"))
@@ -66,12 +76,13 @@ impl Sqlite {
     }
 
     /// Opens the file and begins the transaction.
-    fn begin(&self) -> rusqlite::Result<Connection> {
-        let path = self.new.as_ref().map_or(self.path.as_path(), |new| new.path());
+    fn begin_transaction(&self) -> rusqlite::Result<Connection> {
+        let new = self.new.lock().unwrap_or_else(PoisonError::into_inner);
+        let path = new.as_ref().map_or(self.path.as_path(), |new| new.path());
         let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
         connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
-        match self.new {
+        match *new {
             // What fails is thrown away whole, so there is nothing to roll back to.
             Some(_) => {
                 connection.execute_batch("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF")?;
@@ -84,35 +95,13 @@ impl Sqlite {
         Ok(connection)
     }
 
-    fn write_table(
-        &mut self,
-        name: &str,
-        columns: &[Column],
-        rows: &mut dyn Iterator<Item = Vec<Cell>>,
-    ) -> rusqlite::Result<()> {
-        let connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => self.begin()?,
+    fn finish(&self, is_new: bool) -> rusqlite::Result<()> {
+        let Some(connection) = self.connection.lock().unwrap_or_else(PoisonError::into_inner).take() else {
+            return Ok(());
         };
-        let connection = self.connection.insert(connection);
-        connection.execute_batch(&schema::table(name, columns))?;
-        let mut insert = connection.prepare(&schema::insert(name, columns))?;
-        let mut text = String::new();
-        for row in rows {
-            for (place, (column, cell)) in columns.iter().zip(&row).enumerate() {
-                bind(&mut insert, place + 1, column, cell, &mut text)?;
-            }
-            insert.raw_execute()?;
-        }
-        // Of a table that is complete an index is sorted once.
-        connection.execute_batch(&schema::indexes(name, columns))
-    }
-
-    fn finish(&mut self) -> rusqlite::Result<()> {
-        let Some(connection) = self.connection.take() else { return Ok(()) };
         connection.execute_batch(&schema::views())?;
         connection.execute_batch("COMMIT")?;
-        if self.new.is_some() {
+        if is_new {
             // The next job replaces its content while others read.
             connection.execute_batch("PRAGMA journal_mode = WAL")?;
         }
@@ -139,26 +128,52 @@ impl Sqlite {
 }
 
 impl Sink for Sqlite {
-    fn write(
-        &mut self,
-        name: &'static str,
-        columns: &'static [Column],
-        rows: &mut dyn Iterator<Item = Vec<Cell>>,
-    ) -> JobResult<()> {
-        self.write_table(name, columns, rows).map_err(|error| self.refused(&error))
+    fn begin(&self, collection: Collection) -> JobResult<Box<dyn Writer + '_>> {
+        let Collection { name, columns, .. } = collection;
+        let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        let begun = |connection: &mut Option<Connection>| {
+            let opened = match connection.take() {
+                Some(connection) => connection,
+                None => self.begin_transaction()?,
+            };
+            connection.insert(opened).execute_batch(&schema::table(name, columns))
+        };
+        begun(&mut connection).map_err(|error| self.refused(&error))?;
+        Ok(Box::new(Unfinished { sqlite: self, connection, collection, insert: schema::insert(name, columns) }))
     }
 
-    fn needs_order(&self) -> bool {
-        true
-    }
-
-    fn commit(&mut self) -> JobResult<()> {
+    fn commit(&self) -> JobResult<()> {
         interrupt::whole(|| {
-            self.finish().map_err(|error| self.refused(&error))?;
-            let Some(new) = self.new.take() else { return Ok(()) };
+            let new = self.new.lock().unwrap_or_else(PoisonError::into_inner).take();
+            self.finish(new.is_some()).map_err(|error| self.refused(&error))?;
+            let Some(new) = new else { return Ok(()) };
             let moved = new.as_file().sync_all().and_then(|()| new.persist(&self.path).map(drop).map_err(|e| e.error));
             moved.map_err(|error| cannot_write(&self.path, &error))
         })
+    }
+}
+
+impl Unfinished<'_> {
+    fn insert(&self, connection: &Connection, row: TextRow<'_>) -> rusqlite::Result<()> {
+        let mut insert = connection.prepare_cached(&self.insert)?;
+        for (place, (column, text)) in self.collection.columns.iter().zip(row.cells()).enumerate() {
+            bind(&mut insert, place + 1, column, &text)?;
+        }
+        insert.raw_execute().map(drop)
+    }
+}
+
+impl Writer for Unfinished<'_> {
+    fn write(&mut self, row: TextRow<'_>) -> JobResult<()> {
+        let Some(connection) = &*self.connection else { return Ok(()) };
+        self.insert(connection, row).map_err(|error| self.sqlite.refused(&error))
+    }
+
+    fn finish(self: Box<Self>) -> JobResult<()> {
+        let Some(connection) = &*self.connection else { return Ok(()) };
+        // Of a table that is complete an index is sorted once.
+        let Collection { name, columns, .. } = self.collection;
+        connection.execute_batch(&schema::indexes(name, columns)).map_err(|error| self.sqlite.refused(&error))
     }
 }
 
@@ -194,21 +209,14 @@ fn cannot_write(path: &Path, error: &io::Error) -> JobError {
 }
 
 /// A value as SQL: whole numbers and seconds are numbers, the rest is text as in the CSV file.
-fn bind(
-    insert: &mut Statement<'_>,
-    place: usize,
-    column: &Column,
-    cell: &Cell,
-    text: &mut String,
-) -> rusqlite::Result<()> {
-    match cell {
-        // A key takes no NULL: NULLs are not equal to each other.
-        Cell::Null if !column.is_key => return insert.raw_bind_parameter(place, Null),
-        Cell::Integer(number) => return insert.raw_bind_parameter(place, number),
-        _ => {}
+fn bind(insert: &mut CachedStatement<'_>, place: usize, column: &Column, text: &str) -> rusqlite::Result<()> {
+    // A key takes no NULL: NULLs are not equal to each other.
+    if !column.is_key && cell::is_null(column, text) {
+        return insert.raw_bind_parameter(place, Null);
     }
-    text.clear();
-    cell::write_text(cell, text);
-    // That of seconds becomes a number by its column's affinity.
-    insert.raw_bind_parameter(place, text.as_str())
+    match column.column_type {
+        ColumnType::Integer if let Ok(number) = text.parse::<i64>() => insert.raw_bind_parameter(place, number),
+        // That of seconds becomes a number by its column's affinity.
+        _ => insert.raw_bind_parameter(place, text),
+    }
 }

@@ -10,18 +10,19 @@ use super::run::{cluster, run, start};
 use super::sets::replay_into;
 
 /// No order retires, nothing is refused for its lateness.
-const NOTHING_RETIRES: &[&str] = &["--retention", "3000d", "--max-age", "3000d", "--horizon", "3000d"];
+pub const NOTHING_RETIRES: &[&str] = &["--retention", "3000d", "--max-age", "3000d", "--horizon", "3000d"];
 
 type Files = BTreeMap<String, Vec<u8>>;
 
-fn replayed(folder: &Path, inputs: &[&str], options: &[&str]) -> Files {
+/// The files of a replay.
+pub fn replayed(folder: &Path, inputs: &[&str], options: &[&str]) -> Files {
     let out = tempfile::tempdir().unwrap();
     replay_into(folder, inputs, options, out.path());
     files(out.path())
 }
 
 /// Two processes of two workers each; process 0 alone writes and prints.
-fn on_a_cluster(folder: &Path, inputs: &[&str], options: &[&str]) -> Files {
+pub fn on_a_cluster(folder: &Path, inputs: &[&str], options: &[&str]) -> Files {
     let temporary = tempfile::tempdir().unwrap();
     let out = temporary.path().join("out");
     let mut arguments: Vec<String> =

@@ -7,7 +7,7 @@ use super::inputs::{dirty, shared};
 use super::run::{replay, run};
 
 /// A rule file and the settings of the nasty sets.
-const NASTY: &[&str] = &["--sla-rules", "data/nasty/sla-rules.toml", "--grace", "6h", "--retention", "60h"];
+pub const NASTY: &[&str] = &["--sla-rules", "data/nasty/sla-rules.toml", "--grace", "6h", "--retention", "60h"];
 
 /// Replays into `out` from the shared folder, where golden commands are meant; the files hold every record.
 pub fn replay_into(folder: &Path, inputs: &[&str], options: &[&str], out: &Path) -> String {

@@ -1,25 +1,22 @@
 //! What was gathered, as the reference's tables of text: by the job's own results, through a sink that collects.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::LazyLock;
+use std::sync::{Arc, Mutex};
 
 use dataflows::time::{Diff, Time, Window};
-use dataflows::views::collection::{Cell, Column};
+use dataflows::views::collection::{Collection, Row};
 use dataflows::views::dead_letters::RefusedFact;
-use orderwatch::cli::{InputKind, Reading, ReplayOptions};
 use orderwatch::error::JobResult;
+use orderwatch::gathered;
 use orderwatch::results::Results;
-use orderwatch::sink::Sink;
-use orderwatch::sink::cell::write_text;
-use orderwatch::source::inputs::Inputs;
-use orderwatch::validate::Limits;
-use orderwatch::worker;
+use orderwatch::sink::text_row::TextRow;
+use orderwatch::sink::{Sink, Writer};
 
 use super::harness::Gathered;
 use super::law::Answer;
 
-pub type Row = Vec<String>;
-pub type Tables = BTreeMap<&'static str, Vec<Row>>;
+pub type Cells = Vec<String>;
+pub type Tables = BTreeMap<&'static str, Vec<Cells>>;
 
 /// Collections that change at exact times; the others change at ticks.
 pub const ROW_COLLECTIONS: [&str; 6] =
@@ -35,31 +32,16 @@ pub struct Outcome {
     pub as_of: Option<Time>,
 }
 
-/// Inputs without a record; results are given none.
-static NO_INPUTS: LazyLock<Inputs> = LazyLock::new(|| {
-    let file = tempfile::Builder::new().suffix(".jsonl").tempfile().unwrap();
-    let options = ReplayOptions {
-        inputs: vec![file.path().to_owned()],
-        reading: Reading { kind: Some(InputKind::OrderEvents), ..Reading::default() },
-        no_console: true,
-        ..ReplayOptions::default()
-    };
-    let limits = Limits { now_ms: 0, max_future_skew_ms: 0, max_price: dataflows::model::Money::ZERO };
-    Inputs::open(&options, &limits, 0, 1 << 20, 1).unwrap().0
-});
-
 /// The results by all updates up to and at `time`.
 pub fn as_of(gathered: &Gathered, time: Time, windows: &[Window], until: Option<Time>) -> Result<Outcome, String> {
     let refused_facts = accumulated(&gathered.refused_facts, time)?;
-    let mut kept = worker::Gathered {
-        orders: accumulated(&gathered.orders, time)?,
-        order_events: accumulated(&gathered.order_events, time)?,
-        violations: accumulated(&gathered.violations, time)?,
-        sla_breaches: accumulated(&gathered.sla_breaches, time)?,
-        stalled_orders: accumulated(&gathered.stalled_orders, time)?,
-        largest_accepted: gathered.largest_accepted,
-        ..worker::Gathered::default()
-    };
+    let mut kept = gathered::Gathered::new(1 << 20, Arc::default());
+    kept.largest_accepted = gathered.largest_accepted;
+    take(&mut kept, &gathered.orders, time)?;
+    take(&mut kept, &gathered.order_events, time)?;
+    take(&mut kept, &gathered.violations, time)?;
+    take(&mut kept, &gathered.sla_breaches, time)?;
+    take(&mut kept, &gathered.stalled_orders, time)?;
     for (key, _, measures) in gathered.measures.iter().filter(|(_, at, _)| *at <= time) {
         kept.measures.add(*key, *measures);
     }
@@ -69,18 +51,29 @@ pub fn as_of(gathered: &Gathered, time: Time, windows: &[Window], until: Option<
     for (key, _, counts) in gathered.quality.iter().filter(|(_, at, _)| *at <= time) {
         kept.quality.add(*key, *counts);
     }
-    let results = Results::new(kept, windows, until);
-    let mut collector = Collector::default();
-    results.write_to(&NO_INPUTS, &mut [&mut collector]).map_err(|error| format!("{error:?}"))?;
+    kept.sort();
+    let results = Results::new(vec![kept], windows, until, 1 << 20);
+    let collector = Collector::default();
+    results.write_to(&[&collector], 1, |_| {}).map_err(|error| format!("{error:?}"))?;
     let law = results.record_law();
-    collector.0.insert("refusals", refusals(&refused_facts));
+    let mut tables = collector.0.into_inner().unwrap();
+    tables.insert("refusals", refusals(&refused_facts));
     Ok(Outcome {
-        tables: collector.0,
+        tables,
         accepted: law.accepted as u64,
         duplicates: law.duplicates as u64,
         refused: law.refused_facts as u64,
         as_of: results.as_of(),
     })
+}
+
+/// Gathers the rows of a collection that stand at `time`.
+fn take<R: Row + Ord + std::fmt::Debug>(
+    kept: &mut gathered::Gathered,
+    updates: &[(R, Time, Diff)],
+    time: Time,
+) -> Result<(), String> {
+    kept.take_rows(&mut accumulated(updates, time)?).map_err(|error| error.to_string())
 }
 
 /// Updates up to and at `time` added up: each row that stands, with the time of its last insertion. A row stands once,
@@ -105,7 +98,7 @@ fn accumulated<D: Ord + Clone + std::fmt::Debug>(
     Ok(standing.map(|(row, (last, _))| (row.clone(), last, 1)).collect())
 }
 
-fn refusals(refused: &[(RefusedFact, Time, Diff)]) -> Vec<Row> {
+fn refusals(refused: &[(RefusedFact, Time, Diff)]) -> Vec<Cells> {
     let mut reasons: BTreeMap<(u64, String), BTreeSet<&str>> = BTreeMap::new();
     for (fact, _, _) in refused {
         reasons.entry((fact.position.0, fact.content.clone())).or_default().insert(fact.reason.code());
@@ -118,33 +111,34 @@ fn refusals(refused: &[(RefusedFact, Time, Diff)]) -> Vec<Row> {
 
 /// Keeps every collection as text, without the sentences.
 #[derive(Default)]
-struct Collector(Tables);
+struct Collector(Mutex<Tables>);
+
+/// Keeps one.
+struct Collects<'c> {
+    collector: &'c Collector,
+    collection: Collection,
+    rows: Vec<Cells>,
+}
 
 impl Sink for Collector {
-    fn write(
-        &mut self,
-        name: &'static str,
-        columns: &'static [Column],
-        rows: &mut dyn Iterator<Item = Vec<Cell>>,
-    ) -> JobResult<()> {
-        let text = |cells: Vec<Cell>| {
-            let kept = cells.iter().zip(columns).filter(|(_, column)| column.name != "message");
-            kept.map(|(cell, _)| {
-                let mut text = String::new();
-                write_text(cell, &mut text);
-                text
-            })
-            .collect()
-        };
-        self.0.insert(name, rows.map(text).collect());
+    fn begin(&self, collection: Collection) -> JobResult<Box<dyn Writer + '_>> {
+        Ok(Box::new(Collects { collector: self, collection, rows: Vec::new() }))
+    }
+
+    fn commit(&self) -> JobResult<()> {
+        Ok(())
+    }
+}
+
+impl Writer for Collects<'_> {
+    fn write(&mut self, row: TextRow<'_>) -> JobResult<()> {
+        let kept = row.cells().zip(self.collection.columns).filter(|(_, column)| column.name != "message");
+        self.rows.push(kept.map(|(cell, _)| cell.into_owned()).collect());
         Ok(())
     }
 
-    fn needs_order(&self) -> bool {
-        true
-    }
-
-    fn commit(&mut self) -> JobResult<()> {
+    fn finish(self: Box<Self>) -> JobResult<()> {
+        self.collector.0.lock().unwrap().insert(self.collection.name, self.rows);
         Ok(())
     }
 }
@@ -169,8 +163,8 @@ pub fn compare(expected: &Answer, actual: &Outcome, of: impl Fn(&str) -> bool) -
 }
 
 /// Rows of one side alone, as a complaint.
-pub fn difference(name: &str, expected: &[Row], actual: &[Row]) -> String {
-    let lacking = |these: &[Row], those: &[Row], sign: char| -> String {
+pub fn difference(name: &str, expected: &[Cells], actual: &[Cells]) -> String {
+    let lacking = |these: &[Cells], those: &[Cells], sign: char| -> String {
         let alone = these.iter().filter(|row| !those.contains(row));
         alone.map(|row| format!("\n{sign} {name}: {}", row.join(" | "))).collect()
     };

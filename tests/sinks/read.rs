@@ -64,15 +64,21 @@ pub fn parquet(directory: &Path, collection: &Collection) -> Rows {
     let row = |row: parquet::record::Row| {
         let names: Vec<&str> = row.get_column_iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, collection.columns.iter().map(|column| column.name).collect::<Vec<_>>());
-        row.get_column_iter().map(|(_, field)| cell::text(&cell(field))).collect()
+        row.get_column_iter().map(|(_, field)| text(&cell(field))).collect()
     };
     rows.map(|read| row(read.unwrap())).collect()
 }
 
-fn cell(field: &Field) -> Cell {
+fn text(cell: &Cell<'_>) -> String {
+    let mut text = String::new();
+    cell::write_text(cell, &mut text);
+    text
+}
+
+fn cell(field: &Field) -> Cell<'_> {
     match field {
         Field::Null => Cell::Null,
-        Field::Str(text) => Cell::Sentence(text.clone()),
+        Field::Str(text) => Cell::Sentence(text),
         Field::Long(number) => Cell::Integer(*number),
         Field::Bool(value) => Cell::Boolean(*value),
         Field::TimestampMillis(at) => Cell::Time(*at as u64),

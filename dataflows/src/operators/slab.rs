@@ -65,6 +65,11 @@ impl<T> Slab<T> {
         places.filter_map(|(number, value)| Some((number as u32, value.as_ref()?)))
     }
 
+    /// The number that no value has reached yet.
+    pub fn end(&self) -> u32 {
+        self.chunks.iter().map(Vec::len).sum::<usize>() as u32
+    }
+
     /// How many values live.
     pub fn len(&self) -> usize {
         self.len

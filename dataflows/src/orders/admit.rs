@@ -335,6 +335,11 @@ impl Registry {
         self.orders.iter().map(|(_, order)| order)
     }
 
+    /// The number that no order has reached yet.
+    pub fn end(&self) -> u32 {
+        self.orders.end()
+    }
+
     /// Every order that lives, with its number.
     pub fn numbered(&self) -> impl Iterator<Item = (u32, &Order)> {
         self.orders.iter()

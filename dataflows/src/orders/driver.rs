@@ -45,8 +45,8 @@ pub trait Machine<I> {
     /// The time before which nothing more will be emitted, all before `frontier` having been received.
     fn done_before(&mut self, frontier: Time) -> Time;
 
-    /// The end is known: does the rest.
-    fn finish(&mut self);
+    /// The end is known: does the rest, or a part of it that is not too much at once; true once all is done.
+    fn finish(&mut self) -> bool;
 
     /// What has been emitted and not yet sent.
     fn emitted(&mut self) -> &mut Emitted;
@@ -127,7 +127,9 @@ where
     P: ParallelizationContract<Time, Vec<I>>,
     M: Machine<I> + 'static,
 {
-    let mut builder = OperatorBuilder::new(name.to_owned(), inputs.scope());
+    let scope = inputs.scope();
+    let mut builder = OperatorBuilder::new(name.to_owned(), scope);
+    let again = scope.activator_for(builder.operator_info().address);
     let mut inputs = builder.new_input(inputs, pact);
     let mut heard = builder.new_input(heard, Pipeline);
     let from_inputs = [(0, Antichain::from_elem(0))];
@@ -176,12 +178,13 @@ where
                 _ => announcing = None,
             }
             let over = announcing.is_none() && frontier(1).is_none();
-            if over {
-                machine.finish();
-            }
+            let is_done = over && machine.finish();
             outputs.give(held, machine.emitted());
-            if over {
+            if is_done {
                 capabilities = None;
+            } else if over {
+                // What has been given leaves memory before there is more of it.
+                again.activate();
             } else {
                 let done_before = machine.done_before(before);
                 held.iter_mut().filter(|held| *held.time() < done_before).for_each(|held| held.downgrade(&done_before));

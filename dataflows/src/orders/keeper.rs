@@ -53,6 +53,8 @@ impl Purpose {
 
 /// Orders that are looked up together: as many as stay in a core's first cache until it is their turn.
 const ORDERS_AT_ONCE: usize = 32;
+/// Orders whose rows are given at once in the end: all rows would not fit into memory.
+const ORDERS_AT_END: u32 = 1 << 12;
 
 /// A worker's orders.
 pub struct Keeper {
@@ -78,6 +80,8 @@ pub struct Keeper {
     numbers: Vec<Option<u32>>,
     /// True where `after` has all lines.
     is_whole: bool,
+    /// In the end: the orders before this number have given their rows.
+    given_before: Option<u32>,
 }
 
 impl Keeper {
@@ -101,6 +105,7 @@ impl Keeper {
             after: View::default(),
             numbers: Vec::new(),
             is_whole: false,
+            given_before: None,
         }
     }
 
@@ -264,19 +269,28 @@ impl Machine<Parcel> for Keeper {
         frontier.min(self.known_until).min(timer)
     }
 
-    fn finish(&mut self) {
+    fn finish(&mut self) -> bool {
         let end = self.known_until;
-        self.fire_until(end);
-        self.take_back(end);
+        if self.given_before.is_none() {
+            self.fire_until(end);
+            self.take_back(end);
+        }
         if let Purpose::Show(detail @ (Detail::Final | Detail::Counts)) = self.purpose {
-            let Keeper { registry, law, after, emitted, contributions, .. } = self;
-            for order in registry.iter() {
+            let Keeper { registry, law, after, emitted, contributions, given_before, .. } = self;
+            let first = given_before.unwrap_or(0);
+            let next = first.saturating_add(ORDERS_AT_END).min(registry.end());
+            for order in (first..next).filter_map(|number| registry.get(number)) {
                 emitted.give_accumulated(order, law, after, [end, end], detail, contributions);
+            }
+            *given_before = Some(next);
+            if next < registry.end() {
+                return false;
             }
         }
         let Keeper { contributions, quality, emitted, .. } = self;
         contributions.publish_rest(end, emitted);
         quality.publish_rest(end, |tick, key, counts| emitted.quality.push((key, tick, counts)));
+        true
     }
 
     fn emitted(&mut self) -> &mut Emitted {

@@ -107,7 +107,7 @@ impl Machine<((OrderId, Standing), Time, Diff)> for Show {
         frontier.min(self.known_until).min(waiting)
     }
 
-    fn finish(&mut self) {
+    fn finish(&mut self) -> bool {
         let end = self.known_until;
         self.show_until(end);
         // What falls due after the end never shows; late facts that are accepted only after it count as of the end.
@@ -119,6 +119,7 @@ impl Machine<((OrderId, Standing), Time, Diff)> for Show {
             self.show(&order, &standing, end, diff);
         }
         self.contributions.publish_rest(end, &mut self.emitted);
+        true
     }
 
     fn emitted(&mut self) -> &mut Emitted {

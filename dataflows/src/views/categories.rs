@@ -1,8 +1,8 @@
 //! `category_metrics`: value by category of the orders placed in a window.
 
 use super::collection::{At, collection};
-use super::measures::{Aggregate, LineMeasures, LineSums};
-use super::roll_up::{RolledKey, rolled_up};
+use super::measures::{Aggregate, LineMeasures};
+use super::roll_up::{AggregateRow, RolledKey};
 use super::{all_or, window_start};
 use crate::model::{Money, Text};
 use crate::time::Window;
@@ -25,15 +25,18 @@ collection! {
     }
 }
 
-/// The rows these sums make, in no order.
-pub fn rows(sums: &LineSums, windows: &[Window]) -> Vec<CategoryRow> {
-    let row = |((window, start, tenant, _, category), lines): (RolledKey, LineMeasures)| CategoryRow {
-        window,
-        window_start: window_start(window, start),
-        tenant: all_or(tenant),
-        category: category.text(),
-        items: lines.lines,
-        gmv: lines.value,
-    };
-    rolled_up(sums, Aggregate::Categories, windows).into_iter().map(row).collect()
+impl AggregateRow for CategoryRow {
+    type Sums = LineMeasures;
+    const AGGREGATE: Aggregate = Aggregate::Categories;
+
+    fn of((window, start, tenant, _, category): RolledKey, lines: LineMeasures) -> CategoryRow {
+        CategoryRow {
+            window,
+            window_start: window_start(window, start),
+            tenant: all_or(tenant),
+            category: category.text(),
+            items: lines.lines,
+            gmv: lines.value,
+        }
+    }
 }

@@ -1,15 +1,13 @@
 //! What a collection is: a name, columns with their units and docs, and rows of typed cells.
 //!
-//! Invariant: `collection!` writes a row's fields, columns and cells from one list, so they cannot disagree. Rows are
-//! ordered by the text of their key columns, bytewise, in column order (outputs.md).
-
-use std::cmp::Ordering;
+//! Invariant: `collection!` writes a row's fields, columns and cells from one list, so they cannot disagree. Key columns
+//! come first; rows are ordered by their text, bytewise, in column order (outputs.md).
 
 use serde::{Deserialize, Serialize};
 
 use super::order_events::EventType;
 use super::sla_breaches::Resolution;
-use crate::model::{EventKind, Money, PaymentType, Sla, Status, Symbol, Text, Verdict};
+use crate::model::{EventKind, Money, PaymentType, Sla, Status, Text, Verdict};
 use crate::orders::outlook::DropOff;
 use crate::time::{Time, Window};
 
@@ -50,16 +48,16 @@ pub struct Column {
 }
 
 /// One value of a row.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Cell {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cell<'r> {
     /// No value.
     Null,
     /// Text that lives with the row.
-    Text(Text),
+    Text(&'r Text),
     /// A word of the law.
     Word(&'static str),
     /// A sentence.
-    Sentence(String),
+    Sentence(&'r str),
     /// UTC milliseconds.
     Time(Time),
     /// A whole number.
@@ -92,7 +90,7 @@ impl Collection {
     }
 }
 
-/// A row of a collection.
+/// A row of a collection. Columns of the key stand before all others.
 pub trait Row: Clone {
     /// The collection's name: file, table and topic.
     const NAME: &'static str;
@@ -102,10 +100,7 @@ pub trait Row: Clone {
     const COLUMNS: &'static [Column];
 
     /// The row's values, one a column.
-    fn cells(&self) -> Vec<Cell>;
-
-    /// The order of two rows in a file: by the text of their keys, in column order.
-    fn key_order(&self, other: &Self) -> Ordering;
+    fn cells(&self) -> impl Iterator<Item = Cell<'_>>;
 }
 
 /// A type that fills a column.
@@ -116,10 +111,7 @@ pub trait Value {
     const IS_OPTIONAL: bool = false;
 
     /// The value as a cell.
-    fn cell(&self) -> Cell;
-
-    /// The bytewise order of the two values' text.
-    fn text_order(&self, other: &Self) -> Ordering;
+    fn cell(&self) -> Cell<'_>;
 }
 
 /// An instant in a row.
@@ -135,55 +127,43 @@ pub struct Hundredths(pub i128);
 pub struct Milliseconds(pub i64);
 
 macro_rules! value {
-    ($($type:ty, $column:ident, $this:ident => $cell:expr, $text:expr;)*) => {$(
+    ($($type:ty, $column:ident, $this:ident => $cell:expr;)*) => {$(
         impl Value for $type {
             const COLUMN_TYPE: ColumnType = ColumnType::$column;
-            fn cell(&self) -> Cell {
+            fn cell(&self) -> Cell<'_> {
                 let $this = self;
                 $cell
-            }
-            fn text_order(&self, other: &Self) -> Ordering {
-                let order_by = |$this: &Self| $text;
-                order_by(self).cmp(&order_by(other))
             }
         }
     )*};
 }
 
-// Text of instants and of words is ordered as they are: RFC 3339 has a fixed width, words are compared by name.
 value! {
-    Text, Text, this => Cell::Text(this.clone()), this.clone();
-    Symbol, Text, this => Cell::Text(this.text()), this.text();
-    String, Text, this => Cell::Sentence(this.clone()), this.clone();
-    At, Time, this => Cell::Time(this.0), this.0;
-    i64, Integer, this => Cell::Integer(*this), this.to_string();
-    u32, Integer, this => Cell::Integer(i64::from(*this)), this.to_string();
-    Money, Money, this => Cell::Money(*this), this.to_string();
-    Hundredths, Hundredths, this => Cell::Hundredths(this.0), this.0;
-    Milliseconds, Seconds, this => Cell::Milliseconds(this.0), this.0;
-    bool, Boolean, this => Cell::Boolean(*this), *this;
-    EventKind, Text, this => Cell::Word(this.name()), this.name();
-    Status, Text, this => Cell::Word(this.name()), this.name();
-    Verdict, Text, this => Cell::Word(this.name()), this.name();
-    PaymentType, Text, this => Cell::Word(this.name()), this.name();
-    Sla, Text, this => Cell::Word(this.name()), this.name();
-    Window, Text, this => Cell::Word(this.name()), this.name();
-    DropOff, Text, this => Cell::Word(this.name()), this.name();
-    EventType, Text, this => Cell::Word(this.name()), this.name();
-    Resolution, Text, this => Cell::Word(this.name()), this.name();
+    Text, Text, this => Cell::Text(this);
+    String, Text, this => Cell::Sentence(this);
+    At, Time, this => Cell::Time(this.0);
+    i64, Integer, this => Cell::Integer(*this);
+    u32, Integer, this => Cell::Integer(i64::from(*this));
+    Money, Money, this => Cell::Money(*this);
+    Hundredths, Hundredths, this => Cell::Hundredths(this.0);
+    Milliseconds, Seconds, this => Cell::Milliseconds(this.0);
+    bool, Boolean, this => Cell::Boolean(*this);
+    EventKind, Text, this => Cell::Word(this.name());
+    Status, Text, this => Cell::Word(this.name());
+    Verdict, Text, this => Cell::Word(this.name());
+    PaymentType, Text, this => Cell::Word(this.name());
+    Sla, Text, this => Cell::Word(this.name());
+    Window, Text, this => Cell::Word(this.name());
+    DropOff, Text, this => Cell::Word(this.name());
+    EventType, Text, this => Cell::Word(this.name());
+    Resolution, Text, this => Cell::Word(this.name());
 }
 
 impl<V: Value> Value for Option<V> {
     const COLUMN_TYPE: ColumnType = V::COLUMN_TYPE;
     const IS_OPTIONAL: bool = true;
-    fn cell(&self) -> Cell {
+    fn cell(&self) -> Cell<'_> {
         self.as_ref().map_or(Cell::Null, Value::cell)
-    }
-    fn text_order(&self, other: &Self) -> Ordering {
-        match (self, other) {
-            (Some(this), Some(that)) => this.text_order(that),
-            (this, that) => this.is_some().cmp(&that.is_some()),
-        }
     }
 }
 
@@ -216,22 +196,13 @@ macro_rules! collection {
                 }, )*
             ];
 
-            fn cells(&self) -> Vec<$crate::views::collection::Cell> {
-                vec![$( $crate::views::collection::Value::cell(&self.$field) ),*]
-            }
-
-            fn key_order(&self, other: &Self) -> std::cmp::Ordering {
-                std::cmp::Ordering::Equal
-                $( .then_with(|| $crate::views::collection::collection!(@order self, other, $field $($key)?)) )*
+            fn cells(&self) -> impl Iterator<Item = $crate::views::collection::Cell<'_>> {
+                [$( $crate::views::collection::Value::cell(&self.$field) ),*].into_iter()
             }
         }
     };
     (@given key) => { true };
     (@given index) => { true };
     (@given) => { false };
-    (@order $this:ident, $other:ident, $field:ident key) => {
-        $crate::views::collection::Value::text_order(&$this.$field, &$other.$field)
-    };
-    (@order $this:ident, $other:ident, $field:ident) => { std::cmp::Ordering::Equal };
 }
 pub(crate) use collection;

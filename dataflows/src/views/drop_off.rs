@@ -3,8 +3,8 @@
 
 use super::all_or;
 use super::collection::{At, collection};
-use super::measures::{Aggregate, Measures, Sums};
-use super::roll_up::{RolledKey, rolled_up};
+use super::measures::{Aggregate, Measures};
+use super::roll_up::{AggregateRow, RolledKey};
 use crate::model::{Money, Status, Text};
 use crate::orders::outlook::DropOff;
 
@@ -26,9 +26,11 @@ collection! {
     }
 }
 
-/// The rows these sums make, in no order.
-pub fn rows(sums: &Sums) -> Vec<DropOffRow> {
-    let row = |((_, start, tenant, code, _), measures): (RolledKey, Measures)| {
+impl AggregateRow for DropOffRow {
+    type Sums = Measures;
+    const AGGREGATE: Aggregate = Aggregate::DropOff;
+
+    fn of((_, start, tenant, code, _): RolledKey, measures: Measures) -> DropOffRow {
         let code = usize::from(code);
         DropOffRow {
             window_start: At(start),
@@ -38,6 +40,5 @@ pub fn rows(sums: &Sums) -> Vec<DropOffRow> {
             dropped_orders: measures.counts[0],
             dropped_value: measures.amounts[0],
         }
-    };
-    rolled_up(sums, Aggregate::DropOff, &[]).into_iter().map(row).collect()
+    }
 }

@@ -4,8 +4,8 @@
 //! reached shipped, delivered, cancelled.
 
 use super::collection::{At, Hundredths, collection};
-use super::measures::{Aggregate, Measures, Sums};
-use super::roll_up::{RolledKey, rolled_up};
+use super::measures::{Aggregate, Measures};
+use super::roll_up::{AggregateRow, RolledKey};
 use super::{all_or, window_start};
 use crate::model::Text;
 use crate::model::money::percent_hundredths;
@@ -47,9 +47,11 @@ collection! {
     }
 }
 
-/// The rows these sums make, in no order.
-pub fn rows(sums: &Sums, windows: &[Window]) -> Vec<FunnelRow> {
-    let row = |((window, start, tenant, _, _), measures): (RolledKey, Measures)| {
+impl AggregateRow for FunnelRow {
+    type Sums = Measures;
+    const AGGREGATE: Aggregate = Aggregate::Funnel;
+
+    fn of((window, start, tenant, _, _): RolledKey, measures: Measures) -> FunnelRow {
         let [orders, with_items, with_payment, paid, processing, shipped, delivered, cancelled] = measures.counts;
         FunnelRow {
             window,
@@ -68,6 +70,5 @@ pub fn rows(sums: &Sums, windows: &[Window]) -> Vec<FunnelRow> {
             dropped_after_order: orders - with_items,
             dropped_after_items: with_items - with_payment,
         }
-    };
-    rolled_up(sums, Aggregate::Funnel, windows).into_iter().map(row).collect()
+    }
 }

@@ -3,8 +3,8 @@
 //! A contribution counts orders with items and item lines, and adds value, freight and the value of cancelled orders.
 
 use super::collection::{At, collection};
-use super::measures::{Aggregate, Measures, Sums};
-use super::roll_up::{RolledKey, rolled_up};
+use super::measures::{Aggregate, Measures};
+use super::roll_up::{AggregateRow, RolledKey};
 use super::{all_or, window_start};
 use crate::model::{Money, Text};
 use crate::time::Window;
@@ -35,9 +35,11 @@ collection! {
     }
 }
 
-/// The rows these sums make, in no order.
-pub fn rows(sums: &Sums, windows: &[Window]) -> Vec<GmvRow> {
-    let row = |((window, start, tenant, _, _), measures): (RolledKey, Measures)| {
+impl AggregateRow for GmvRow {
+    type Sums = Measures;
+    const AGGREGATE: Aggregate = Aggregate::Gmv;
+
+    fn of((window, start, tenant, _, _): RolledKey, measures: Measures) -> GmvRow {
         let ([orders, items, ..], [gmv, freight, cancelled_gmv]) = (measures.counts, measures.amounts);
         GmvRow {
             window,
@@ -51,6 +53,5 @@ pub fn rows(sums: &Sums, windows: &[Window]) -> Vec<GmvRow> {
             net_gmv: gmv - cancelled_gmv,
             average_order_value: gmv.average(orders),
         }
-    };
-    rolled_up(sums, Aggregate::Gmv, windows).into_iter().map(row).collect()
+    }
 }

@@ -1,8 +1,8 @@
 //! `payment_metrics`: payments by means, by the window of the payment itself.
 
 use super::collection::{At, collection};
-use super::measures::{Aggregate, LineMeasures, LineSums};
-use super::roll_up::{RolledKey, rolled_up};
+use super::measures::{Aggregate, LineMeasures};
+use super::roll_up::{AggregateRow, RolledKey};
 use super::{all_or, window_start};
 use crate::model::{Money, PaymentType, Text};
 use crate::time::Window;
@@ -29,17 +29,20 @@ collection! {
     }
 }
 
-/// The rows these sums make, in no order.
-pub fn rows(sums: &LineSums, windows: &[Window]) -> Vec<PaymentRow> {
-    let row = |((window, start, tenant, code, _), lines): (RolledKey, LineMeasures)| PaymentRow {
-        window,
-        window_start: window_start(window, start),
-        tenant: all_or(tenant),
-        payment_type: PaymentType::ALL[usize::from(code)],
-        payment_count: lines.lines,
-        total_value: lines.value,
-        average_value: lines.value.average(lines.lines),
-        installments: lines.installments,
-    };
-    rolled_up(sums, Aggregate::Payments, windows).into_iter().map(row).collect()
+impl AggregateRow for PaymentRow {
+    type Sums = LineMeasures;
+    const AGGREGATE: Aggregate = Aggregate::Payments;
+
+    fn of((window, start, tenant, code, _): RolledKey, lines: LineMeasures) -> PaymentRow {
+        PaymentRow {
+            window,
+            window_start: window_start(window, start),
+            tenant: all_or(tenant),
+            payment_type: PaymentType::ALL[usize::from(code)],
+            payment_count: lines.lines,
+            total_value: lines.value,
+            average_value: lines.value.average(lines.lines),
+            installments: lines.installments,
+        }
+    }
 }

@@ -116,23 +116,30 @@ impl Semigroup for QualityCounts {
 /// Accumulated counts.
 pub type QualitySums = Bundles<QualityKey, QualityCounts>;
 
-/// The rows these sums make, in no order.
-pub fn rows(sums: &QualitySums) -> Vec<QualityRow> {
-    let row = |(key, counts): (&QualityKey, &QualityCounts)| {
-        let QualityCounts { valid, invalid, duplicates, late } = *counts;
-        let read = valid + invalid;
-        QualityRow {
-            source: key.source.text(),
-            window_start: key.window_start(),
-            read,
-            valid,
-            invalid,
-            duplicates,
-            late,
-            validity_rate: percent_hundredths(valid, read).map(Hundredths),
-        }
-    };
-    sums.sums().map(row).collect()
+/// The row of a source and minute.
+pub fn row(key: &QualityKey, counts: &QualityCounts) -> QualityRow {
+    let QualityCounts { valid, invalid, duplicates, late } = *counts;
+    let read = valid + invalid;
+    QualityRow {
+        source: key.source.text(),
+        window_start: key.window_start(),
+        read,
+        valid,
+        invalid,
+        duplicates,
+        late,
+        validity_rate: percent_hundredths(valid, read).map(Hundredths),
+    }
+}
+
+/// The rows these sums make, in their order.
+pub fn rows(sums: &QualitySums) -> impl Iterator<Item = QualityRow> + use<'_> {
+    let mut sums: Vec<(&QualityKey, &QualityCounts)> = sums.sums().collect();
+    sums.sort_by(|(left, _), (right, _)| match left.source == right.source {
+        true => left.minute.cmp(&right.minute),
+        false => left.source.text().cmp(&right.source.text()),
+    });
+    sums.into_iter().map(|(key, counts)| row(key, counts))
 }
 
 /// How many rows these sums make.

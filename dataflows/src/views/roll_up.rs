@@ -4,9 +4,12 @@
 //! are made of every bundle's. Here, too, is said which sums make a row at all, so that counting rows and writing
 //! them cannot disagree.
 
-use differential_dataflow::difference::Semigroup;
+use std::ops::Range;
+
+use differential_dataflow::difference::{IsZero, Semigroup};
 use hashbrown::HashMap;
 
+use super::collection::Row;
 use super::measures::{Aggregate, COUNTS, LineMeasures, MeasureKey, Measures};
 use super::row_counts;
 use crate::model::Symbol;
@@ -34,6 +37,17 @@ impl Aggregate {
     }
 }
 
+/// A row of a collection that is made of sums.
+pub trait AggregateRow: Row {
+    /// What it is made of.
+    type Sums: RowSums;
+    /// What these count towards.
+    const AGGREGATE: Aggregate;
+
+    /// The row of sums that make one.
+    fn of(key: RolledKey, sums: Self::Sums) -> Self;
+}
+
 /// Sums that rows are made of.
 pub trait RowSums: Semigroup + Copy + Default {
     /// True where they make a row of `aggregate`: something is counted in them.
@@ -41,6 +55,11 @@ pub trait RowSums: Semigroup + Copy + Default {
 
     /// A count alone.
     fn of_count(count: i64) -> Self;
+
+    /// Adds `other`.
+    fn accumulate(&mut self, other: &Self) {
+        self.plus_equals(other);
+    }
 }
 
 impl RowSums for Measures {
@@ -77,22 +96,47 @@ pub fn sums_of<R: RowSums>(
     sums.iter().filter(move |((of, _), _)| *of == aggregate).flat_map(|(_, sums)| sums)
 }
 
-/// The sums of `aggregate` that make a row, in no order. Windows that are `kept`, finest first, matter to collections by
-/// any window.
-pub fn rolled_up<R: RowSums>(
-    sums: &Bundles<MeasureKey, R>,
+/// The sums that make the rows of a collection, portion by portion: the rows of a portion, in any order, stand before those
+/// of the next one. Windows that are `kept` matter to collections by any window.
+pub fn rolled_up<'s, R: RowSums>(
+    sums: &'s Bundles<MeasureKey, R>,
     aggregate: Aggregate,
     kept: &[Window],
-) -> Vec<(RolledKey, R)> {
-    let (within_day, total) = split(aggregate.windows(kept));
-    let (mut rows, mut of_bundle, mut of_all) = (Vec::new(), HashMap::new(), HashMap::new());
-    for (_, sums) in sums.iter().filter(|((of, _), _)| *of == aggregate) {
-        roll_up(aggregate, sums, within_day, &mut of_bundle);
-        rows.extend(of_bundle.drain().filter(|(_, sum)| sum.makes_row(aggregate)));
-        roll_up(aggregate, sums, total, &mut of_all);
+) -> impl Iterator<Item = Vec<(RolledKey, R)>> + use<'s, R> {
+    let mut windows = aggregate.windows(kept).to_vec();
+    windows.sort_by_key(|window| window.name());
+    let bundles = sums.iter().filter(|((of, _), _)| *of == aggregate);
+    let mut bundles: Vec<_> = bundles.map(|((_, day), sums)| (*day, sums)).collect();
+    bundles.sort_by_key(|(day, _)| *day);
+    let portions: Vec<(Window, Range<usize>)> = windows
+        .into_iter()
+        .flat_map(|window| {
+            let at_once = if window == Window::Total { bundles.len().max(1) } else { 1 };
+            let starts = (0..bundles.len()).step_by(at_once);
+            starts.map(move |start| (window, start..start + at_once)).collect::<Vec<_>>()
+        })
+        .collect();
+    portions.into_iter().map(move |(window, places)| {
+        let mut rolled = HashMap::new();
+        for (_, sums) in &bundles[places] {
+            roll_up(aggregate, sums, &[window], &mut rolled);
+        }
+        rolled.into_iter().filter(|(_, sum)| sum.makes_row(aggregate)).collect()
+    })
+}
+
+/// Differences of sums as differences of what they roll up to.
+pub fn rolled_changes<R: AggregateRow>(
+    updates: &[(MeasureKey, Time, R::Sums)],
+    kept: &[Window],
+) -> impl Iterator<Item = (RolledKey, Time, R::Sums)> + use<R> {
+    let mut rolled: HashMap<(RolledKey, Time), R::Sums> = HashMap::new();
+    for (key, time, sum) in updates.iter().filter(|(key, _, _)| key.aggregate == R::AGGREGATE) {
+        roll_up_key(R::AGGREGATE, key, R::AGGREGATE.windows(kept), |key| {
+            rolled.entry((key, *time)).or_default().plus_equals(sum);
+        });
     }
-    rows.extend(of_all.into_iter().filter(|(_, sum)| sum.makes_row(aggregate)));
-    rows
+    rolled.into_iter().filter(|(_, sum)| !sum.is_zero()).map(|((key, time), sum)| (key, time, sum))
 }
 
 /// What is left of whole bundles where rows are only counted: sums in `total`, and how many rows the other windows have.
@@ -125,12 +169,17 @@ fn roll_up<R: RowSums>(
     rolled: &mut HashMap<RolledKey, R>,
 ) {
     for (key, sum) in sums {
-        for window in windows.iter().filter(|window| **window >= key.window) {
-            let start = window.start(key.start());
-            let all = aggregate.has_all_tenants().then_some(None);
-            for tenant in [Some(key.tenant)].into_iter().chain(all) {
-                rolled.entry((*window, start, tenant, key.code, key.category)).or_default().plus_equals(sum);
-            }
+        roll_up_key(aggregate, key, windows, |key| rolled.entry(key).or_default().plus_equals(sum));
+    }
+}
+
+/// What a key counts towards: each of `windows` in which it counts, its tenant and all of them.
+fn roll_up_key(aggregate: Aggregate, key: &MeasureKey, windows: &[Window], mut counts: impl FnMut(RolledKey)) {
+    for window in windows.iter().filter(|window| **window >= key.window) {
+        let start = window.start(key.start());
+        let all = aggregate.has_all_tenants().then_some(None);
+        for tenant in [Some(key.tenant)].into_iter().chain(all) {
+            counts((*window, start, tenant, key.code, key.category));
         }
     }
 }
@@ -201,7 +250,8 @@ mod tests {
         aggregate: Aggregate,
         kept: &[Window],
     ) -> i64 {
-        let (mut written, mut left) = (rolled_up(all, aggregate, kept), rolled_up(settled, aggregate, kept));
+        let rows = |sums| rolled_up(sums, aggregate, kept).flatten().collect::<Vec<_>>();
+        let (mut written, mut left) = (rows(all), rows(settled));
         let within_day = written.iter().filter(|((window, ..), _)| *window < Window::Total).count() as i64;
         written.retain(|((window, ..), _)| *window == Window::Total);
         written.sort();

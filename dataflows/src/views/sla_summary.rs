@@ -3,8 +3,8 @@
 
 use super::all_or;
 use super::collection::{Hundredths, collection};
-use super::measures::{Aggregate, Measures, Sums};
-use super::roll_up::{RolledKey, rolled_up};
+use super::measures::{Aggregate, Measures};
+use super::roll_up::{AggregateRow, RolledKey};
 use crate::model::money::percent_hundredths;
 use crate::model::{Sla, Text};
 
@@ -34,9 +34,11 @@ collection! {
     }
 }
 
-/// The rows these sums make, in no order.
-pub fn rows(sums: &Sums) -> Vec<SlaSummaryRow> {
-    let row = |((_, _, tenant, code, _), measures): (RolledKey, Measures)| {
+impl AggregateRow for SlaSummaryRow {
+    type Sums = Measures;
+    const AGGREGATE: Aggregate = Aggregate::SlaSummary;
+
+    fn of((_, _, tenant, code, _): RolledKey, measures: Measures) -> SlaSummaryRow {
         let [met, met_late, breached_open, breached_cancelled, cancelled_in_time, open, ..] = measures.counts;
         let breached = met_late + breached_open + breached_cancelled;
         SlaSummaryRow {
@@ -51,6 +53,5 @@ pub fn rows(sums: &Sums) -> Vec<SlaSummaryRow> {
             open,
             breach_rate: percent_hundredths(breached, met + breached).map(Hundredths),
         }
-    };
-    rolled_up(sums, Aggregate::SlaSummary, &[]).into_iter().map(row).collect()
+    }
 }

@@ -2,8 +2,8 @@
 
 use super::all_or;
 use super::collection::collection;
-use super::measures::{Aggregate, Measures, Sums};
-use super::roll_up::{RolledKey, rolled_up};
+use super::measures::{Aggregate, Measures};
+use super::roll_up::{AggregateRow, RolledKey};
 use crate::model::{Money, Status, Text};
 
 collection! {
@@ -20,13 +20,16 @@ collection! {
     }
 }
 
-/// The rows these sums make, in no order.
-pub fn rows(sums: &Sums) -> Vec<StatusRow> {
-    let row = |((_, _, tenant, code, _), measures): (RolledKey, Measures)| StatusRow {
-        tenant: all_or(tenant),
-        status: Status::ALL[usize::from(code)],
-        orders: measures.counts[0],
-        item_value: measures.amounts[0],
-    };
-    rolled_up(sums, Aggregate::OrdersByStatus, &[]).into_iter().map(row).collect()
+impl AggregateRow for StatusRow {
+    type Sums = Measures;
+    const AGGREGATE: Aggregate = Aggregate::OrdersByStatus;
+
+    fn of((_, _, tenant, code, _): RolledKey, measures: Measures) -> StatusRow {
+        StatusRow {
+            tenant: all_or(tenant),
+            status: Status::ALL[usize::from(code)],
+            orders: measures.counts[0],
+            item_value: measures.amounts[0],
+        }
+    }
 }

@@ -1,59 +1,66 @@
 //! CSV: a header, a line a row, fields in quotes only where they need them, lines that end with LF alone.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 
-use dataflows::views::collection::{Cell, Column};
+use dataflows::views::collection::Column;
 
 use super::RowWriter;
-use crate::sink::cell;
+use crate::sink::text_row::TextRow;
 
 const BUFFER_BYTES: usize = 1 << 18;
+/// What a field in quotes is in them for.
+const SPECIAL: [u8; 4] = *b"\",\n\r";
 
-pub struct Writer<'f> {
-    out: BufWriter<&'f File>,
-    line: String,
-    text: String,
+pub struct Writer {
+    file: File,
+    /// Lines that are not in the file yet.
+    lines: Vec<u8>,
 }
 
-impl<'f> Writer<'f> {
+impl Writer {
     /// Begins with the header.
-    pub fn start(columns: &[Column], file: &'f File) -> io::Result<Writer<'f>> {
-        let mut out = BufWriter::with_capacity(BUFFER_BYTES, file);
+    pub fn start(columns: &[Column], file: File) -> Writer {
         let header: Vec<&str> = columns.iter().map(|column| column.name).collect();
-        writeln!(out, "{}", header.join(","))?;
-        Ok(Writer { out, line: String::new(), text: String::new() })
+        Writer { file, lines: format!("{}\n", header.join(",")).into_bytes() }
     }
 }
 
-impl RowWriter for Writer<'_> {
-    fn write(&mut self, row: &[Cell]) -> io::Result<()> {
-        self.line.clear();
-        for (place, value) in row.iter().enumerate() {
-            if place > 0 {
-                self.line.push(',');
+impl RowWriter for Writer {
+    fn write(&mut self, row: TextRow<'_>) -> io::Result<()> {
+        let start = self.lines.len();
+        if let Some(plain) = row.plain(SPECIAL) {
+            self.lines.extend_from_slice(plain.as_bytes());
+            self.lines[start..].iter_mut().filter(|byte| **byte == 0).for_each(|byte| *byte = b',');
+        } else {
+            for cell in row.cells() {
+                push_field(&cell, &mut self.lines);
+                self.lines.push(b',');
             }
-            self.text.clear();
-            cell::write_text(value, &mut self.text);
-            push_field(&self.text, &mut self.line);
         }
-        self.line.push('\n');
-        self.out.write_all(self.line.as_bytes())
+        if let Some(last) = self.lines[start..].last_mut() {
+            *last = b'\n';
+        }
+        if self.lines.len() >= BUFFER_BYTES {
+            self.file.write_all(&self.lines)?;
+            self.lines.clear();
+        }
+        Ok(())
     }
 
     fn finish(&mut self) -> io::Result<()> {
-        self.out.flush()
+        self.file.write_all(&self.lines)
     }
 }
 
 /// A field, in quotes where it needs them.
-fn push_field(text: &str, line: &mut String) {
-    if text.contains(['"', ',', '\n', '\r']) {
-        line.push('"');
-        line.push_str(&text.replace('"', "\"\""));
-        line.push('"');
+fn push_field(text: &str, line: &mut Vec<u8>) {
+    if text.bytes().any(|byte| SPECIAL.contains(&byte)) {
+        line.push(b'"');
+        line.extend_from_slice(text.replace('"', "\"\"").as_bytes());
+        line.push(b'"');
     } else {
-        line.push_str(text);
+        line.extend_from_slice(text.as_bytes());
     }
 }
 
@@ -63,11 +70,11 @@ mod tests {
 
     #[test]
     fn fields_are_quoted_only_where_needed() {
-        let mut line = String::new();
+        let mut line = Vec::new();
         for field in ["plain", "a,b", "say \"x\"", "two\nlines"] {
             push_field(field, &mut line);
-            line.push('|');
+            line.push(b'|');
         }
-        assert_eq!(line, "plain|\"a,b\"|\"say \"\"x\"\"\"|\"two\nlines\"|");
+        assert_eq!(String::from_utf8(line).unwrap(), "plain|\"a,b\"|\"say \"\"x\"\"\"|\"two\nlines\"|");
     }
 }

@@ -1,36 +1,41 @@
 //! JSON lines: an object a row, as [`cell::write_object`] writes it.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 
-use dataflows::views::collection::{Cell, Column};
+use dataflows::views::collection::Column;
 
 use super::RowWriter;
 use crate::sink::cell;
+use crate::sink::text_row::TextRow;
 
 const BUFFER_BYTES: usize = 1 << 18;
 
-pub struct Writer<'f> {
-    columns: &'f [Column],
-    out: BufWriter<&'f File>,
-    line: Vec<u8>,
+pub struct Writer {
+    columns: Vec<Column>,
+    file: File,
+    /// Lines that are not in the file yet.
+    lines: Vec<u8>,
 }
 
-impl<'f> Writer<'f> {
-    pub fn start(columns: &'f [Column], file: &'f File) -> Writer<'f> {
-        Writer { columns, out: BufWriter::with_capacity(BUFFER_BYTES, file), line: Vec::new() }
+impl Writer {
+    pub fn start(columns: Vec<Column>, file: File) -> Writer {
+        Writer { columns, file, lines: Vec::new() }
     }
 }
 
-impl RowWriter for Writer<'_> {
-    fn write(&mut self, row: &[Cell]) -> io::Result<()> {
-        self.line.clear();
-        cell::write_object(self.columns, row, &mut self.line)?;
-        self.line.push(b'\n');
-        self.out.write_all(&self.line)
+impl RowWriter for Writer {
+    fn write(&mut self, row: TextRow<'_>) -> io::Result<()> {
+        cell::write_object(&self.columns, row.cells(), &mut self.lines)?;
+        self.lines.push(b'\n');
+        if self.lines.len() >= BUFFER_BYTES {
+            self.file.write_all(&self.lines)?;
+            self.lines.clear();
+        }
+        Ok(())
     }
 
     fn finish(&mut self) -> io::Result<()> {
-        self.out.flush()
+        self.file.write_all(&self.lines)
     }
 }

@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io;
 use std::sync::Arc;
 
-use dataflows::views::collection::{Cell, Column, ColumnType};
+use dataflows::views::collection::{Column, ColumnType};
 use parquet::basic::{Compression, LogicalType, Repetition, TimeUnit, Type as PhysicalType};
 use parquet::data_type::{BoolType, ByteArray, ByteArrayType, FixedLenByteArray, FixedLenByteArrayType, Int64Type};
 use parquet::errors::{ParquetError, Result};
@@ -17,6 +17,9 @@ use parquet::file::writer::{SerializedColumnWriter, SerializedFileWriter};
 use parquet::schema::types::{Type, TypePtr};
 
 use super::RowWriter;
+use crate::sink::cell;
+use crate::sink::text_row::TextRow;
+use crate::validate::timestamp;
 
 /// A row group ends with so many rows, or so many bytes of text, whichever comes first.
 const GROUP_ROWS_MAX: usize = 1 << 16;
@@ -25,8 +28,8 @@ const GROUP_TEXT_BYTES_MAX: usize = 1 << 25;
 const WIDE_DIGITS: i32 = 38;
 const NARROW_DIGITS: i32 = 18;
 
-pub struct Writer<'f> {
-    file: SerializedFileWriter<&'f File>,
+pub struct Writer {
+    file: SerializedFileWriter<File>,
     columns: Vec<Values>,
     rows: usize,
     text_bytes: usize,
@@ -34,6 +37,7 @@ pub struct Writer<'f> {
 
 /// A column of the row group that is being gathered.
 struct Values {
+    column: Column,
     present: Present,
     /// Of an optional column 1 for each row that has a value, 0 for each that has none.
     levels: Option<Vec<i16>>,
@@ -47,8 +51,8 @@ enum Present {
     Booleans(Vec<bool>),
 }
 
-impl<'f> Writer<'f> {
-    pub fn start(columns: &[Column], file: &'f File) -> io::Result<Writer<'f>> {
+impl Writer {
+    pub fn start(columns: &[Column], file: File) -> io::Result<Writer> {
         let properties = WriterProperties::builder().set_compression(Compression::SNAPPY).build();
         let schema = schema(columns).map_err(as_io)?;
         let file = SerializedFileWriter::new(file, schema, Arc::new(properties)).map_err(as_io)?;
@@ -70,10 +74,10 @@ impl<'f> Writer<'f> {
     }
 }
 
-impl RowWriter for Writer<'_> {
-    fn write(&mut self, row: &[Cell]) -> io::Result<()> {
-        for (values, cell) in self.columns.iter_mut().zip(row) {
-            self.text_bytes += values.push(cell)?;
+impl RowWriter for Writer {
+    fn write(&mut self, row: TextRow<'_>) -> io::Result<()> {
+        for (values, cell) in self.columns.iter_mut().zip(row.cells()) {
+            self.text_bytes += values.push(&cell)?;
         }
         self.rows += 1;
         if self.rows >= GROUP_ROWS_MAX || self.text_bytes >= GROUP_TEXT_BYTES_MAX {
@@ -118,33 +122,38 @@ impl Values {
             ColumnType::Money | ColumnType::Hundredths => Present::Decimals(Vec::new()),
             ColumnType::Boolean => Present::Booleans(Vec::new()),
         };
-        Values { present, levels: column.is_optional.then(Vec::new) }
+        Values { column: *column, present, levels: column.is_optional.then(Vec::new) }
     }
 
     /// Takes a row's value; how many bytes of text that is.
-    fn push(&mut self, cell: &Cell) -> io::Result<usize> {
+    fn push(&mut self, text: &str) -> io::Result<usize> {
+        let is_null = cell::is_null(&self.column, text);
         if let Some(levels) = &mut self.levels {
-            levels.push(i16::from(*cell != Cell::Null));
+            levels.push(i16::from(!is_null));
+            if is_null {
+                return Ok(0);
+            }
         }
-        let mut text_bytes = 0;
-        let mut text = |texts: &mut Vec<ByteArray>, text: &str| {
-            text_bytes = text.len();
-            texts.push(text.into());
-        };
-        match (&mut self.present, cell) {
-            (_, Cell::Null) if self.levels.is_some() => {}
-            (Present::Texts(texts), Cell::Text(value)) => text(texts, value.as_str_in(&mut [0; 32])),
-            (Present::Texts(texts), Cell::Word(word)) => text(texts, word),
-            (Present::Texts(texts), Cell::Sentence(sentence)) => text(texts, sentence),
-            (Present::Integers(integers), Cell::Time(time)) => integers.push(*time as i64),
-            (Present::Integers(integers), Cell::Integer(number)) => integers.push(*number),
-            (Present::Integers(integers), Cell::Milliseconds(milliseconds)) => integers.push(*milliseconds),
-            (Present::Decimals(decimals), Cell::Money(money)) => decimals.push(big_endian(money.0)),
-            (Present::Decimals(decimals), Cell::Hundredths(hundredths)) => decimals.push(big_endian(*hundredths)),
-            (Present::Booleans(booleans), Cell::Boolean(value)) => booleans.push(*value),
-            _ => return Err(io::Error::new(io::ErrorKind::InvalidData, "a value does not fit its column")),
+        let misfit = || io::Error::new(io::ErrorKind::InvalidData, "a value does not fit its column");
+        match (&mut self.present, self.column.column_type) {
+            (Present::Texts(texts), _) => {
+                texts.push(text.into());
+                return Ok(text.len());
+            }
+            (Present::Integers(integers), ColumnType::Time) => {
+                integers.push(timestamp::parse(text.as_bytes()).ok_or_else(misfit)? as i64);
+            }
+            (Present::Integers(integers), ColumnType::Seconds) => {
+                integers.push(decimal(text, 3).and_then(|seconds| seconds.try_into().ok()).ok_or_else(misfit)?);
+            }
+            (Present::Integers(integers), _) => integers.push(text.parse().map_err(|_| misfit())?),
+            (Present::Decimals(decimals), column_type) => {
+                let places = if column_type == ColumnType::Money { 4 } else { 2 };
+                decimals.push(decimal(text, places).ok_or_else(misfit)?.to_be_bytes().to_vec().into());
+            }
+            (Present::Booleans(booleans), _) => booleans.push(text.parse().map_err(|_| misfit())?),
         }
-        Ok(text_bytes)
+        Ok(0)
     }
 
     /// Writes what was gathered, and forgets it.
@@ -175,8 +184,11 @@ impl Values {
     }
 }
 
-fn big_endian(number: i128) -> FixedLenByteArray {
-    number.to_be_bytes().to_vec().into()
+/// A decimal with at most so many places, in units of the last of them.
+fn decimal(text: &str, places: usize) -> Option<i128> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let missing = places.checked_sub(fraction.len())?;
+    format!("{whole}{fraction}").parse::<i128>().ok()?.checked_mul(10_i128.pow(missing as u32))
 }
 
 /// The system's own error where there is one: it tells a full disk from others.

@@ -1,0 +1,203 @@
+//! What stands: updates of gathered rows by key, and what they come to.
+
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
+use std::io;
+use std::ops::Range;
+
+use dataflows::model::Text;
+use dataflows::time::{Diff, Time};
+use dataflows::views::collection::Row;
+use dataflows::views::dead_letters::{DeadLetterRow, RefusedFacts, RefusedRecord};
+use dataflows::views::quality::{self, QualityCounts, QualityKey};
+use dataflows::views::roll_up::{AggregateRow, RolledKey, RowSums};
+use serde::de::DeserializeOwned;
+
+use crate::error::JobResult;
+use crate::gathered::{Refused, cannot};
+use crate::runs::{Merge, Runs};
+use crate::sink::text_row::{self, TextRow};
+
+/// Gathered rows, key by key.
+pub struct Groups<'r> {
+    merge: Merge<'r>,
+    key_columns: usize,
+    key: Vec<u8>,
+}
+
+impl<'r> Groups<'r> {
+    /// All rows in these runs; their keys have so many columns.
+    pub fn of(runs: impl IntoIterator<Item = &'r Runs>, key_columns: usize) -> io::Result<Groups<'r>> {
+        Ok(Groups { merge: Merge::of(runs)?, key_columns, key: Vec::new() })
+    }
+
+    /// Begins with the next key; false where there is none.
+    pub fn begin(&mut self) -> bool {
+        let Some((bytes, _)) = self.merge.first() else { return false };
+        let ends = memchr::memchr_iter(0, bytes).take(self.key_columns);
+        let key_bytes = ends.last().map_or(0, |end| end + 1);
+        self.key.clear();
+        self.key.extend_from_slice(&bytes[..key_bytes]);
+        true
+    }
+
+    /// The key, as text.
+    pub fn key(&self) -> &[u8] {
+        &self.key
+    }
+
+    /// Gives the updates of this key, in the order of time: when, the rest of the row, how often.
+    pub fn updates(&mut self, mut give: impl FnMut(Time, &[u8], Diff) -> JobResult<()>) -> JobResult<()> {
+        while let Some((bytes, diff)) = self.merge.first()
+            && let Some((time, rest)) = bytes.strip_prefix(self.key.as_slice()).and_then(<[u8]>::split_first_chunk)
+        {
+            give(Time::from_be_bytes(*time), rest, diff)?;
+            self.merge.advance().map_err(|error| cannot("read", &error))?;
+        }
+        Ok(())
+    }
+}
+
+/// What the updates of one key come to.
+pub trait Standing: Default {
+    /// Nothing stands.
+    fn clear(&mut self);
+
+    /// Adds an update; times never fall.
+    fn add(&mut self, time: Time, rest: &[u8], diff: Diff);
+
+    /// Gives the rows that stand, without their key.
+    fn rows(&self, key: &[u8], give: &mut dyn FnMut(&[u8]) -> JobResult<()>) -> JobResult<()>;
+}
+
+/// The row that came last of those that were not taken back: there is one for each life of an order.
+#[derive(Debug, Default)]
+pub struct Latest {
+    bytes: Vec<u8>,
+    rows: Vec<(Range<usize>, Time, Diff)>,
+}
+
+impl Standing for Latest {
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.rows.clear();
+    }
+
+    fn add(&mut self, time: Time, rest: &[u8], diff: Diff) {
+        let Latest { bytes, rows } = self;
+        if let Some((_, since, sum)) = rows.iter_mut().find(|(place, _, _)| &bytes[place.clone()] == rest) {
+            (*since, *sum) = (time, *sum + diff);
+        } else {
+            let start = bytes.len();
+            bytes.extend_from_slice(rest);
+            rows.push((start..bytes.len(), time, diff));
+        }
+    }
+
+    fn rows(&self, _: &[u8], give: &mut dyn FnMut(&[u8]) -> JobResult<()>) -> JobResult<()> {
+        let standing = self.rows.iter().filter(|(_, _, sum)| *sum > 0);
+        let latest = standing.max_by_key(|(place, since, _)| (*since, Reverse(&self.bytes[place.clone()])));
+        latest.map_or(Ok(()), |(place, _, _)| give(&self.bytes[place.clone()]))
+    }
+}
+
+/// A row that is made of sums.
+pub struct Sum<R: AggregateRow>(Option<(RolledKey, R::Sums)>);
+
+impl<R: AggregateRow> Default for Sum<R> {
+    fn default() -> Sum<R> {
+        Sum(None)
+    }
+}
+
+impl<R: AggregateRow<Sums: DeserializeOwned>> Standing for Sum<R> {
+    fn clear(&mut self) {
+        self.0 = None;
+    }
+
+    fn add(&mut self, _: Time, rest: &[u8], diff: Diff) {
+        // Of types that are all ours: it can be read.
+        let Ok((key, difference)) = postcard::from_bytes(rest) else { return };
+        let (_, sums) = self.0.get_or_insert((key, R::Sums::default()));
+        (0..diff).for_each(|_| sums.accumulate(&difference));
+    }
+
+    fn rows(&self, key: &[u8], give: &mut dyn FnMut(&[u8]) -> JobResult<()>) -> JobResult<()> {
+        match self.0 {
+            Some((of, sums)) if sums.makes_row(R::AGGREGATE) => give_row(&R::of(of, sums), key, give),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A row of counts of records and facts.
+#[derive(Default)]
+pub struct Counts(Option<(QualityKey, QualityCounts)>);
+
+impl Standing for Counts {
+    fn clear(&mut self) {
+        self.0 = None;
+    }
+
+    fn add(&mut self, _: Time, rest: &[u8], diff: Diff) {
+        let Ok((key, difference)) = postcard::from_bytes(rest) else { return };
+        let (_, counts) = self.0.get_or_insert((key, QualityCounts::default()));
+        (0..diff).for_each(|_| counts.add(&difference));
+    }
+
+    fn rows(&self, key: &[u8], give: &mut dyn FnMut(&[u8]) -> JobResult<()>) -> JobResult<()> {
+        match self.0 {
+            Some((of, counts)) if counts != QualityCounts::default() => {
+                give_row(&quality::row(&of, &counts), key, give)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What was refused of one record.
+#[derive(Default)]
+pub struct Refusals {
+    records: Vec<RefusedRecord>,
+    facts: RefusedFacts,
+}
+
+impl Standing for Refusals {
+    fn clear(&mut self) {
+        *self = Refusals::default();
+    }
+
+    fn add(&mut self, _: Time, rest: &[u8], diff: Diff) {
+        match postcard::from_bytes(rest) {
+            Ok(Refused::Record(record)) => self.records.push(record),
+            Ok(Refused::Fact(fact)) => self.facts.add(fact, diff),
+            Err(_) => {}
+        }
+    }
+
+    fn rows(&self, key: &[u8], give: &mut dyn FnMut(&[u8]) -> JobResult<()>) -> JobResult<()> {
+        let of_facts: Vec<RefusedRecord> = self.facts.records().collect();
+        self.records.iter().chain(&of_facts).try_for_each(|record| give_row(&dead_letter(key, record), key, give))
+    }
+}
+
+fn dead_letter(key: &[u8], record: &RefusedRecord) -> DeadLetterRow {
+    let key = String::from_utf8_lossy(key);
+    let mut cells = TextRow::new(&key).cells().map(|cell| Text::new(&cell));
+    let reasons: BTreeSet<&str> = record.reasons.iter().map(String::as_str).collect();
+    DeadLetterRow {
+        source: cells.next().unwrap_or_default(),
+        position: cells.next().unwrap_or_default(),
+        reasons: reasons.into_iter().collect::<Vec<_>>().join(";"),
+        event_id: record.event_id.clone(),
+        schema_version: None,
+        raw: record.raw.clone(),
+    }
+}
+
+/// Gives a row without its key.
+fn give_row<R: Row>(row: &R, key: &[u8], give: &mut dyn FnMut(&[u8]) -> JobResult<()>) -> JobResult<()> {
+    let mut text = String::new();
+    text_row::write(row, &mut text);
+    give(&text.as_bytes()[key.len()..])
+}

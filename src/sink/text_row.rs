@@ -1,0 +1,123 @@
+//! A row as text: the text of its cells in the order of columns (outputs.md), each ended by a NUL.
+//!
+//! It is what every sink gets: quick to make, to keep on disk and to write on. Invariant: two rows of a collection are
+//! ordered bytewise as their cells are, column by column, and columns of the key come first. A text may hold any
+//! character: NUL stands in it as two, and so does what announces that.
+
+use std::borrow::Cow;
+
+use dataflows::views::collection::{Cell, Row};
+use memchr::{memchr2, memchr3};
+
+use super::cell;
+
+/// Ends a cell.
+const END: char = '\0';
+/// In a text it stands before another character that says what is meant.
+const ESCAPE: char = '\u{1}';
+/// After [`ESCAPE`]: the two characters that a text cannot hold as they are, in their order.
+const ESCAPED: [(char, char); 2] = [(END, '\u{1}'), (ESCAPE, '\u{2}')];
+
+/// A row as text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TextRow<'t>(&'t str);
+
+impl<'t> TextRow<'t> {
+    /// The row that [`write()`] wrote.
+    pub fn new(text: &'t str) -> TextRow<'t> {
+        TextRow(text)
+    }
+
+    /// Its cells' text, one a column.
+    pub fn cells(self) -> impl Iterator<Item = Cow<'t, str>> {
+        self.0.split_terminator(END).map(unescaped)
+    }
+
+    /// All of it, where no cell holds one of the `special` characters or anything that had to be escaped: cells as they
+    /// are, each ended by NUL.
+    pub fn plain(self, special: [u8; 4]) -> Option<&'t str> {
+        let [first, second, third, fourth] = special;
+        let bytes = self.0.as_bytes();
+        (memchr3(first, second, third, bytes).is_none() && memchr2(fourth, ESCAPE as u8, bytes).is_none())
+            .then_some(self.0)
+    }
+}
+
+/// Appends a row; how many bytes of that are its key.
+pub fn write<R: Row>(row: &R, text: &mut String) -> usize {
+    let start = text.len();
+    let mut key_bytes = 0;
+    for (column, cell) in R::COLUMNS.iter().zip(row.cells()) {
+        write_cell(&cell, text);
+        if column.is_key {
+            key_bytes = text.len() - start;
+        }
+    }
+    key_bytes
+}
+
+/// Appends a cell.
+pub fn write_cell(cell: &Cell<'_>, text: &mut String) {
+    match cell {
+        Cell::Text(value) => write_text(value.as_str_in(&mut [0; 32]), text),
+        Cell::Sentence(sentence) => write_text(sentence, text),
+        _ => {
+            cell::write_text(cell, text);
+            text.push(END);
+        }
+    }
+}
+
+/// Appends a cell of this text.
+pub fn write_text(cell: &str, text: &mut String) {
+    if memchr2(END as u8, ESCAPE as u8, cell.as_bytes()).is_none() {
+        text.push_str(cell);
+    } else {
+        for character in cell.chars() {
+            match ESCAPED.iter().find(|(meant, _)| *meant == character) {
+                Some((_, code)) => text.extend([ESCAPE, *code]),
+                None => text.push(character),
+            }
+        }
+    }
+    text.push(END);
+}
+
+fn unescaped(text: &str) -> Cow<'_, str> {
+    if !text.contains(ESCAPE) {
+        return Cow::Borrowed(text);
+    }
+    let mut meant = String::with_capacity(text.len());
+    let mut characters = text.chars();
+    while let Some(character) = characters.next() {
+        let code = if character == ESCAPE { characters.next() } else { None };
+        let found = ESCAPED.iter().find(|(_, known)| Some(*known) == code);
+        meant.push(found.map_or(character, |(meant, _)| *meant));
+    }
+    Cow::Owned(meant)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn written(cells: &[String]) -> String {
+        let mut text = String::new();
+        cells.iter().for_each(|cell| write_text(cell, &mut text));
+        text
+    }
+
+    proptest! {
+        #[test]
+        fn cells_come_back_and_rows_are_ordered_as_their_cells(
+            left in prop::collection::vec("[\u{0}-\u{3}ab]{0,4}|.{0,5}", 3),
+            right in prop::collection::vec("[\u{0}-\u{3}ab]{0,4}|.{0,5}", 3),
+        ) {
+            let (one, other) = (written(&left), written(&right));
+            prop_assert_eq!(TextRow::new(&one).cells().collect::<Vec<_>>(), left.clone());
+            let bytes = |cells: &[String]| cells.iter().map(|cell| cell.clone().into_bytes()).collect::<Vec<_>>();
+            prop_assert_eq!(one.as_bytes().cmp(other.as_bytes()), bytes(&left).cmp(&bytes(&right)));
+        }
+    }
+}
