@@ -8,6 +8,7 @@ mod explain;
 mod generate;
 mod output;
 mod query;
+mod replay;
 
 use std::path::PathBuf;
 
@@ -17,8 +18,7 @@ use dataflows::time::Time;
 
 use crate::clock::Speed;
 use crate::config::Flag;
-use crate::error::{JobError, JobResult};
-use crate::instant::{format_instant, parse_instant};
+use crate::instant::parse_instant;
 use crate::sink::files::Format;
 pub use check::Check;
 pub use explain::Explain;
@@ -373,32 +373,5 @@ impl Cli {
     /// The definition, for tests and completions.
     pub fn definition() -> clap::Command {
         Cli::command()
-    }
-}
-
-impl ReplayOptions {
-    /// True where some sink wants every row, not only their number.
-    pub fn wants_rows(&self) -> bool {
-        self.out.is_some() || self.sqlite.is_some()
-    }
-
-    /// Refuses what clap cannot: options that contradict each other.
-    pub fn check(&self) -> JobResult<()> {
-        if let (Some(from), Some(until)) = (self.reading.from, self.reading.until)
-            && from > until
-        {
-            let what = format!("--from {} is after --until {}", format_instant(from), format_instant(until));
-            return Err(JobError::configuration(what).at("flag --from").remedy("exchange the two, or leave one out"));
-        }
-        if self.changes && self.out.is_none() {
-            let what = "--changes has nowhere to write to";
-            let remedy = "add --out DIR: changes are written into DIR/changes";
-            return Err(JobError::configuration(what).at("flag --changes").remedy(remedy));
-        }
-        if self.inputs.iter().filter(|input| input.as_os_str() == "-").count() > 1 {
-            let what = "standard input can be read once only";
-            return Err(JobError::configuration(what).at("INPUT").remedy("name `-` once"));
-        }
-        Ok(())
     }
 }

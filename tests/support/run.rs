@@ -70,6 +70,15 @@ impl Said {
     }
 }
 
+/// What was said on standard error but for the lines of progress, which come where a run takes longer than ten seconds.
+fn without_progress(said: &str) -> String {
+    let is_progress = |line: &str| {
+        line.starts_with("writing results: ")
+            || line.contains(" records, ") && line.contains("/s") && !line.contains(':')
+    };
+    said.split_inclusive('\n').filter(|line| !is_progress(line.split(", at ").next().unwrap_or(line))).collect()
+}
+
 /// A process that runs; killed where its test fails before it ends.
 pub struct Running {
     /// The process.
@@ -100,7 +109,7 @@ impl Running {
                 None => std::thread::sleep(Duration::from_millis(5)),
             }
         };
-        let (stdout, stderr) = (self.stdout.whole(), self.stderr.whole());
+        let (stdout, stderr) = (self.stdout.whole(), without_progress(&self.stderr.whole()));
         assert!(in_time, "it never ended: {stderr}");
         Ended { code: status.code(), stdout, stderr }
     }

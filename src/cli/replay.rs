@@ -1,0 +1,32 @@
+//! What clap cannot say of the options of a replay: which of them contradict each other.
+
+use super::ReplayOptions;
+use crate::error::{JobError, JobResult};
+use crate::instant::format_instant;
+
+impl ReplayOptions {
+    /// True where some sink wants every row, not only their number.
+    pub fn wants_rows(&self) -> bool {
+        self.out.is_some() || self.sqlite.is_some()
+    }
+
+    /// Refuses what clap cannot: options that contradict each other.
+    pub fn check(&self) -> JobResult<()> {
+        if let (Some(from), Some(until)) = (self.reading.from, self.reading.until)
+            && from > until
+        {
+            let what = format!("--from {} is after --until {}", format_instant(from), format_instant(until));
+            return Err(JobError::configuration(what).at("flag --from").remedy("exchange the two, or leave one out"));
+        }
+        if self.changes && self.out.is_none() {
+            let what = "--changes has nowhere to write to";
+            let remedy = "add --out DIR: changes are written into DIR/changes";
+            return Err(JobError::configuration(what).at("flag --changes").remedy(remedy));
+        }
+        if self.inputs.iter().filter(|input| input.as_os_str() == "-").count() > 1 {
+            let what = "standard input can be read once only";
+            return Err(JobError::configuration(what).at("INPUT").remedy("name `-` once"));
+        }
+        Ok(())
+    }
+}
