@@ -32,6 +32,10 @@ const APPLICATION_ID_OFFSET: usize = 68;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Pages of tables and memory to sort indexes in; a larger one gains nothing where rows come in the order of keys.
 const CACHE_KIB: i64 = 32 << 10;
+/// Threads that help to sort an index.
+const SORT_THREADS: i64 = 2;
+/// Of a new file: larger pages are split less often.
+const PAGE_BYTES: i64 = 16 << 10;
 
 /// A SQLite file.
 pub struct Sqlite {
@@ -79,12 +83,16 @@ impl Sqlite {
     fn begin_transaction(&self) -> rusqlite::Result<Connection> {
         let new = self.new.lock().unwrap_or_else(PoisonError::into_inner);
         let path = new.as_ref().map_or(self.path.as_path(), |new| new.path());
-        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        // One thread at a time uses it: a lock of our own sees to that.
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
+        connection.pragma_update(None, "threads", SORT_THREADS)?;
         connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
         match *new {
             // What fails is thrown away whole, so there is nothing to roll back to.
             Some(_) => {
+                connection.pragma_update(None, "page_size", PAGE_BYTES)?;
                 connection.execute_batch("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF")?;
                 connection.pragma_update(None, "application_id", APPLICATION_ID)?;
             }

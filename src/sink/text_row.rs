@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 
 use dataflows::views::collection::{Cell, Row};
-use memchr::{memchr2, memchr3};
+use memchr::{memchr_iter, memchr2, memchr3};
 
 use super::cell;
 
@@ -30,7 +30,13 @@ impl<'t> TextRow<'t> {
 
     /// Its cells' text, one a column.
     pub fn cells(self) -> impl Iterator<Item = Cow<'t, str>> {
-        self.0.split_terminator(END).map(unescaped)
+        let mut start = 0;
+        memchr_iter(END as u8, self.0.as_bytes()).map(move |end| {
+            // What ends a cell is one byte, so a cell is whole characters.
+            let cell = self.0.get(start..end).unwrap_or_default();
+            start = end + 1;
+            unescaped(cell)
+        })
     }
 
     /// All of it, where no cell holds one of the `special` characters or anything that had to be escaped: cells as they
