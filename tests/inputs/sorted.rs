@@ -81,8 +81,9 @@ fn a_file_in_order_or_nearly_needs_neither_memory_nor_files_to_be_sorted() {
         fs::write(place.join("lines"), text).unwrap();
         let (piped, _) = replayed(&place, &["--as", "order-events", "-"], Some(text));
         let replayed_without_files = |arguments: &[&str]| {
-            // Rows for files would be sorted there, too: nothing is written in the run that has no such directory.
-            let arguments = [&["lines"], arguments, &LITTLE].concat();
+            // Rows for files would be sorted there, too: nothing is written in the run that has no such directory. What is
+            // refused fits into its share of the memory, all facts together would not.
+            let arguments = [&["lines"], arguments, &["--sort-memory", "8M"]].concat();
             let mut command = replay(&arguments);
             let ended = run(command.current_dir(&place).env("TMPDIR", folder.path().join("none")));
             assert_eq!(ended.code, Some(0), "{}", ended.stderr);
