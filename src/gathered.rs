@@ -5,6 +5,7 @@
 //! updates by key and time ([`crate::runs`]). Limits: sums are held in memory; they are as many as there are windows.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -23,6 +24,7 @@ use dataflows::views::roll_up::{AggregateRow, rolled_changes};
 use dataflows::views::sla_breaches::SlaBreachRow;
 use dataflows::views::sla_summary::SlaSummaryRow;
 use dataflows::views::status::StatusRow;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{JobError, JobResult};
@@ -89,18 +91,18 @@ impl Gathered {
 
     /// Takes in differences of sums of orders, as changes of the rows that these make in `windows`.
     pub fn take_measures(&mut self, updates: &[(MeasureKey, Time, Measures)], windows: &[Window]) -> JobResult<()> {
-        self.take_changes::<FunnelRow>(updates, windows);
-        self.take_changes::<GmvRow>(updates, windows);
-        self.take_changes::<DropOffRow>(updates, windows);
-        self.take_changes::<SlaSummaryRow>(updates, windows);
-        self.take_changes::<StatusRow>(updates, windows);
+        self.take_changes::<FunnelRow>(updates, windows)?;
+        self.take_changes::<GmvRow>(updates, windows)?;
+        self.take_changes::<DropOffRow>(updates, windows)?;
+        self.take_changes::<SlaSummaryRow>(updates, windows)?;
+        self.take_changes::<StatusRow>(updates, windows)?;
         self.keep_within_memory()
     }
 
     /// Takes in differences of sums of items and payments in the same way.
     pub fn take_lines(&mut self, updates: &[(MeasureKey, Time, LineMeasures)], windows: &[Window]) -> JobResult<()> {
-        self.take_changes::<CategoryRow>(updates, windows);
-        self.take_changes::<PaymentRow>(updates, windows);
+        self.take_changes::<CategoryRow>(updates, windows)?;
+        self.take_changes::<PaymentRow>(updates, windows)?;
         self.keep_within_memory()
     }
 
@@ -108,10 +110,9 @@ impl Gathered {
         &mut self,
         updates: &[(MeasureKey, Time, R::Sums)],
         windows: &[Window],
-    ) {
-        for (key, time, sums) in rolled_changes::<R>(updates, windows) {
-            self.take_change(&R::of(key, sums), time, &(key, sums));
-        }
+    ) -> JobResult<()> {
+        let mut changes = rolled_changes::<R>(updates, windows);
+        changes.try_for_each(|(key, time, sums)| self.take_change(&R::of(key, sums), time, &(key, sums)))
     }
 
     /// Takes in counts of records and facts, as changes. Whatever reading alone says stands from the beginning.
@@ -121,7 +122,7 @@ impl Gathered {
             let of_records = QualityCounts { duplicates: 0, ..*counts };
             for (time, counts) in [(0, of_records), (*time, of_facts)] {
                 if counts != QualityCounts::default() {
-                    self.take_change(&quality::row(key, &counts), time, &(*key, counts));
+                    self.take_change(&quality::row(key, &counts), time, &(*key, counts))?;
                 }
             }
         }
@@ -129,12 +130,13 @@ impl Gathered {
     }
 
     /// Takes in a difference of what makes a row; of the row itself the key counts.
-    fn take_change<R: Row>(&mut self, row: &R, time: Time, difference: &impl Serialize) {
+    fn take_change<R: Row>(&mut self, row: &R, time: Time, difference: &impl Serialize) -> JobResult<()> {
         self.text.clear();
         let key_bytes = text_row::write(row, &mut self.text);
-        let rest = postcard::to_allocvec(difference).unwrap_or_default();
+        let rest = packed(difference)?;
         let runs = self.rows.entry(R::NAME).or_default();
         runs.push(&[&self.text.as_bytes()[..key_bytes], &time.to_be_bytes(), &rest], 1);
+        Ok(())
     }
 
     /// Takes in what was refused; `place` says where a position is: its source, and a file and line.
@@ -150,8 +152,7 @@ impl Gathered {
             let time = if refused.is_told_by_reading() { 0 } else { time };
             self.text.clear();
             place(position).into_iter().for_each(|text| text_row::write_text(&text, &mut self.text));
-            // Of types that are all ours: they can be written.
-            let rest = postcard::to_allocvec(&refused).unwrap_or_default();
+            let rest = packed(&refused)?;
             runs.push(&[self.text.as_bytes(), &time.to_be_bytes(), &rest], diff);
         }
         self.keep_within_memory()
@@ -194,8 +195,23 @@ impl Gathered {
     }
 }
 
+/// What a row is made of, as bytes. What could not be written or read back is an error, never a row less.
+fn packed(value: &impl Serialize) -> JobResult<Vec<u8>> {
+    postcard::to_allocvec(value).map_err(|error| cannot("write", &io::Error::other(error.to_string())))
+}
+
+/// What [`packed`] packed.
+pub fn unpacked<T: DeserializeOwned>(bytes: &[u8]) -> JobResult<T> {
+    postcard::from_bytes(bytes).map_err(|error| cannot("read", &io::Error::other(error.to_string())))
+}
+
+/// The text of a gathered row.
+pub fn text_of(bytes: &[u8]) -> JobResult<&str> {
+    std::str::from_utf8(bytes).map_err(|error| cannot("read", &io::Error::other(error)))
+}
+
 /// A temporary file of rows failed; `doing` completes "cannot …".
-pub fn cannot(doing: &str, error: &std::io::Error) -> JobError {
+pub fn cannot(doing: &str, error: &io::Error) -> JobError {
     JobError::job(format!("cannot {doing} the temporary file of rows being sorted: {error}"))
         .at(std::env::temp_dir().display().to_string())
         .remedy("free some space there, set TMPDIR, or give more memory with --sort-memory")

@@ -31,7 +31,7 @@ use dataflows::views::{record_law, row_counts};
 use serde::de::DeserializeOwned;
 
 use crate::error::JobResult;
-use crate::gathered::{Gathered, cannot};
+use crate::gathered::{Gathered, cannot, text_of};
 use crate::sink::text_row::{self, TextRow};
 use crate::sink::{Sink, Writer};
 use crate::source::intake::{FACTS_GIVEN, RECORDS_READ};
@@ -159,10 +159,7 @@ impl Results {
                 let (mut groups, mut standing, mut text) = (self.groups::<R>()?, S::default(), Vec::new());
                 while groups.begin() {
                     standing.clear();
-                    groups.updates(|time, rest, diff| {
-                        standing.add(time, rest, diff);
-                        Ok(())
-                    })?;
+                    groups.updates(|time, rest, diff| standing.add(time, rest, diff))?;
                     let key = groups.key();
                     standing.rows(key, &mut |rest| {
                         text.clear();
@@ -186,7 +183,7 @@ impl Results {
         let end = self.as_of.unwrap_or(Time::MAX);
         let changes = changes_of(self.groups::<R>()?, standing, end, output.memory_bytes)?;
         changes.each(key_columns::<R>(), |text| {
-            let row = TextRow::new(std::str::from_utf8(text).unwrap_or_default());
+            let row = TextRow::new(text_of(text)?);
             writers.iter_mut().try_for_each(|writer| writer.write(row))
         })?;
         writers.into_iter().try_for_each(|writer| writer.finish())
@@ -277,7 +274,7 @@ impl Table<'_> {
         if self.rows.is_multiple_of(ROWS_AT_ONCE) {
             self.all_rows.fetch_add(ROWS_AT_ONCE, Ordering::Relaxed);
         }
-        let row = TextRow::new(std::str::from_utf8(text).unwrap_or_default());
+        let row = TextRow::new(text_of(text)?);
         self.writers.iter_mut().try_for_each(|writer| writer.write(row))
     }
 }

@@ -1,9 +1,9 @@
 //! The worker loop: the order of the stages, and the only file of the job that names timely beside the cluster's sockets.
 //!
 //! Read a stretch, give it to the graph, promise the graph that nothing earlier comes, let the graph work. A worker
-//! reads ahead of the graph by a bounded number of stretches, so a quick reader does not fill the memory. Rows
-//! are gathered for the sinks where they are made, sums at worker 0. A paced replay has a second graph of the same orders, the watch: it tells breaches when
-//! they are due, even where it is not known yet whether results will reach that far.
+//! reads ahead of the graph by a bounded number of stretches, so a quick reader does not fill the memory. Rows are gathered
+//! for the sinks where they are made, sums at worker 0. A paced replay has a second graph of the same orders, the watch: it
+//! tells breaches when they are due, even where it is not known yet whether results will reach that far.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;

@@ -36,8 +36,7 @@ pub fn changes_of(
             if let Some(last) = last.replace(counts_at).filter(|last| *last < counts_at) {
                 settle(last, &key, &standing, &mut before, &mut changes, memory_bytes)?;
             }
-            standing.add(time, rest, diff);
-            Ok(())
+            standing.add(time, rest, diff)
         })?;
         if let Some(last) = last {
             settle(last, &key, &standing, &mut before, &mut changes, memory_bytes)?;
@@ -86,8 +85,7 @@ impl Changes {
         let (mut front, mut text) = (String::new(), Vec::new());
         while let Some((bytes, count)) = merge.first() {
             if let Some((time, row)) = bytes.split_first_chunk() {
-                let key_end = memchr::memchr_iter(0, row).take(key_columns).last().map_or(0, |end| end + 1);
-                let (key, rest) = row.split_at(key_end);
+                let (key, rest) = row.split_at(text_row::key_bytes(row, key_columns));
                 let (is_insertion, rest) = rest.split_first().map_or((false, rest), |(sign, rest)| (*sign == 1, rest));
                 front.clear();
                 text_row::write_cell(&Cell::Time(Time::from_be_bytes(*time)), &mut front);

@@ -14,7 +14,7 @@ use dataflows::views::roll_up::{AggregateRow, RolledKey, RowSums};
 use serde::de::DeserializeOwned;
 
 use crate::error::JobResult;
-use crate::gathered::{Refused, cannot};
+use crate::gathered::{Refused, cannot, unpacked};
 use crate::runs::{Merge, Runs};
 use crate::sink::text_row::{self, TextRow};
 
@@ -34,10 +34,8 @@ impl<'r> Groups<'r> {
     /// Begins with the next key; false where there is none.
     pub fn begin(&mut self) -> bool {
         let Some((bytes, _)) = self.merge.first() else { return false };
-        let ends = memchr::memchr_iter(0, bytes).take(self.key_columns);
-        let key_bytes = ends.last().map_or(0, |end| end + 1);
         self.key.clear();
-        self.key.extend_from_slice(&bytes[..key_bytes]);
+        self.key.extend_from_slice(&bytes[..text_row::key_bytes(bytes, self.key_columns)]);
         true
     }
 
@@ -64,7 +62,7 @@ pub trait Standing: Default {
     fn clear(&mut self);
 
     /// Adds an update; times never fall.
-    fn add(&mut self, time: Time, rest: &[u8], diff: Diff);
+    fn add(&mut self, time: Time, rest: &[u8], diff: Diff) -> JobResult<()>;
 
     /// Gives the rows that stand, without their key.
     fn rows(&self, key: &[u8], give: &mut dyn FnMut(&[u8]) -> JobResult<()>) -> JobResult<()>;
@@ -83,7 +81,7 @@ impl Standing for Latest {
         self.rows.clear();
     }
 
-    fn add(&mut self, time: Time, rest: &[u8], diff: Diff) {
+    fn add(&mut self, time: Time, rest: &[u8], diff: Diff) -> JobResult<()> {
         let Latest { bytes, rows } = self;
         if let Some((_, since, sum)) = rows.iter_mut().find(|(place, _, _)| &bytes[place.clone()] == rest) {
             (*since, *sum) = (time, *sum + diff);
@@ -92,6 +90,7 @@ impl Standing for Latest {
             bytes.extend_from_slice(rest);
             rows.push((start..bytes.len(), time, diff));
         }
+        Ok(())
     }
 
     fn rows(&self, _: &[u8], give: &mut dyn FnMut(&[u8]) -> JobResult<()>) -> JobResult<()> {
@@ -115,11 +114,11 @@ impl<R: AggregateRow<Sums: DeserializeOwned>> Standing for Sum<R> {
         self.0 = None;
     }
 
-    fn add(&mut self, _: Time, rest: &[u8], diff: Diff) {
-        // Of types that are all ours: it can be read.
-        let Ok((key, difference)) = postcard::from_bytes(rest) else { return };
+    fn add(&mut self, _: Time, rest: &[u8], diff: Diff) -> JobResult<()> {
+        let (key, difference) = unpacked(rest)?;
         let (_, sums) = self.0.get_or_insert((key, R::Sums::default()));
         (0..diff).for_each(|_| sums.accumulate(&difference));
+        Ok(())
     }
 
     fn rows(&self, key: &[u8], give: &mut dyn FnMut(&[u8]) -> JobResult<()>) -> JobResult<()> {
@@ -139,10 +138,11 @@ impl Standing for Counts {
         self.0 = None;
     }
 
-    fn add(&mut self, _: Time, rest: &[u8], diff: Diff) {
-        let Ok((key, difference)) = postcard::from_bytes(rest) else { return };
+    fn add(&mut self, _: Time, rest: &[u8], diff: Diff) -> JobResult<()> {
+        let (key, difference) = unpacked(rest)?;
         let (_, counts) = self.0.get_or_insert((key, QualityCounts::default()));
         (0..diff).for_each(|_| counts.add(&difference));
+        Ok(())
     }
 
     fn rows(&self, key: &[u8], give: &mut dyn FnMut(&[u8]) -> JobResult<()>) -> JobResult<()> {
@@ -167,12 +167,12 @@ impl Standing for Refusals {
         *self = Refusals::default();
     }
 
-    fn add(&mut self, _: Time, rest: &[u8], diff: Diff) {
-        match postcard::from_bytes(rest) {
-            Ok(Refused::Record(record)) => self.records.push(record),
-            Ok(Refused::Fact(fact)) => self.facts.add(fact, diff),
-            Err(_) => {}
+    fn add(&mut self, _: Time, rest: &[u8], diff: Diff) -> JobResult<()> {
+        match unpacked(rest)? {
+            Refused::Record(record) => self.records.push(record),
+            Refused::Fact(fact) => self.facts.add(fact, diff),
         }
+        Ok(())
     }
 
     fn rows(&self, key: &[u8], give: &mut dyn FnMut(&[u8]) -> JobResult<()>) -> JobResult<()> {

@@ -49,6 +49,11 @@ impl<'t> TextRow<'t> {
     }
 }
 
+/// How many bytes the first columns of a row take, which are its key.
+pub fn key_bytes(row: &[u8], key_columns: usize) -> usize {
+    memchr_iter(END as u8, row).take(key_columns).last().map_or(0, |end| end + 1)
+}
+
 /// Appends a row; how many bytes of that are its key.
 pub fn write<R: Row>(row: &R, text: &mut String) -> usize {
     let start = text.len();
