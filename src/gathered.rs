@@ -200,7 +200,7 @@ fn packed(value: &impl Serialize) -> JobResult<Vec<u8>> {
     postcard::to_allocvec(value).map_err(|error| cannot("write", &io::Error::other(error.to_string())))
 }
 
-/// What [`packed`] packed.
+/// What was packed.
 pub fn unpacked<T: DeserializeOwned>(bytes: &[u8]) -> JobResult<T> {
     postcard::from_bytes(bytes).map_err(|error| cannot("read", &io::Error::other(error.to_string())))
 }
