@@ -212,6 +212,9 @@ pub fn run(worker: &mut Worker, job: &Arc<Job>, mut progress: impl FnMut(Option<
         for dataflow in worker.installed_dataflows() {
             worker.drop_dataflow(dataflow);
         }
+        // Without this the connections would tell the other processes that we have ended well, and those would wait
+        // for ever for what we were to do: they learn it from sockets that close without a word.
+        std::mem::forget(worker.clone());
     }
     let mut gathered = gathered.take();
     gathered.sort();
