@@ -3,6 +3,7 @@
 //! A sink knows collections by name and columns, and rows as text; it lists no columns by hand.
 
 pub mod cell;
+pub mod change;
 pub mod commits;
 pub mod console;
 pub mod files;
