@@ -70,7 +70,7 @@ fn run_explain(general: &General, arguments: &Explain) -> JobResult<()> {
 }
 
 fn load(general: &General, job: &JobFlags) -> JobResult<JobConfig> {
-    config::load(general.config.as_deref(), config::environment(), &job.layer(), read_rules)
+    config::load(config::Kind::Bounded, general.config.as_deref(), config::environment(), &job.layer(), read_rules)
 }
 
 fn read_rules(path: &Path) -> JobResult<Rules> {

@@ -17,6 +17,7 @@ pub(super) struct RawConfig {
     pub(super) time: RawTime,
     pub(super) orders: RawOrders,
     pub(super) validation: RawValidation,
+    pub(super) checkpoint: RawCheckpoint,
 }
 
 #[derive(Debug, Deserialize)]
@@ -52,6 +53,13 @@ pub(super) struct RawTime {
     pub(super) late_arrival: String,
     pub(super) max_future_skew: String,
     pub(super) out_of_orderness: String,
+    pub(super) max_read_ahead: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawCheckpoint {
+    pub(super) interval: String,
 }
 
 #[derive(Debug, Deserialize)]
