@@ -7,6 +7,8 @@ pub mod change;
 pub mod commits;
 pub mod console;
 pub mod files;
+pub mod postgres;
+pub mod sql;
 pub mod sqlite;
 pub mod text_row;
 
