@@ -5,6 +5,7 @@
 pub mod cell;
 pub mod change;
 pub mod commits;
+pub mod committer;
 pub mod console;
 pub mod files;
 pub mod postgres;
