@@ -92,10 +92,10 @@ fn queue(progress: Progress) -> (Queue, Arc<CommitterCounters>) {
     (Queue::new(progress, &Trail::new(), circuit, Arc::clone(&counters), Arc::default()), counters)
 }
 
-/// Numbers by seed.
-fn random(seed: &mut u64) -> u64 {
+/// A number below `bound`, by seed.
+fn random(seed: &mut u64, bound: u64) -> u64 {
     *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-    *seed >> 33
+    (*seed >> 33) % bound
 }
 
 #[test]
@@ -107,9 +107,9 @@ fn whatever_goes_wrong_every_change_is_written_once() {
         let (mut queue, counters) = queue(sink.fence(1).unwrap());
         let (mut wanted, mut given, mut opened) = (BTreeMap::new(), 0, false);
         for time in 0..60 {
-            for _ in 0..random(&mut numbers) % 4 {
-                let key = random(&mut numbers) % 8;
-                let row = (random(&mut numbers) % 4 > 0).then_some(time);
+            for _ in 0..random(&mut numbers, 4) {
+                let key = random(&mut numbers, 8);
+                let row = (random(&mut numbers, 4) > 0).then_some(time);
                 let change = change(key, row);
                 // At one time a key changes once.
                 if wanted.get(&key).is_some_and(|(at, _)| *at == time) {
@@ -122,10 +122,10 @@ fn whatever_goes_wrong_every_change_is_written_once() {
             }
             queue.take(Message::Commit(time + 1));
             let happens = [Happens::Fails, Happens::DoneAndLost, Happens::Lost, Happens::Unreachable];
-            let count = random(&mut numbers) % 7;
-            fake.table().happens = (0..count).map(|_| happens[random(&mut numbers) as usize % 4]).collect();
+            let count = random(&mut numbers, 7);
+            fake.table().happens = (0..count).map(|_| happens[random(&mut numbers, 4) as usize]).collect();
             // Some frontiers are never tried alone.
-            while random(&mut numbers) % 3 > 0 && matches!(queue.attempt(&mut sink), Attempt::Again(_)) {
+            while random(&mut numbers, 3) > 0 && matches!(queue.attempt(&mut sink), Attempt::Again(_)) {
                 opened |= counters.circuit() == State::Open;
             }
         }
