@@ -128,6 +128,7 @@ fn readers_see_the_old_content_until_all_of_the_new_is_there() {
     assert_eq!(count(), 1);
     assert_eq!(into(&database, &place, &["y.jsonl"]).code, Some(0));
     assert_eq!(count(), 1, "a transaction sees one state");
+    reader.batch_execute("COMMIT").unwrap();
     assert_eq!(database.number("SELECT COUNT(*) FROM orders"), 2.0);
     assert_eq!(into(&database, &place, &["cut.jsonl.gz"]).code, Some(1));
     assert_eq!(database.number("SELECT COUNT(*) FROM orders"), 2.0, "a job that fails leaves what was there");
