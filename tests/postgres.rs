@@ -9,6 +9,8 @@
 
 #[path = "postgres/committed.rs"]
 mod committed;
+#[path = "postgres/encrypted.rs"]
+mod encrypted;
 #[path = "goldens/inputs.rs"]
 #[allow(dead_code)] // shared with goldens.rs
 mod inputs;

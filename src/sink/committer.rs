@@ -21,6 +21,7 @@ use dataflows::time::Time;
 use super::change::Change;
 use super::commits::{Progress, Transactions};
 use crate::clock::partitions::{Cut, Trail};
+use crate::config::SinkConfig;
 use crate::error::{JobError, JobResult};
 use crate::instant::format_instant;
 use circuit::Circuit;
@@ -35,12 +36,8 @@ const GRACE: Duration = Duration::from_millis(200);
 pub struct CommitterSettings {
     /// Identity of the job.
     pub job: String,
-    /// So much may wait before a committer says that it is full, in bytes.
-    pub memory_bytes: u64,
-    /// So many failures in a row open the circuit, at least 1.
-    pub circuit_failures: u64,
-    /// How long after a failure an open circuit is probed.
-    pub circuit_probe_after: Duration,
+    /// How it treats a sink that is slow or away.
+    pub sink: SinkConfig,
 }
 
 /// The thread that commits to one sink, as the worker loop sees it.
@@ -69,7 +66,7 @@ impl Committer {
         let (ends, ended) = channel::<()>();
         let frontier = Arc::new(AtomicU64::new(progress.frontier));
         let (counters, failure) = (Arc::<CommitterCounters>::default(), Arc::<Mutex<Option<JobError>>>::default());
-        let circuit = Circuit::new(settings.circuit_failures, settings.circuit_probe_after);
+        let circuit = Circuit::of(&settings.sink);
         let queue = Queue::new(progress, history, circuit, Arc::clone(&counters), Arc::clone(&frontier));
         let (name, failed, job) = (name.to_owned(), Arc::clone(&failure), settings.job);
         let sink_name = name.clone();
@@ -84,7 +81,7 @@ impl Committer {
                 .at(name.clone())
                 .remedy("raise the limit of threads: ulimit -u")
         })?;
-        let memory_bytes = settings.memory_bytes;
+        let memory_bytes = settings.sink.memory_bytes;
         Ok(Committer { name, memory_bytes, messages, ended, frontier, counters, failure })
     }
 

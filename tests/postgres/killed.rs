@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use orderwatch::clock::partitions::Trail;
+use orderwatch::config::SinkConfig;
 use orderwatch::sink::commits::Transactions;
 use orderwatch::sink::committer::circuit::State;
 use orderwatch::sink::committer::{Committer, CommitterSettings};
@@ -19,12 +20,8 @@ fn a_server_that_is_killed_again_and_again_has_everything_once() {
     let database = Database::on(&server.url);
     let mut postgres = connect(&database.url, "shop").unwrap();
     let progress = postgres.fence(1).unwrap();
-    let settings = CommitterSettings {
-        job: "shop".into(),
-        memory_bytes: 64 << 20,
-        circuit_failures: 3,
-        circuit_probe_after: Duration::from_millis(200),
-    };
+    let sink = SinkConfig { memory_bytes: 64 << 20, circuit_failures: 3, circuit_probe_after_ms: 200 };
+    let settings = CommitterSettings { job: "shop".into(), sink };
     let committer = Committer::start("postgres", progress, &Trail::new(), Box::new(postgres), settings).unwrap();
     let (mut wanted, mut chance, mut time) = (Wanted::default(), Chance(5), 0);
     let mut give = |count: usize, wanted: &mut Wanted| {

@@ -110,6 +110,12 @@ impl Server {
         }
     }
 
+    /// Where it keeps what it stores.
+    pub fn data(&self) -> PathBuf {
+        let place = std::fs::read_to_string(self.folder.path().join("services/postgres/data")).unwrap();
+        PathBuf::from(place.trim()).join("data")
+    }
+
     fn pid_file(&self) -> PathBuf {
         self.folder.path().join("services/postgres/pid")
     }

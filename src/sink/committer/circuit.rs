@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 
+use crate::config::SinkConfig;
+
 /// The first wait; each further one is twice as long, and a random part of itself more.
 const FIRST_WAIT: Duration = Duration::from_millis(50);
 /// No wait is longer, but for that of an open circuit.
@@ -35,8 +37,13 @@ pub struct Circuit {
 }
 
 impl Circuit {
+    /// The one that a job puts before its sinks.
+    pub fn of(sink: &SinkConfig) -> Circuit {
+        Circuit::new(sink.circuit_failures, Duration::from_millis(sink.circuit_probe_after_ms))
+    }
+
     /// One that so many failures in a row open, and that is probed so long after each failure from then on.
-    pub fn new(failures_max: u64, probe_after: Duration) -> Circuit {
+    fn new(failures_max: u64, probe_after: Duration) -> Circuit {
         Circuit { failures_in_a_row: 0, failures_max, probe_after, waits: waits(), state: State::Closed }
     }
 

@@ -78,17 +78,13 @@ fn change(key: u64, row: Option<u64>) -> Change {
 }
 
 fn settings() -> CommitterSettings {
-    CommitterSettings {
-        job: "shop".into(),
-        memory_bytes: 1 << 20,
-        circuit_failures: 5,
-        circuit_probe_after: Duration::from_secs(30),
-    }
+    let sink = SinkConfig { memory_bytes: 1 << 20, circuit_failures: 5, circuit_probe_after_ms: 30_000 };
+    CommitterSettings { job: "shop".into(), sink }
 }
 
 fn queue(progress: Progress) -> (Queue, Arc<CommitterCounters>) {
     let counters = Arc::<CommitterCounters>::default();
-    let circuit = Circuit::new(settings().circuit_failures, settings().circuit_probe_after);
+    let circuit = Circuit::of(&settings().sink);
     (Queue::new(progress, &Trail::new(), circuit, Arc::clone(&counters), Arc::default()), counters)
 }
 
