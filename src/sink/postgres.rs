@@ -22,6 +22,7 @@ use super::change::Change;
 use super::commits::{Outcome, Progress, Transactions};
 use crate::clock::partitions::Trail;
 use crate::error::JobResult;
+use crate::instant::format_instant;
 use address::{Address, Url};
 use connection::{connect, connect_once, is_refusal, refused};
 pub use replacement::Replacement;
@@ -130,7 +131,7 @@ impl Transactions<Change> for Postgres {
 
 impl Session {
     fn commit(&mut self, job: &str, from: Time, to: &Progress, updates: &[(Change, Time)]) -> Step<Outcome> {
-        let changes: Vec<_> = rows::staged(updates).into_values().collect();
+        let changes = rows::staged(updates);
         let changes: Vec<_> =
             changes.iter().map(|(collection, text)| (collection, Staging::of(collection), text)).collect();
         for (collection, staging, _) in &changes {
@@ -145,6 +146,12 @@ impl Session {
         }
         if !self.advance(job, from, to).map_err(|error| (Some(PROGRESS), error))? {
             self.client.batch_execute("ROLLBACK").map_err(|error| (None, error))?;
+            let left_at = format_instant(from);
+            tracing::warn!(
+                "{PROGRESS} no longer says of job {job} what incarnation {} left there at {left_at}: another one has taken \
+                 over, or the database was put back to an earlier state",
+                to.incarnation
+            );
             return Ok(Outcome::Fenced);
         }
         for (collection, staging, _) in &changes {

@@ -102,7 +102,9 @@ pub(super) fn refused(address: &Address, table: Option<&str>, error: &postgres::
         (Some("55P03"), _) => "another program holds a lock on the table: end its transaction",
         (Some("25006"), _) => "name the primary server: this one is read only",
         (_, Some("53")) => "free space, memory or connections on the server",
-        (None, _) | (_, Some("57")) => "the connection was lost: see the server's log, and start again once it is back",
+        (None, _) | (_, Some("57")) => {
+            "see the server's log; a job goes on by itself once the server is back, a replay is to be started again"
+        }
         _ => "see the server's log",
     };
     let table = table.map_or_else(String::new, |table| format!(", table {table}"));

@@ -9,7 +9,7 @@ use dataflows::time::Time;
 use dataflows::views::collection::Collection;
 use postgres::Client;
 
-use crate::sink::change::Change;
+use crate::sink::change::{Change, netted};
 use crate::sink::sql::Dialect::Postgres as Sql;
 use crate::sink::sql::UPDATED_AT;
 use crate::sink::text_row::TextRow;
@@ -104,13 +104,8 @@ fn columns(collection: &Collection) -> String {
     names.join(", ")
 }
 
-/// What changes come to, as COPY into staging tables reads it: of each key the last one.
-pub(super) fn staged(updates: &[(Change, Time)]) -> BTreeMap<&'static str, (Collection, String)> {
-    let mut netted: BTreeMap<&str, (Collection, BTreeMap<&str, Option<&str>>)> = BTreeMap::new();
-    for (Change { collection, key, row }, _) in updates {
-        let (_, keys) = netted.entry(collection.name).or_insert_with(|| (*collection, BTreeMap::new()));
-        keys.insert(key, row.as_deref());
-    }
+/// What changes come to, as COPY into staging tables reads it.
+pub(super) fn staged(updates: &[(Change, Time)]) -> Vec<(Collection, String)> {
     let text = |collection: &Collection, keys: BTreeMap<&str, Option<&str>>| {
         let mut text = String::new();
         for (key, row) in keys {
@@ -120,7 +115,7 @@ pub(super) fn staged(updates: &[(Change, Time)]) -> BTreeMap<&'static str, (Coll
         }
         text
     };
-    netted.into_iter().map(|(name, (collection, keys))| (name, (collection, text(&collection, keys)))).collect()
+    netted(updates).into_values().map(|(collection, keys)| (collection, text(&collection, keys))).collect()
 }
 
 #[cfg(test)]
@@ -142,7 +137,7 @@ mod tests {
         ]);
         let nulls = "\t\\N".repeat(collection.columns.len() - 3);
         let rest = &nulls[3..];
-        let (_, text) = &staged["real_time_funnel"];
+        let (_, text) = &staged[0];
         let lines = [
             format!("day\ta\\tb\\\\\tx\\ny\\r\t1{rest}\tf\n"),
             format!("day\tgone\tx{nulls}\tt\n"),
