@@ -20,6 +20,7 @@ use crate::clock::Speed;
 use crate::config::Flag;
 use crate::instant::parse_instant;
 use crate::sink::files::Format;
+use crate::sink::postgres::address::Url;
 pub use check::Check;
 pub use explain::Explain;
 pub use generate::{DECIMAL_UNIT, Generate, GenerateOlist, GenerateStream};
@@ -233,6 +234,13 @@ pub struct ReplayOptions {
     /// orderwatch did not write is refused. Tables, views and types: docs/collections.md.
     #[arg(long, value_name = "FILE", help_heading = OUTPUT)]
     pub sqlite: Option<PathBuf>,
+    /// Write every collection into a PostgreSQL database, a table each, with views for reports
+    ///
+    /// postgresql://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=verify-full. The server is waited for, tables are made where
+    /// there are none, their content is replaced in one step; tables that orderwatch did not make are refused. Tables,
+    /// views and types: docs/collections.md.
+    #[arg(long, value_name = "URL", help_heading = OUTPUT)]
+    pub postgres: Option<Url>,
     /// Show neither progress nor totals
     #[arg(long, help_heading = OUTPUT)]
     pub no_console: bool,

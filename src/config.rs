@@ -55,6 +55,19 @@ pub struct JobConfig {
     pub sort_memory_bytes: u64,
     /// The largest price of an item that is believed.
     pub max_price: Money,
+    /// How a live job treats its sinks.
+    pub sink: SinkConfig,
+}
+
+/// How a live job treats a sink that is slow or away.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SinkConfig {
+    /// What may wait for it before the job reads no more, in bytes; at least 1 MiB.
+    pub memory_bytes: u64,
+    /// So many failures in a row open its circuit; at least 1.
+    pub circuit_failures: u64,
+    /// How long after a failure an open circuit is probed, in milliseconds; at least 1.
+    pub circuit_probe_after_ms: u64,
 }
 
 /// Threads and processes: timely's meanings.

@@ -8,6 +8,8 @@ pub mod commits;
 pub mod committer;
 pub mod console;
 pub mod files;
+pub mod postgres;
+pub mod sql;
 pub mod sqlite;
 pub mod text_row;
 

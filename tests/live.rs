@@ -132,7 +132,8 @@ fn incarnation(shop: &Shop, store: &str, sink: &MemorySink, workers: usize, end:
     let found = live::start(store, &config.name, job.fingerprint, &mut sinks, &config.settings).unwrap();
     let history = &found.shared.beginning.trail;
     let committers = sinks.into_iter().zip(&found.sinks).map(|(sink, progress)| {
-        Committer::start("memory", progress.clone(), history, sink, CommitterSettings::default()).unwrap()
+        let settings = CommitterSettings { job: config.name.clone(), sink: config.sink.clone() };
+        Committer::start("memory", progress.clone(), history, sink, settings).unwrap()
     });
     let committers = committers.collect();
     job.found = Some(found.shared);

@@ -16,6 +16,7 @@ pub(super) struct RawConfig {
     pub(super) input: RawInput,
     pub(super) time: RawTime,
     pub(super) orders: RawOrders,
+    pub(super) sink: RawSink,
     pub(super) validation: RawValidation,
     pub(super) checkpoint: RawCheckpoint,
 }
@@ -70,6 +71,14 @@ pub(super) struct RawOrders {
     pub(super) retention: String,
     pub(super) max_age: String,
     pub(super) horizon: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawSink {
+    pub(super) memory: String,
+    pub(super) circuit_failures: u64,
+    pub(super) circuit_probe_after: String,
 }
 
 #[derive(Debug, Deserialize)]

@@ -89,6 +89,9 @@ fn knobs() -> Vec<Knob> {
         duration_knob("orders.retention", |config| config.settings.retention_ms),
         duration_knob("orders.max_age", |config| config.settings.max_age_ms),
         duration_knob("orders.horizon", |config| config.settings.horizon_ms),
+        knob("sink.memory", "\"3M\"", "3M", |config| config.sink.memory_bytes, 3 << 20),
+        knob("sink.circuit_failures", "7", "7", |config| config.sink.circuit_failures, 7),
+        knob("sink.circuit_probe_after", "\"7s\"", "7s", |config| config.sink.circuit_probe_after_ms, 7_000),
         knob("validation.max_price", "\"99.5\"", "99.5", |config| config.max_price, Money(995_000)),
     ]
 }
@@ -191,7 +194,8 @@ fn wrong_values_are_refused_by_name_place_and_remedy() {
         ("time.tick", "0s", "time.tick is \"0s\": aggregates need a grid to change on\n  where: flag --flag\n  do: give at least 1ms".to_owned()),
         ("time.grace", "5x", format!("time.grace is \"5x\": no duration\n  where: flag --flag\n  do: {duration}")),
         ("orders.horizon", "36526d", "orders.horizon is \"36526d\": longer than a century\n  where: flag --flag\n  do: give at most 36525d".into()),
-        ("input.sort_memory", "1023K", "input.sort_memory is \"1023K\": too little to sort in\n  where: flag --flag\n  do: give at least 1M".into()),
+        ("input.sort_memory", "1023K", "input.sort_memory is \"1023K\": too little memory\n  where: flag --flag\n  do: give at least 1M".into()),
+        ("sink.circuit_failures", "0", "sink.circuit_failures is 0: a sink would never be tried in between\n  where: flag --flag\n  do: give at least 1, or 1ms".into()),
         ("input.sort_memory", "1 GB", "input.sort_memory is \"1 GB\": no size\n  where: flag --flag\n  do: write a whole number and a unit of bytes, as in 256M or 2G".into()),
         ("job.workers", "0", "job.workers is 0: not a number of worker threads\n  where: flag --flag\n  do: give 1 to 1024 threads (-w), or leave it out for one".into()),
         ("job.workers", "two", "job.workers is \"two\": not a whole number from 0 up\n  where: flag --flag\n  do: write it like its default, workers = 1".into()),

@@ -45,7 +45,7 @@ pub trait Transactions<U> {
     fn commit(&mut self, from: Time, to: &Progress, updates: &[(U, Time)]) -> Outcome;
 }
 
-impl<U, T: Transactions<U> + ?Sized> Transactions<U> for Box<T> {
+impl<U> Transactions<U> for Box<dyn Transactions<U> + Send> {
     fn fence(&mut self, incarnation: u64) -> Option<Progress> {
         (**self).fence(incarnation)
     }
