@@ -8,6 +8,7 @@ pub mod bytes;
 pub mod inputs;
 pub mod intake;
 pub mod jsonl;
+pub mod kafka;
 pub mod olist;
 pub mod sample;
 pub mod sort;
