@@ -9,6 +9,7 @@ mod generate;
 mod output;
 mod query;
 mod replay;
+mod topics;
 
 use std::path::PathBuf;
 
@@ -25,6 +26,7 @@ pub use explain::Explain;
 pub use generate::{DECIMAL_UNIT, Generate, GenerateOlist, GenerateStream};
 pub use output::OutputFormat;
 pub use query::{Query, Question};
+pub use topics::{CreateTopics, KafkaFlags, ListTopics, Retention, Topics};
 
 /// Where a replay reads when no input is named.
 pub const DEFAULT_INPUT: &str = "data/sample";
@@ -54,6 +56,8 @@ Examples:
     orderwatch generate olist --count 100000 --to big
   Order events with every fault that there is, to try a tool on:
     orderwatch generate orders --late 5% --duplicates 1% --invalid 1% --to faulty.jsonl
+  The topics of a Kafka broker:
+    orderwatch topics list --kafka localhost:9092
   Completions for this shell:
     source <(orderwatch completions bash)
 
@@ -169,6 +173,9 @@ pub enum Command {
     /// Make synthetic input, the same for the same seed
     #[command(subcommand)]
     Generate(Generate),
+    /// Show and create the topics of a Kafka broker
+    #[command(subcommand)]
+    Topics(Topics),
     /// Write the completions of a shell to standard output
     #[command(after_help = COMPLETIONS_EXAMPLES)]
     Completions {

@@ -23,6 +23,7 @@ use figment::error::Kind;
 use figment::value::Value;
 
 use crate::error::{JobError, JobResult};
+use crate::kafka::KafkaSettings;
 use layer::{Layer, Schema};
 
 /// Every key with its default and its reason.
@@ -51,6 +52,8 @@ pub struct JobConfig {
     pub sort_memory_bytes: u64,
     /// The largest price of an item that is believed.
     pub max_price: Money,
+    /// Brokers, topics, and settings of their clients.
+    pub kafka: KafkaSettings,
 }
 
 /// Threads and processes: timely's meanings.

@@ -6,12 +6,12 @@ use std::process::ExitCode;
 use std::path::Path;
 
 use dataflows::model::Rules;
-use orderwatch::cli::{Cli, Command, Explain, General, JobFlags, Replay};
+use orderwatch::cli::{Cli, Command, Explain, General, JobFlags, Replay, Topics};
 use orderwatch::config::{self, JobConfig};
 use orderwatch::console::Style;
 use orderwatch::error::{JobError, JobResult};
 use orderwatch::explain::{self, Question};
-use orderwatch::{check, generate, interrupt, log, query, replay, rules};
+use orderwatch::{check, generate, interrupt, log, query, replay, rules, topics};
 
 fn main() -> ExitCode {
     let cli = Cli::from_command_line();
@@ -51,6 +51,14 @@ fn run(cli: &Cli) -> JobResult<()> {
         }
         Command::Query(arguments) => query::run(arguments, Style::of(&io::stdout(), cli.general.color)),
         Command::Generate(what) => generate::run(what),
+        Command::Topics(what) => {
+            let flags = match what {
+                Topics::List(arguments) => arguments.kafka.layer(),
+                Topics::Create(arguments) => arguments.kafka.layer(),
+            };
+            let config = config::load(cli.general.config.as_deref(), config::environment(), &flags, read_rules)?;
+            topics::run(what, &config.kafka, Style::of(&io::stdout(), cli.general.color))
+        }
     }
 }
 
