@@ -2,8 +2,11 @@
 //!
 //! Invariant: no value of a setting is ever shown, in the log or in an error: any of them may be a secret.
 
+pub mod sender;
+
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -17,6 +20,8 @@ use rdkafka::types::RDKafkaConfRes;
 use crate::clock::partitions::Partition;
 use crate::error::{JobError, JobResult};
 
+/// What addresses in Kafka start with.
+const SCHEME: &str = "kafka://";
 /// So many events tell why a broker does not answer.
 const EVENTS_HEARD: usize = 32;
 
@@ -47,6 +52,33 @@ impl KafkaSettings {
         own.iter().for_each(|(key, value)| _ = config.set(*key, *value));
         config.set("bootstrap.servers", &self.brokers);
         config
+    }
+
+    /// These settings with brokers and topics of an address, `kafka://BROKERS/TOPIC,TOPIC`; none where it is no such
+    /// address. What it leaves out stays as it is.
+    pub fn at_address(&self, address: &Path) -> Option<KafkaSettings> {
+        let address = address.to_str()?.strip_prefix(SCHEME)?;
+        let (brokers, topics) = address.split_once('/').unwrap_or((address, ""));
+        let topics: Vec<String> = topics.split(',').filter(|topic| !topic.is_empty()).map(str::to_owned).collect();
+        let mut settings = self.clone();
+        if !brokers.is_empty() {
+            settings.brokers = brokers.to_owned();
+        }
+        if !topics.is_empty() {
+            settings.topics = topics;
+        }
+        Some(settings)
+    }
+
+    /// An error where no broker is named.
+    pub fn check_named(&self) -> JobResult<()> {
+        if self.brokers.is_empty() {
+            let error = JobError::configuration("no Kafka broker is named").at("kafka.brokers");
+            return Err(
+                error.remedy("give --kafka HOST:PORT, or set brokers in the section [kafka] of the configuration file")
+            );
+        }
+        Ok(())
     }
 
     /// Checks the settings of a client without making one.
@@ -109,6 +141,9 @@ impl KafkaSettings {
                 | Code::TransactionalIdAuthorizationFailed,
             ) => "have this user allowed to do that (Kafka calls it ACLs)",
             Some(code) if is_unknown(code) => "check the name: `orderwatch topics list` shows what there is",
+            Some(Code::MessageSizeTooLarge) => {
+                "raise max.message.bytes of the topic, or message.max.bytes of the broker"
+            }
             _ => {
                 "check that a broker listens there, and what it asks of its clients: security.protocol and its like go \
                  into [kafka.client]"

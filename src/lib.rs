@@ -18,6 +18,7 @@ pub mod instant;
 pub mod interrupt;
 pub mod kafka;
 pub mod log;
+pub mod produce;
 pub mod query;
 pub mod replay;
 pub mod results;

@@ -10,6 +10,7 @@ pub mod intake;
 pub mod jsonl;
 pub mod kafka;
 pub mod olist;
+pub mod published;
 pub mod sample;
 pub mod sort;
 pub mod supply;

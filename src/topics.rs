@@ -43,12 +43,7 @@ struct Shown {
 
 /// Runs `orderwatch topics`; the topics go to standard output.
 pub fn run(what: &Topics, settings: &KafkaSettings, style: Style) -> JobResult<()> {
-    if settings.brokers.is_empty() {
-        let error = JobError::configuration("no Kafka broker is named").at("flag --kafka");
-        return Err(
-            error.remedy("give --kafka HOST:PORT, or set brokers in the section [kafka] of the configuration file")
-        );
-    }
+    settings.check_named()?;
     let (shown, output) = match what {
         Topics::List(arguments) => (list(arguments, settings)?, arguments.output),
         Topics::Create(arguments) => (create(arguments, settings)?, arguments.output),

@@ -9,5 +9,13 @@ mod away;
 mod broker;
 #[path = "kafka/fetcher.rs"]
 mod fetcher;
+#[path = "goldens/inputs.rs"]
+#[allow(dead_code)] // shared with goldens.rs
+mod inputs;
+#[path = "kafka/round_trip.rs"]
+mod round_trip;
+#[path = "support/run.rs"]
+#[allow(dead_code)] // shared with bad_input.rs
+mod run;
 #[path = "kafka/topics.rs"]
 mod topics;

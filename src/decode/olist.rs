@@ -259,8 +259,8 @@ impl PaymentColumns {
     }
 }
 
-/// True where a row is whole: not too large, UTF-8, as wide as its header.
-pub(super) fn whole(record: &impl Cells, width: usize) -> Result<(), Broken> {
+/// Refuses a row that is not whole: too large, no UTF-8, not as wide as its header.
+pub fn whole(record: &impl Cells, width: usize) -> Result<(), Broken> {
     if record.length() > MAX_RECORD_BYTES {
         return Err(Broken::only(Reason::TooLarge));
     }

@@ -30,6 +30,12 @@ pub fn record(bytes: &[u8], limits: &Limits) -> Result<Facts, Broken> {
     }
 }
 
+/// The id of the order that a record speaks of; none where there is no legal one.
+pub fn order_id(bytes: &[u8]) -> Option<Text> {
+    let record = Record::read(bytes, |_, _| ()).ok()?;
+    Check::new(&Limits::at(0)).id("order_id", &record.order_id)
+}
+
 /// Which table a row is of.
 #[derive(Clone, Copy, Debug)]
 enum Row {

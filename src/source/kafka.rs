@@ -11,8 +11,10 @@
 //! 16 MiB of records a fetcher, more only where it reads over 128 partitions; a single record may be larger than that.
 
 mod ends;
+pub mod history;
 mod lookup;
 mod queues;
+pub mod sample;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -12,6 +12,9 @@ use crate::broker::*;
 
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Key and value of a record.
+type Form<'f> = (Option<&'f [u8]>, Option<&'f [u8]>);
+
 pub fn partition(topic: &str, number: i32) -> Partition {
     Partition { topic: topic.to_owned(), number }
 }
@@ -93,7 +96,6 @@ fn what_is_in_a_record_comes_as_it_is() {
     create_topic_with(&brokers, &topic, 1, &[("max.message.bytes", "8000000")]);
     let producer = producer(&brokers, None);
     let large = vec![b'x'; 3 << 20];
-    type Form<'f> = (Option<&'f [u8]>, Option<&'f [u8]>);
     let forms: [Form<'_>; 5] = [
         (Some(b"k"), Some(b"v")),
         (Some(b"k"), None),

@@ -8,7 +8,13 @@ use crate::broker::*;
 
 /// Runs `orderwatch` with these arguments and nothing of the environment.
 pub fn orderwatch(arguments: &[&str]) -> Output {
-    Command::new(assert_cmd::cargo::cargo_bin!("orderwatch")).env_clear().args(arguments).output().unwrap()
+    with_variables(arguments, &[])
+}
+
+/// The same with these variables.
+pub fn with_variables(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+    let mut command = Command::new(assert_cmd::cargo::cargo_bin!("orderwatch"));
+    command.env_clear().envs(variables.iter().copied()).args(arguments).output().unwrap()
 }
 
 fn said(output: &Output) -> String {
