@@ -239,37 +239,47 @@ pub fn partitions_of(client: &Inquirer, topic: &str, timeout: Duration) -> Kafka
 }
 
 /// The offset of each partition that is meant by `place`: its beginning, its end (of what was committed), or the first
-/// record of a time, given as an offset; the end where there is none.
+/// record of a time, given as an offset; the end where there is none. An error where one is not known.
 pub fn offsets_of(
     client: &Inquirer,
     partitions: &[Partition],
     place: Offset,
     timeout: Duration,
 ) -> KafkaResult<BTreeMap<Partition, u64>> {
-    let mut offsets = BTreeMap::new();
+    let mut offsets = known_offsets_of(client, partitions, place, timeout)?;
+    let missing: Vec<Partition> =
+        partitions.iter().filter(|partition| !offsets.contains_key(partition)).cloned().collect();
+    match place {
+        _ if missing.is_empty() => {}
+        Offset::Offset(_) => offsets.extend(offsets_of(client, &missing, Offset::End, timeout)?),
+        _ => return Err(KafkaError::OffsetFetch(RDKafkaErrorCode::LeaderNotAvailable)),
+    }
+    Ok(offsets)
+}
+
+/// The same of those partitions whose brokers know it.
+pub fn known_offsets_of(
+    client: &Inquirer,
+    partitions: &[Partition],
+    place: Offset,
+    timeout: Duration,
+) -> KafkaResult<BTreeMap<Partition, u64>> {
     if partitions.is_empty() {
-        return Ok(offsets);
+        return Ok(BTreeMap::new());
     }
     let mut asked = TopicPartitionList::with_capacity(partitions.len());
     for Partition { topic, number } in partitions {
         asked.add_partition_offset(topic, *number, place)?;
     }
     let answered = client.offsets_for_times(asked, timeout)?;
-    for element in answered.elements() {
-        element.error()?;
+    let known = answered.elements().into_iter().filter_map(|element| {
         let partition = Partition { topic: element.topic().to_owned(), number: element.partition() };
-        if let Offset::Offset(offset) = element.offset() {
-            offsets.insert(partition, u64::try_from(offset).unwrap_or_default());
+        match (element.error(), element.offset()) {
+            (Ok(()), Offset::Offset(offset)) => Some((partition, u64::try_from(offset).ok()?)),
+            _ => None,
         }
-    }
-    let missing: Vec<Partition> =
-        partitions.iter().filter(|partition| !offsets.contains_key(partition)).cloned().collect();
-    match place {
-        Offset::Offset(_) => offsets.extend(offsets_of(client, &missing, Offset::End, timeout)?),
-        _ if missing.is_empty() => {}
-        _ => return Err(KafkaError::OffsetFetch(RDKafkaErrorCode::LeaderNotAvailable)),
-    }
-    Ok(offsets)
+    });
+    Ok(known.collect())
 }
 
 #[cfg(test)]
