@@ -139,8 +139,11 @@ impl KafkaSettings {
     pub fn failed(&self, doing: &str, error: &KafkaError, listener: &Listener) -> JobError {
         use RDKafkaErrorCode as Code;
         let code = error.rdkafka_error_code();
-        let cause = listener.cause().filter(|_| code.is_none_or(is_silence));
-        let cause = cause.or_else(|| code.map(|code| code.to_string())).unwrap_or_else(|| error.to_string());
+        let is_vague = |code| is_silence(code) || code == Code::Authentication;
+        let (code, cause) = match listener.cause().filter(|_| code.is_none_or(is_vague)) {
+            Some((code, cause)) => (Some(code), cause),
+            None => (code, code.map_or_else(|| error.to_string(), |code| code.to_string())),
+        };
         let remedy = match code {
             Some(Code::Authentication | Code::SaslAuthenticationFailed) => {
                 "check sasl.mechanism, sasl.username and sasl.password in [kafka.client]"
@@ -192,27 +195,40 @@ pub fn is_unknown(code: RDKafkaErrorCode) -> bool {
 /// Hears what a client says by itself: for developers into the log, and causes, which the errors of calls do not tell.
 #[derive(Debug, Default)]
 pub struct Listener {
-    cause: Mutex<Option<String>>,
+    cause: Mutex<Option<(RDKafkaErrorCode, String)>>,
 }
 
 impl Listener {
     /// What the client complained of last.
-    pub fn cause(&self) -> Option<String> {
+    pub fn cause(&self) -> Option<(RDKafkaErrorCode, String)> {
         self.cause.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
+
+    fn note(&self, code: RDKafkaErrorCode, said: &str) {
+        let mut cause = self.cause.lock().unwrap_or_else(PoisonError::into_inner);
+        // That a connection ended, or that all are away, says less than why.
+        let says_why = said.contains("failed") || !is_silence(code);
+        if says_why || cause.is_none() && code != RDKafkaErrorCode::AllBrokersDown {
+            *cause = Some((code, said.to_owned()));
+        }
+    }
 }
+
+/// Under which librdkafka logs that a connection failed, and why.
+const FAILED_CONNECTION: &str = "FAIL";
 
 impl ClientContext for Listener {
     fn log(&self, _: RDKafkaLogLevel, facility: &str, message: &str) {
         tracing::debug!(facility, "librdkafka: {message}");
+        if facility == FAILED_CONNECTION {
+            let said = message.split_once("]: ").map_or(message, |(_, said)| said);
+            self.note(RDKafkaErrorCode::BrokerTransportFailure, said);
+        }
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!("Kafka client: {error}: {reason}");
-        // That all are away says less than why one is.
-        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
-            *self.cause.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
-        }
+        self.note(error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown), reason);
     }
 }
 

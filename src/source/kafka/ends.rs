@@ -134,7 +134,7 @@ pub fn ask(settings: &KafkaSettings, ends: &Arc<Ends>) -> JobResult<()> {
                 Err(error) if error.rdkafka_error_code().is_some_and(is_unknown) => ends.miss(&client, partitions),
                 Err(error) => {
                     hear(&client);
-                    let cause = client.context().cause().unwrap_or_else(|| error.to_string());
+                    let cause = client.context().cause().map_or_else(|| error.to_string(), |(_, cause)| cause);
                     waiting.begin(asked_at, &cause);
                 }
             }
