@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::publisher::{Reading as Said, Update};
 use crate::clock::partitions::{Backlog, Cut, Partition, PartitionClock, Standing, TimeMode, Trail};
 use crate::clock::{Lateness, wall_clock_ms};
-use crate::decode::decode_line;
+use crate::decode::topic;
 use crate::error::JobResult;
 use crate::source::intake::{Decoded, Intake, Selection};
 use crate::source::log::{Fetched, Log, Record};
@@ -188,13 +188,13 @@ impl Reading {
         if value.len() > RECORD_BYTES_MAX {
             return self.intake.refuse(position, &Broken::only(Reason::TooLarge), value);
         }
-        match decode_line(value, &self.intake.limits) {
+        match topic::record(value, &self.intake.limits) {
             Ok(facts) => {
                 let key = order_key(facts.order());
                 let decoded = Decoded { key, position, record_at: facts.at(), watermark };
                 self.intake.count_decoded(decoded);
                 facts.iter().for_each(|fact| self.intake.fact(fact, decoded));
-                self.clock.observe(partition, facts.at());
+                self.clock.observe(partition, facts.latest());
             }
             Err(broken) => self.intake.refuse(position, &broken, value),
         }

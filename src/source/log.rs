@@ -3,6 +3,8 @@
 //!
 //! Invariant: the records of a partition come in the order of their offsets, each once, from where it is read on.
 
+use std::collections::BTreeMap;
+
 use crate::clock::partitions::{Backlog, Partition};
 use crate::error::JobResult;
 
@@ -15,6 +17,8 @@ pub struct Record {
     pub timestamp_ms: Option<u64>,
     /// What it says; none where it deletes its key.
     pub value: Option<Box<[u8]>>,
+    /// Its key, where it has one.
+    pub key: Option<Box<[u8]>>,
 }
 
 /// Records of one partition, in the order of offsets.
@@ -43,6 +47,11 @@ pub trait Log {
     /// Where the end of a partition was seen: no record is between the last one taken and this.
     fn end_position(&self, partition: &Partition) -> Option<u64>;
 
+    /// The end of a partition as the log last said it.
+    fn high_watermark(&self, _partition: &Partition) -> Option<u64> {
+        None
+    }
+
     /// Publishes how far partitions have been taken, for tools that show how far behind a job is.
-    fn publish(&self, _positions: &[(Partition, u64)]) {}
+    fn publish(&self, _positions: &BTreeMap<Partition, u64>) {}
 }

@@ -51,6 +51,7 @@ impl Log for MemoryLog {
                 offset: offset as u64,
                 timestamp_ms: None,
                 value: Some(text.as_slice().into()),
+                key: None,
             })
             .collect();
         *next += records.len() as u64;
