@@ -19,6 +19,7 @@ use crate::error::{JobError, JobResult};
 use crate::kafka::KafkaSettings;
 use crate::produce;
 use crate::sink::files::Files;
+use crate::sink::postgres::Replacement;
 use crate::sink::sqlite::Sqlite;
 use crate::source::inputs::samples;
 use crate::source::sample::Sample;
@@ -119,13 +120,11 @@ pub fn findings(config: JobResult<JobConfig>, options: &ReplayOptions) -> Vec<Fi
     options.inputs.iter().for_each(|input| findings.extend(of_input(input, options, &limits, &kafka)));
     let input_bytes = options.inputs.iter().map(|input| bytes_of(input)).sum();
     for (name, path, probe) in outputs(options) {
-        let target = format!("{name} {}", path.display());
-        findings.push(match probe(&path) {
-            Ok(()) => Finding::ok("output", target, "can be written"),
-            Err(error) => Finding::failed("output", target, &error),
-        });
+        findings.push(of_output(format!("{name} {}", path.display()), probe(&path)));
         findings.extend(free_space(&path, input_bytes));
     }
+    findings
+        .extend(options.postgres.iter().map(|url| of_output(format!("--postgres {url:?}"), Replacement::probe(url))));
     findings.push(open_files(options.inputs.len() as u64));
     findings
 }
@@ -138,6 +137,13 @@ fn outputs(options: &ReplayOptions) -> Vec<(&'static str, PathBuf, Probe)> {
     let files = options.out.iter().map(|directory| ("--out", directory.clone(), Files::probe as Probe));
     let sqlite = options.sqlite.iter().map(|file| ("--sqlite", file.clone(), Sqlite::probe as Probe));
     files.chain(sqlite).collect()
+}
+
+fn of_output(target: String, probed: JobResult<()>) -> Finding {
+    match probed {
+        Ok(()) => Finding::ok("output", target, "can be written"),
+        Err(error) => Finding::failed("output", target, &error),
+    }
 }
 
 /// The beginning of every file of an input.

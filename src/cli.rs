@@ -10,6 +10,7 @@ mod output;
 mod query;
 mod reading;
 mod replay;
+mod run;
 mod topics;
 
 use std::path::PathBuf;
@@ -20,12 +21,14 @@ use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use crate::clock::Speed;
 use crate::config::Flag;
 use crate::sink::files::Format;
+use crate::sink::postgres::address::Url;
 pub use check::Check;
 pub use explain::Explain;
 pub use generate::{DECIMAL_UNIT, Generate, GenerateOlist, GenerateStream};
 pub use output::OutputFormat;
 pub use query::{Query, Question};
 pub use reading::{InputKind, Reading, Start};
+pub use run::{Clock, LiveStart, Run, RunOptions};
 pub use topics::{CreateTopics, KafkaFlags, ListTopics, Retention, Topics};
 
 /// Where a replay reads when no input is named.
@@ -167,6 +170,8 @@ pub enum Command {
     /// Replay history through the very same dataflow as live
     #[command(after_help = REPLAY_EXAMPLES)]
     Replay(Box<Replay>),
+    /// Run live: watch topics of Kafka, tell breaches as they happen, keep sinks up to date
+    Run(Box<Run>),
     /// Explain one order: where it stands, why, and on which lines that is written
     Explain(Box<Explain>),
     /// Check configuration, inputs and outputs before a replay: a line each, and what to do where one fails
@@ -250,6 +255,13 @@ pub struct ReplayOptions {
     /// orderwatch did not write is refused. Tables, views and types: docs/collections.md.
     #[arg(long, value_name = "FILE", help_heading = OUTPUT)]
     pub sqlite: Option<PathBuf>,
+    /// Write every collection into a PostgreSQL database, a table each, with views for reports
+    ///
+    /// postgresql://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=verify-full. The server is waited for, tables are made where
+    /// there are none, their content is replaced in one step; tables that orderwatch did not make are refused. Tables,
+    /// views and types: docs/collections.md.
+    #[arg(long, value_name = "URL", help_heading = OUTPUT)]
+    pub postgres: Option<Url>,
     /// Show neither progress nor totals
     #[arg(long, help_heading = OUTPUT)]
     pub no_console: bool,

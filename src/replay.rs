@@ -29,6 +29,7 @@ use crate::results::Results;
 use crate::sink::Sink;
 use crate::sink::console::Console;
 use crate::sink::files::{Files, Format};
+use crate::sink::postgres::Replacement;
 use crate::sink::sqlite::Sqlite;
 use crate::source::inputs::Inputs;
 use crate::source::intake::Selection;
@@ -95,16 +96,19 @@ pub fn run(config: &JobConfig, options: &ReplayOptions, output: OutputFormat, st
     match printed.and_then(|()| out.flush()) {
         // Whoever reads us has read enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        Err(error) => Err(JobError::job(format!("cannot write the totals: {error}")).at("standard output").remedy(
-            "send them elsewhere, or leave them out with --no-console; what --out and --sqlite name is complete",
-        )),
+        Err(error) => Err(JobError::job(format!("cannot write the totals: {error}"))
+            .at("standard output")
+            .remedy("send them elsewhere, or leave them out with --no-console; what sinks were given is complete")),
         Ok(()) => Ok(()),
     }
 }
 
-/// The sinks that keep every row; first the one whose commit may fail for want of space.
+/// The sinks that keep every row; first those whose commit may fail: for want of a server, for want of space.
 fn stores(options: &ReplayOptions) -> JobResult<Vec<Box<dyn Sink>>> {
     let mut stores: Vec<Box<dyn Sink>> = Vec::new();
+    if let Some(url) = &options.postgres {
+        stores.push(Box::new(Replacement::create(url)?));
+    }
     if let Some(file) = &options.sqlite {
         stores.push(Box::new(Sqlite::create(file)?));
     }
@@ -240,7 +244,8 @@ fn fingerprint(config: &JobConfig, options: &ReplayOptions) -> u64 {
     let config = JobConfig { cluster: alone, ..config.clone() };
     let wants_rows = options.wants_rows();
     let format = Format::default();
-    let options = ReplayOptions { no_console: false, out: None, format, sqlite: None, ..options.clone() };
+    let options =
+        ReplayOptions { no_console: false, out: None, format, sqlite: None, postgres: None, ..options.clone() };
     let command = format!("{} {wants_rows} {config:?} {options:?}", env!("CARGO_PKG_VERSION"));
     xxhash_rust::xxh3::xxh3_64(command.as_bytes())
 }

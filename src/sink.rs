@@ -5,8 +5,11 @@
 pub mod cell;
 pub mod change;
 pub mod commits;
+pub mod committer;
 pub mod console;
 pub mod files;
+pub mod postgres;
+pub mod sql;
 pub mod sqlite;
 pub mod text_row;
 

@@ -3,11 +3,12 @@
 use super::ReplayOptions;
 use crate::error::{JobError, JobResult};
 use crate::instant::format_instant;
+use crate::sink::postgres::address::Address;
 
 impl ReplayOptions {
     /// True where some sink wants every row, not only their number.
     pub fn wants_rows(&self) -> bool {
-        self.out.is_some() || self.sqlite.is_some()
+        self.out.is_some() || self.sqlite.is_some() || self.postgres.is_some()
     }
 
     /// Refuses what clap cannot: options that contradict each other.
@@ -22,6 +23,9 @@ impl ReplayOptions {
             let what = "--changes has nowhere to write to";
             let remedy = "add --out DIR: changes are written into DIR/changes";
             return Err(JobError::configuration(what).at("flag --changes").remedy(remedy));
+        }
+        if let Some(url) = &self.postgres {
+            Address::of(url).map_err(|error| error.at("flag --postgres"))?;
         }
         if self.inputs.iter().filter(|input| input.as_os_str() == "-").count() > 1 {
             let what = "standard input can be read once only";

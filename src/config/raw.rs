@@ -19,7 +19,9 @@ pub(super) struct RawConfig {
     pub(super) input: RawInput,
     pub(super) time: RawTime,
     pub(super) orders: RawOrders,
+    pub(super) sink: RawSink,
     pub(super) validation: RawValidation,
+    pub(super) checkpoint: RawCheckpoint,
     pub(super) kafka: RawKafka,
 }
 
@@ -56,6 +58,13 @@ pub(super) struct RawTime {
     pub(super) late_arrival: String,
     pub(super) max_future_skew: String,
     pub(super) out_of_orderness: String,
+    pub(super) max_read_ahead: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawCheckpoint {
+    pub(super) interval: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -66,6 +75,14 @@ pub(super) struct RawOrders {
     pub(super) retention: String,
     pub(super) max_age: String,
     pub(super) horizon: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawSink {
+    pub(super) memory: String,
+    pub(super) circuit_failures: u64,
+    pub(super) circuit_probe_after: String,
 }
 
 #[derive(Debug, Deserialize)]

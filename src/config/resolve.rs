@@ -10,15 +10,15 @@ use dataflows::time::{DAY_MS, Window};
 use figment::value::Value;
 
 use super::duration::{format_duration, parse_duration};
-use super::raw::{RawCluster, RawConfig, RawKafka};
-use super::{Cluster, JobConfig, Merged};
+use super::raw::{RawCluster, RawConfig, RawKafka, RawSink};
+use super::{Cluster, JobConfig, Merged, SinkConfig};
 use crate::error::{JobError, JobResult};
 use crate::kafka::KafkaSettings;
 
 /// No duration may be longer: a century of milliseconds added to any time does not overflow.
 const DURATION_MS_MAX: u64 = 36_525 * DAY_MS;
-/// Less would make more runs of facts being sorted than memory is saved.
-const SORT_MEMORY_BYTES_MIN: u64 = 1 << 20;
+/// Less would make more runs of facts being sorted than memory is saved, and hold less than one busy moment of a sink.
+const MEMORY_BYTES_MIN: u64 = 1 << 20;
 /// More threads or processes than this are a slip of the finger.
 const WORKERS_MAX: u64 = 1024;
 /// Longest name of a job, in bytes.
@@ -47,8 +47,11 @@ impl Merged {
         let late_arrival_ms = duration("time.late_arrival", &raw.time.late_arrival)?;
         let max_future_skew_ms = duration("time.max_future_skew", &raw.time.max_future_skew)?;
         let out_of_orderness_ms = duration("time.out_of_orderness", &raw.time.out_of_orderness)?;
-        let sort_memory_bytes = self.sort_memory_bytes(&raw.input.sort_memory)?;
+        let max_read_ahead_ms = duration("time.max_read_ahead", &raw.time.max_read_ahead)?;
+        let checkpoint_interval_ms = duration("checkpoint.interval", &raw.checkpoint.interval)?;
+        let sort_memory_bytes = self.memory_bytes("input.sort_memory", &raw.input.sort_memory)?;
         let max_price = self.max_price(&raw.validation.max_price)?;
+        let sink = self.sink(&raw.sink)?;
         let name = self.name(&raw)?;
         let cluster = self.cluster(raw.job.workers, &raw.cluster)?;
         let kafka = self.kafka(raw.kafka, &name)?;
@@ -67,10 +70,27 @@ impl Merged {
             late_arrival_ms,
             max_future_skew_ms,
             out_of_orderness_ms,
+            max_read_ahead_ms,
+            checkpoint_interval_ms,
             sort_memory_bytes,
             max_price,
+            sink,
             kafka,
         })
+    }
+
+    fn sink(&self, raw: &RawSink) -> JobResult<SinkConfig> {
+        let memory_bytes = self.memory_bytes("sink.memory", &raw.memory)?;
+        let circuit_probe_after_ms = self.duration("sink.circuit_probe_after", &raw.circuit_probe_after)?;
+        let circuit_failures = raw.circuit_failures;
+        for (key, value) in
+            [("sink.circuit_failures", circuit_failures), ("sink.circuit_probe_after", circuit_probe_after_ms)]
+        {
+            if value == 0 {
+                return Err(self.refuse(key, "a sink would never be tried in between", "give at least 1, or 1ms"));
+            }
+        }
+        Ok(SinkConfig { memory_bytes, circuit_failures, circuit_probe_after_ms })
     }
 
     fn duration(&self, key: &str, text: &str) -> JobResult<u64> {
@@ -86,17 +106,17 @@ impl Merged {
         }
     }
 
-    fn sort_memory_bytes(&self, text: &str) -> JobResult<u64> {
+    fn memory_bytes(&self, key: &str, text: &str) -> JobResult<u64> {
         let bytes = ["K", "M", "G", "T"].iter().zip(1..).find_map(|(unit, power)| {
             let digits = text.strip_suffix(unit).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))?;
             digits.parse::<u64>().ok()?.checked_mul(1 << (10 * power))
         });
         match bytes {
-            Some(bytes) if bytes >= SORT_MEMORY_BYTES_MIN => Ok(bytes),
-            Some(_) => Err(self.refuse("input.sort_memory", "too little to sort in", "give at least 1M")),
+            Some(bytes) if bytes >= MEMORY_BYTES_MIN => Ok(bytes),
+            Some(_) => Err(self.refuse(key, "too little memory", "give at least 1M")),
             None => {
                 let remedy = "write a whole number and a unit of bytes, as in 256M or 2G";
-                Err(self.refuse("input.sort_memory", "no size", remedy))
+                Err(self.refuse(key, "no size", remedy))
             }
         }
     }

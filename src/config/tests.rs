@@ -18,7 +18,7 @@ fn load_layers(file: &str, variables: &[(&str, &str)], flags: &[(&'static str, &
     let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     let flags: Vec<Flag> =
         flags.iter().map(|(key, text)| Flag { key, flag: "--flag", text: (*text).to_owned() }).collect();
-    let loaded = load(Some(&path), variables, &flags, |_| Ok(Rules::default()));
+    let loaded = load(Kind::Bounded, Some(&path), variables, &flags, |_| Ok(Rules::default()));
     // The directory has another name in each run.
     loaded.map_err(|error| {
         let text = error.to_string().replace(&format!("{}/", directory.path().display()), "");
@@ -82,11 +82,16 @@ fn knobs() -> Vec<Knob> {
         duration_knob("time.late_arrival", |config| config.late_arrival_ms),
         duration_knob("time.max_future_skew", |config| config.max_future_skew_ms),
         duration_knob("time.out_of_orderness", |config| config.out_of_orderness_ms),
+        duration_knob("time.max_read_ahead", |config| config.max_read_ahead_ms),
+        duration_knob("checkpoint.interval", |config| config.checkpoint_interval_ms),
         knob("orders.abandon_after", "\"36h\"", "36h", |config| config.settings.abandon_after_ms, 129_600_000),
         knob("orders.expect_payments", "false", "false", |config| config.settings.expect_payments, false),
         duration_knob("orders.retention", |config| config.settings.retention_ms),
         duration_knob("orders.max_age", |config| config.settings.max_age_ms),
         duration_knob("orders.horizon", |config| config.settings.horizon_ms),
+        knob("sink.memory", "\"3M\"", "3M", |config| config.sink.memory_bytes, 3 << 20),
+        knob("sink.circuit_failures", "7", "7", |config| config.sink.circuit_failures, 7),
+        knob("sink.circuit_probe_after", "\"7s\"", "7s", |config| config.sink.circuit_probe_after_ms, 7_000),
         knob("kafka.brokers", "\"b:1,c:2\"", "b:1,c:2", |config| config.kafka.brokers.clone(), "b:1,c:2".to_owned()),
         knob(
             "kafka.topics",
@@ -211,7 +216,8 @@ fn wrong_values_are_refused_by_name_place_and_remedy() {
         ("time.tick", "0s", "time.tick is \"0s\": aggregates need a grid to change on\n  where: flag --flag\n  do: give at least 1ms".to_owned()),
         ("time.grace", "5x", format!("time.grace is \"5x\": no duration\n  where: flag --flag\n  do: {duration}")),
         ("orders.horizon", "36526d", "orders.horizon is \"36526d\": longer than a century\n  where: flag --flag\n  do: give at most 36525d".into()),
-        ("input.sort_memory", "1023K", "input.sort_memory is \"1023K\": too little to sort in\n  where: flag --flag\n  do: give at least 1M".into()),
+        ("input.sort_memory", "1023K", "input.sort_memory is \"1023K\": too little memory\n  where: flag --flag\n  do: give at least 1M".into()),
+        ("sink.circuit_failures", "0", "sink.circuit_failures is 0: a sink would never be tried in between\n  where: flag --flag\n  do: give at least 1, or 1ms".into()),
         ("input.sort_memory", "1 GB", "input.sort_memory is \"1 GB\": no size\n  where: flag --flag\n  do: write a whole number and a unit of bytes, as in 256M or 2G".into()),
         ("job.workers", "0", "job.workers is 0: not a number of worker threads\n  where: flag --flag\n  do: give 1 to 1024 threads (-w), or leave it out for one".into()),
         ("job.workers", "two", "job.workers is \"two\": not a whole number from 0 up\n  where: flag --flag\n  do: write it like its default, workers = 1".into()),
@@ -243,7 +249,7 @@ fn wrong_values_are_refused_by_name_place_and_remedy() {
 
 #[test]
 fn a_missing_file_is_named() {
-    let error = load(Some(Path::new("no/such.toml")), [], &[], |_| Ok(Rules::default())).unwrap_err();
+    let error = load(Kind::Bounded, Some(Path::new("no/such.toml")), [], &[], |_| Ok(Rules::default())).unwrap_err();
     assert_eq!(
         error.to_string(),
         "cannot read the configuration file: No such file or directory (os error 2)\n  where: no/such.toml\n  do: name a TOML or YAML file with -c, or leave -c out"
@@ -269,9 +275,9 @@ fn rules_are_read_and_bound_the_age_of_orders() {
         assert_eq!(path, Path::new("rules.toml"));
         Ok(Rules::with([rule.clone()]))
     };
-    let config = load(None, [], &flags("400d"), read).unwrap();
+    let config = load(Kind::Bounded, None, [], &flags("400d"), read).unwrap();
     assert_eq!(config.rules, Rules::with([rule.clone()]));
-    let error = load(None, [], &flags("399d"), read).unwrap_err();
+    let error = load(Kind::Bounded, None, [], &flags("399d"), read).unwrap_err();
     assert!(error.to_string().starts_with("orders.max_age is \"399d\": shorter than the longest SLA, 400d"), "{error}");
 }
 

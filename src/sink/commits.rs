@@ -45,6 +45,16 @@ pub trait Transactions<U> {
     fn commit(&mut self, from: Time, to: &Progress, updates: &[(U, Time)]) -> Outcome;
 }
 
+impl<U> Transactions<U> for Box<dyn Transactions<U> + Send> {
+    fn fence(&mut self, incarnation: u64) -> Option<Progress> {
+        (**self).fence(incarnation)
+    }
+
+    fn commit(&mut self, from: Time, to: &Progress, updates: &[(U, Time)]) -> Outcome {
+        (**self).commit(from, to, updates)
+    }
+}
+
 /// What waits to be committed to one sink.
 #[derive(Debug)]
 pub struct Commits<U> {

@@ -5,8 +5,6 @@
 //! programs do not notice before it is done (write-ahead log). Invariant: a file that is not ours is never written to.
 //! Limits: rows with the same key, as an input named twice makes of its dead letters, become one.
 
-pub mod schema;
-
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -18,8 +16,9 @@ use rusqlite::types::Null;
 use rusqlite::{CachedStatement, Connection, ErrorCode, OpenFlags};
 use tempfile::NamedTempFile;
 
+use super::sql::Dialect::Sqlite as Sql;
 use super::text_row::TextRow;
-use super::{Sink, Writer, cell, temporary};
+use super::{Sink, Writer, temporary};
 use crate::error::{JobError, JobResult};
 use crate::interrupt;
 
@@ -107,7 +106,9 @@ impl Sqlite {
         let Some(connection) = self.connection.lock().unwrap_or_else(PoisonError::into_inner).take() else {
             return Ok(());
         };
-        connection.execute_batch(&schema::views())?;
+        for (name, query) in Sql.views() {
+            connection.execute_batch(&format!("DROP VIEW IF EXISTS {name}; CREATE VIEW {name} AS {query}"))?;
+        }
         connection.execute_batch("COMMIT")?;
         if is_new {
             // The next job replaces its content while others read.
@@ -137,17 +138,20 @@ impl Sqlite {
 
 impl Sink for Sqlite {
     fn begin(&self, collection: Collection) -> JobResult<Box<dyn Writer + '_>> {
-        let Collection { name, columns, .. } = collection;
+        let drop = format!("DROP TABLE IF EXISTS \"{}\"; ", collection.name);
         let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
         let begun = |connection: &mut Option<Connection>| {
             let opened = match connection.take() {
                 Some(connection) => connection,
                 None => self.begin_transaction()?,
             };
-            connection.insert(opened).execute_batch(&schema::table(name, columns))
+            connection.insert(opened).execute_batch(&(drop + &Sql.table(&collection)))
         };
         begun(&mut connection).map_err(|error| self.refused(&error))?;
-        Ok(Box::new(Unfinished { sqlite: self, connection, collection, insert: schema::insert(name, columns) }))
+        // One with the same key gives way.
+        let places = vec!["?"; collection.columns.len()].join(", ");
+        let insert = format!("INSERT OR REPLACE INTO \"{}\" VALUES ({places})", collection.name);
+        Ok(Box::new(Unfinished { sqlite: self, connection, collection, insert }))
     }
 
     fn commit(&self) -> JobResult<()> {
@@ -180,8 +184,7 @@ impl Writer for Unfinished<'_> {
     fn finish(self: Box<Self>) -> JobResult<()> {
         let Some(connection) = &*self.connection else { return Ok(()) };
         // Of a table that is complete an index is sorted once.
-        let Collection { name, columns, .. } = self.collection;
-        connection.execute_batch(&schema::indexes(name, columns)).map_err(|error| self.sqlite.refused(&error))
+        connection.execute_batch(&Sql.indexes(&self.collection)).map_err(|error| self.sqlite.refused(&error))
     }
 }
 
@@ -219,7 +222,7 @@ fn cannot_write(path: &Path, error: &io::Error) -> JobError {
 /// A value as SQL: whole numbers and seconds are numbers, the rest is text as in the CSV file.
 fn bind(insert: &mut CachedStatement<'_>, place: usize, column: &Column, text: &str) -> rusqlite::Result<()> {
     // A key takes no NULL: NULLs are not equal to each other.
-    if !column.is_key && cell::is_null(column, text) {
+    if text.is_empty() && Sql.is_nullable(column) {
         return insert.raw_bind_parameter(place, Null);
     }
     match column.column_type {

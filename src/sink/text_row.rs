@@ -28,6 +28,11 @@ impl<'t> TextRow<'t> {
         TextRow(text)
     }
 
+    /// All of it, as it was written.
+    pub fn text(self) -> &'t str {
+        self.0
+    }
+
     /// Its cells' text, one a column.
     pub fn cells(self) -> impl Iterator<Item = Cow<'t, str>> {
         let mut start = 0;

@@ -11,33 +11,35 @@ const OPENING: &str = "\
 
 Made from the row types in `dataflows/src/views/` by `tests/sinks/document.rs`, which also checks it; edit those.
 
-Every sink writes the same rows: `--out DIR` a file a collection (`--format csv`, `jsonl` or `parquet`), `--sqlite FILE` a
-table a collection. Rows are sorted by their key, bytewise on its text, in the order of its columns. The tenant `*` sums
+Every sink writes the same rows: `--out DIR` a file a collection (`--format csv`, `jsonl` or `parquet`), `--sqlite FILE` and
+`--postgres URL` a table a collection. Rows of files are sorted by their key, bytewise on its text, in the order of its columns. The tenant `*` sums
 all tenants.
 
 ## Types
 
-| type | CSV | JSON lines | SQLite | Parquet |
-|---|---|---|---|---|
-| text | as it is | string | TEXT | BYTE_ARRAY, string |
-| time | `2017-10-02T10:56:33.000Z`, always UTC | string, as in CSV | TEXT, as in CSV | INT64, timestamp in UTC milliseconds |
-| integer | decimal | number | INTEGER | INT64 |
-| money | two to four decimals, exact | string, as in CSV | TEXT, as in CSV | DECIMAL(38, 4) |
-| hundredths | a percentage with two decimals | string, as in CSV | TEXT, as in CSV | DECIMAL(38, 2) |
-| seconds | at most three decimals, no trailing zeros | string, as in CSV | NUMERIC | DECIMAL(18, 3) |
-| boolean | `true`, `false` | boolean | TEXT, as in CSV | BOOLEAN |
+| type | CSV | JSON lines | SQLite | PostgreSQL | Parquet |
+|---|---|---|---|---|---|
+| text | as it is | string | TEXT | text | BYTE_ARRAY, string |
+| time | `2017-10-02T10:56:33.000Z`, always UTC | string, as in CSV | TEXT, as in CSV | timestamptz(3) | INT64, timestamp in UTC milliseconds |
+| integer | decimal | number | INTEGER | bigint | INT64 |
+| money | two to four decimals, exact | string, as in CSV | TEXT, as in CSV | numeric | DECIMAL(38, 4) |
+| hundredths | a percentage with two decimals | string, as in CSV | TEXT, as in CSV | numeric | DECIMAL(38, 2) |
+| seconds | at most three decimals, no trailing zeros | string, as in CSV | NUMERIC | numeric | DECIMAL(18, 3) |
+| boolean | `true`, `false` | boolean | TEXT, as in CSV | boolean | BOOLEAN |
 
-No value is an empty field in CSV, `null` in JSON and Parquet, `NULL` in SQLite; in a key column of SQLite it is `''`,
-because a key takes no `NULL`. A column is marked \"may be empty\" where that occurs; all others are `NOT NULL` and required.
+No value is an empty field in CSV, `null` in JSON and Parquet, `NULL` in databases; in a key column of SQLite it is `''`,
+because a key takes no `NULL`. In PostgreSQL it is `NULL` there, too (a unique index says that there is one such row), and
+tables have one more column, `updated_at`: when the server got the row as it is. A NUL in a text, which PostgreSQL cannot
+hold, is U+FFFD there. A column is marked \"may be empty\" where that occurs; all others are `NOT NULL` and required.
 
 Nothing is rounded anywhere: amounts and rates are decimals, never binary fractions. In JSON they are strings because
 most readers make binary fractions of JSON's numbers; in SQLite they are text because SQLite has no decimals. There, a
 plain `SELECT` reads exactly as the CSV file does; `SUM` and `AVG` work, in binary fractions; to compare or sort by amount
 write `CAST(gmv AS REAL)`. Booleans are words: `WHERE sla_breach = 'true'`.
 
-## Views in SQLite
+## Views
 
-For reports; amounts and rates are `REAL` there, ready for arithmetic and sorting.
+For reports, in SQLite and PostgreSQL; in SQLite amounts and rates are `REAL` there, ready for arithmetic and sorting.
 
 | view | says |
 |---|---|

@@ -1,0 +1,205 @@
+//! A committer: a thread that commits to one sink, so that no worker ever waits for a server.
+//!
+//! The worker loop tells it what changed and how far time is; it opens transactions, tries again what failed, and leaves a
+//! sink alone for a while that fails all the time (`committer/circuit.rs`). Invariant: nothing that was given is dropped, and
+//! whoever gives never waits. Limits: what waits is held in memory, so whoever gives has to look at
+//! [`Committer::is_full`] and read no more while it says so.
+
+pub mod circuit;
+mod counters;
+mod queue;
+#[cfg(test)]
+mod tests;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use dataflows::time::Time;
+
+use super::change::Change;
+use super::commits::{Progress, Transactions};
+use crate::clock::partitions::{Cut, Trail};
+use crate::config::SinkConfig;
+use crate::error::{JobError, JobResult};
+use crate::instant::format_instant;
+use circuit::Circuit;
+pub use counters::CommitterCounters;
+use queue::{Attempt, Message, Queue};
+
+/// How much longer a drain waits for the thread itself to say what is left.
+const GRACE: Duration = Duration::from_millis(200);
+
+/// How a committer goes about it.
+#[derive(Clone, Debug)]
+pub struct CommitterSettings {
+    /// Identity of the job.
+    pub job: String,
+    /// How it treats a sink that is slow or away.
+    pub sink: SinkConfig,
+}
+
+/// The thread that commits to one sink, as the worker loop sees it.
+pub struct Committer {
+    name: String,
+    memory_bytes: u64,
+    messages: Sender<Message>,
+    /// Disconnected once the thread has ended.
+    ended: Receiver<()>,
+    frontier: Arc<AtomicU64>,
+    counters: Arc<CommitterCounters>,
+    failure: Arc<Mutex<Option<JobError>>>,
+}
+
+impl Committer {
+    /// Starts the thread. `name` is the sink's, `progress` what it said of itself when it was fenced, `history` the trail
+    /// that the job follows.
+    pub fn start(
+        name: &str,
+        progress: Progress,
+        history: &Trail,
+        sink: Box<dyn Transactions<Change> + Send>,
+        settings: CommitterSettings,
+    ) -> JobResult<Committer> {
+        let (messages, received) = channel();
+        let (ends, ended) = channel::<()>();
+        let frontier = Arc::new(AtomicU64::new(progress.frontier));
+        let (counters, failure) = (Arc::<CommitterCounters>::default(), Arc::<Mutex<Option<JobError>>>::default());
+        let circuit = Circuit::of(&settings.sink);
+        let queue = Queue::new(progress, history, circuit, Arc::clone(&counters), Arc::clone(&frontier));
+        let (name, failed, job) = (name.to_owned(), Arc::clone(&failure), settings.job);
+        let sink_name = name.clone();
+        let thread = std::thread::Builder::new().name(format!("sink {name}")).spawn(move || {
+            let _ends = ends;
+            if let Err(error) = run(queue, &received, sink, &job, &sink_name) {
+                *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+            }
+        });
+        thread.map_err(|error| {
+            JobError::job(format!("cannot start the thread of a sink: {error}"))
+                .at(name.clone())
+                .remedy("raise the limit of threads: ulimit -u")
+        })?;
+        let memory_bytes = settings.sink.memory_bytes;
+        Ok(Committer { name, memory_bytes, messages, ended, frontier, counters, failure })
+    }
+
+    /// Gives changes, each with its time; those before the sink's frontier are there already.
+    pub fn give(&self, changes: Vec<(Change, Time)>) {
+        let bytes = changes.iter().map(|(change, _)| queue::bytes(change)).sum();
+        self.counters.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.tell(Message::Give(changes));
+    }
+
+    /// Gives marks, as they were put down.
+    pub fn mark(&self, trail: Trail) {
+        self.tell(Message::Mark(trail));
+    }
+
+    /// Has everything before `frontier` committed, all of which has been given, and all marks that lead there.
+    pub fn commit(&self, frontier: Time) {
+        self.tell(Message::Commit(frontier));
+    }
+
+    /// Lets go of marks before `cut`, where the oldest checkpoint begins that may be restored.
+    pub fn trim(&self, cut: Cut) {
+        self.tell(Message::Trim(cut));
+    }
+
+    /// Everything before this is in the sink.
+    pub fn frontier(&self) -> Time {
+        self.frontier.load(Ordering::Acquire)
+    }
+
+    /// True where so much waits that no more should be read.
+    pub fn is_full(&self) -> bool {
+        self.counters.waiting_bytes.load(Ordering::Relaxed) > self.memory_bytes
+    }
+
+    /// Why nothing is committed any more: the job has to stop. None where all is well, or may become so.
+    pub fn failure(&self) -> Option<JobError> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What there is to be watched.
+    pub fn counters(&self) -> &Arc<CommitterCounters> {
+        &self.counters
+    }
+
+    /// Commits what is to be committed, within that time, and ends. An error says what is left.
+    pub fn drain(self, within: Duration) -> JobResult<()> {
+        self.tell(Message::Drain(Instant::now() + within));
+        let ended = self.ended.recv_timeout(within + GRACE);
+        match (ended, self.failure()) {
+            (_, Some(error)) => Err(error),
+            (Err(RecvTimeoutError::Disconnected) | Ok(()), None) => Ok(()),
+            // Its thread waits for an answer: whether it was done is known to the next incarnation.
+            (Err(RecvTimeoutError::Timeout), None) => {
+                Err(left_over(self.frontier(), "what was given since then").at(self.name))
+            }
+        }
+    }
+
+    fn tell(&self, message: Message) {
+        // A thread that has ended has said why.
+        let _ = self.messages.send(message);
+    }
+}
+
+fn left_over(frontier: Time, what: &str) -> JobError {
+    let at = if frontier == 0 { "anything".to_owned() } else { format_instant(frontier) };
+    JobError::job(format!("the sink did not get {what}: it is complete before {at}"))
+        .remedy("start the job again once the sink is back: it goes on from there")
+}
+
+/// The thread: takes what it is told, and commits; until it is fenced off, or nobody is there to tell it anything.
+fn run(
+    mut queue: Queue,
+    messages: &Receiver<Message>,
+    mut sink: Box<dyn Transactions<Change> + Send>,
+    job: &str,
+    name: &str,
+) -> JobResult<()> {
+    // A drain does not wait for what may come right later: it is tried at once.
+    let take = |queue: &mut Queue, message, next_try: &mut Instant, until: &mut Option<Instant>| {
+        if let Some(asked) = queue.take(message) {
+            (*next_try, *until) = (Instant::now(), Some(asked));
+        }
+    };
+    let (mut next_try, mut until) = (Instant::now(), None::<Instant>);
+    loop {
+        if until.is_some_and(|until| !queue.is_behind() || Instant::now() >= until) {
+            let what = format!("{} changes", queue.waiting());
+            return if queue.is_behind() { Err(left_over(queue.frontier(), &what).at(name)) } else { Ok(()) };
+        }
+        let wake = if queue.is_behind() { Some(until.map_or(next_try, |until| until.min(next_try))) } else { None };
+        let received = match wake {
+            Some(wake) => messages.recv_timeout(wake.saturating_duration_since(Instant::now())),
+            None => messages.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        };
+        match received {
+            Ok(message) => {
+                take(&mut queue, message, &mut next_try, &mut until);
+                // All that is there is one transaction.
+                while let Ok(message) = messages.try_recv() {
+                    take(&mut queue, message, &mut next_try, &mut until);
+                }
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return Ok(()),
+        }
+        if !queue.is_behind() || Instant::now() < next_try {
+            continue;
+        }
+        match queue.attempt(&mut sink) {
+            Attempt::Done => {}
+            Attempt::Again(wait) => next_try = Instant::now() + wait,
+            Attempt::Fenced => {
+                return Err(JobError::job(format!("another incarnation of job {job} has taken over this sink"))
+                    .at(name)
+                    .remedy("let that one go on; to run two jobs give each its own --job and its own tables"));
+            }
+        }
+    }
+}

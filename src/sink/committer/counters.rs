@@ -1,0 +1,38 @@
+//! What a committer counts, for whoever watches it. Written by its thread, read by anybody.
+
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+
+use super::circuit::State;
+
+/// Numbers of one sink since the job started.
+#[derive(Debug, Default)]
+pub struct CommitterCounters {
+    /// Transactions that were done.
+    pub commits: AtomicU64,
+    /// Changes that they held, before those of one key were brought together.
+    pub rows: AtomicU64,
+    /// Attempts that failed, or of which nobody knows.
+    pub failures: AtomicU64,
+    /// Attempts after one of these.
+    pub retries: AtomicU64,
+    /// How long the last transaction took, in microseconds.
+    pub last_commit_us: AtomicU64,
+    /// Changes that wait to be committed, in bytes.
+    pub waiting_bytes: AtomicU64,
+    circuit: AtomicU8,
+}
+
+impl CommitterCounters {
+    /// Whether the sink is tried.
+    pub fn circuit(&self) -> State {
+        match self.circuit.load(Ordering::Relaxed) {
+            state if state == State::Open as u8 => State::Open,
+            state if state == State::HalfOpen as u8 => State::HalfOpen,
+            _ => State::Closed,
+        }
+    }
+
+    pub(super) fn set_circuit(&self, state: State) {
+        self.circuit.store(state as u8, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,157 @@
+//! The work of a committer without its thread: what was given, what is to be committed, and what came of each attempt.
+//!
+//! Invariant: nothing that was given is dropped before the sink says that it has it; of several frontiers to commit only the
+//! newest is, so transactions grow where a sink is slow.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use dataflows::time::Time;
+
+use super::circuit::{Circuit, State};
+use super::counters::CommitterCounters;
+use crate::clock::partitions::{Cut, Trail};
+use crate::sink::change::Change;
+use crate::sink::commits::{Commits, Outcome, Progress, Transactions};
+
+/// What a committer is told.
+pub(super) enum Message {
+    Give(Vec<(Change, Time)>),
+    Mark(Trail),
+    Commit(Time),
+    Trim(Cut),
+    /// Finish until then.
+    Drain(Instant),
+}
+
+/// What an attempt came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Attempt {
+    /// Everything that is to be committed is.
+    Done,
+    /// There is to be another one after that long.
+    Again(Duration),
+    /// Another incarnation has taken over.
+    Fenced,
+}
+
+pub(super) struct Queue {
+    commits: Commits<Change>,
+    /// What is to be committed before.
+    target: Time,
+    /// Number and bytes of changes that wait, by time.
+    waiting: BTreeMap<Time, (u64, u64)>,
+    circuit: Circuit,
+    counters: Arc<CommitterCounters>,
+    frontier: Arc<AtomicU64>,
+    is_retry: bool,
+}
+
+impl Queue {
+    pub(super) fn new(
+        progress: Progress,
+        history: &Trail,
+        circuit: Circuit,
+        counters: Arc<CommitterCounters>,
+        frontier: Arc<AtomicU64>,
+    ) -> Queue {
+        let commits = Commits::new(progress, history);
+        Queue { commits, target: 0, waiting: BTreeMap::new(), circuit, counters, frontier, is_retry: false }
+    }
+
+    /// Takes a message; until when to finish, where it says so.
+    pub(super) fn take(&mut self, message: Message) -> Option<Instant> {
+        match message {
+            Message::Give(changes) => changes.into_iter().for_each(|(change, time)| self.give(change, time)),
+            Message::Mark(trail) => self.commits.mark(&trail),
+            Message::Commit(frontier) => self.target = self.target.max(frontier),
+            Message::Trim(cut) => self.commits.trim(&cut),
+            Message::Drain(until) => return Some(until),
+        }
+        None
+    }
+
+    fn give(&mut self, change: Change, time: Time) {
+        let bytes = bytes(&change);
+        if time < self.commits.progress().frontier {
+            // It is in the sink.
+            self.counters.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            return;
+        }
+        let waiting = self.waiting.entry(time).or_default();
+        *waiting = (waiting.0 + 1, waiting.1 + bytes);
+        self.commits.give(change, time);
+    }
+
+    /// Changes that wait.
+    pub(super) fn waiting(&self) -> u64 {
+        self.waiting.values().map(|(count, _)| count).sum()
+    }
+
+    /// How far the sink is.
+    pub(super) fn frontier(&self) -> Time {
+        self.commits.progress().frontier
+    }
+
+    /// True where there is something to commit.
+    pub(super) fn is_behind(&self) -> bool {
+        self.target > self.commits.progress().frontier
+    }
+
+    /// Tries to commit what is to be committed.
+    pub(super) fn attempt(&mut self, sink: &mut Box<dyn Transactions<Change> + Send>) -> Attempt {
+        if !self.is_behind() {
+            return Attempt::Done;
+        }
+        self.circuit.attempt();
+        self.counters.set_circuit(self.circuit.state());
+        self.counters.retries.fetch_add(u64::from(self.is_retry), Ordering::Relaxed);
+        let started = Instant::now();
+        let outcome = self.commits.commit(self.target, sink);
+        // Of a lost answer the next attempt may learn that it was done.
+        self.settle();
+        let attempt = match outcome {
+            Outcome::Done => {
+                let took_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+                self.counters.last_commit_us.store(took_us, Ordering::Relaxed);
+                self.counters.commits.fetch_add(1, Ordering::Relaxed);
+                self.circuit.succeed();
+                Attempt::Done
+            }
+            Outcome::Failed | Outcome::Unknown => {
+                self.counters.failures.fetch_add(1, Ordering::Relaxed);
+                let wait = self.circuit.fail();
+                if self.circuit.state() == State::Open {
+                    let seconds = wait.as_secs_f32();
+                    tracing::warn!(
+                        "the sink has failed too often: it is left alone for {seconds} s, {} changes wait",
+                        self.waiting()
+                    );
+                }
+                Attempt::Again(wait)
+            }
+            Outcome::Fenced => Attempt::Fenced,
+        };
+        self.is_retry = matches!(attempt, Attempt::Again(_));
+        self.counters.set_circuit(self.circuit.state());
+        attempt
+    }
+
+    /// What the sink has does not wait any longer.
+    fn settle(&mut self) {
+        let frontier = self.commits.progress().frontier;
+        let rest = self.waiting.split_off(&frontier);
+        for (count, bytes) in std::mem::replace(&mut self.waiting, rest).into_values() {
+            self.counters.rows.fetch_add(count, Ordering::Relaxed);
+            self.counters.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        }
+        self.frontier.store(frontier, Ordering::Release);
+    }
+}
+
+/// What a change takes in memory, about.
+pub(super) fn bytes(change: &Change) -> u64 {
+    (size_of::<(Change, Time)>() + change.key.len() + change.row.as_ref().map_or(0, |row| row.len())) as u64
+}

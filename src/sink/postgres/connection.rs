@@ -1,0 +1,114 @@
+//! Connections to PostgreSQL: waiting for a server that is still to come, what a session is set to, and errors in words.
+//!
+//! Invariant: what may come right by itself is waited for, what cannot is an error at once.
+
+use std::error::Error;
+use std::io;
+use std::time::{Duration, Instant};
+
+use postgres::Client;
+use postgres::error::{Severity, SqlState};
+
+use super::address::Address;
+use crate::error::{JobError, JobResult};
+use crate::interrupt;
+
+/// How long to wait between two attempts to connect.
+const TRY_EVERY: Duration = Duration::from_millis(250);
+/// How often it is said that a server is waited for.
+const SAY_EVERY: Duration = Duration::from_secs(5);
+
+/// What holds for every session: locks of others are waited for so long that the log can name them, nothing that was
+/// committed is forgotten by the server, and all names are those of the schema that tables are made in.
+const SESSION: &str = "
+    SET application_name = 'orderwatch'; SET client_min_messages = 'warning'; SET lock_timeout = '30s';
+    SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off';
+    SELECT set_config('search_path', quote_ident(current_schema()), false) WHERE current_schema() IS NOT NULL;";
+
+/// Connects, waiting for as long as the server is not there.
+pub(super) fn connect(address: &Address) -> JobResult<Client> {
+    let mut said: Option<Instant> = None;
+    loop {
+        match connect_once(address) {
+            Ok(client) => return Ok(client),
+            Err(error) if !may_come(&error) => return Err(cannot_connect(address, &error)),
+            Err(_) if interrupt::is_requested() => {
+                let error = JobError::job("PostgreSQL was not there, and the program was asked to end");
+                return Err(error.at(address.shown.clone()).remedy("start the server, then this again"));
+            }
+            Err(error) => {
+                if said.is_none_or(|said| said.elapsed() >= SAY_EVERY) {
+                    said = Some(Instant::now());
+                    tracing::warn!("waiting for PostgreSQL, {}: {}", address.shown, reason(&error));
+                }
+                std::thread::sleep(TRY_EVERY);
+            }
+        }
+    }
+}
+
+/// Connects, if that is possible now.
+pub(super) fn connect_once(address: &Address) -> Result<Client, postgres::Error> {
+    let mut client = address.config.connect(address.tls.clone())?;
+    client.batch_execute(SESSION)?;
+    Ok(client)
+}
+
+/// True where the next attempt may succeed: nothing listens yet, or the server is starting or full.
+fn may_come(error: &postgres::Error) -> bool {
+    match error.as_db_error() {
+        Some(said) => [SqlState::CANNOT_CONNECT_NOW, SqlState::TOO_MANY_CONNECTIONS].contains(said.code()),
+        // A certificate that is not trusted comes as an error of I/O, too.
+        None => match error.source().and_then(|cause| cause.downcast_ref::<io::Error>()) {
+            Some(cause) => cause.get_ref().is_none_or(|inner| !inner.is::<rustls::Error>()),
+            None => error.is_closed(),
+        },
+    }
+}
+
+/// True where the server said that it did not do something, and can be asked for the next thing.
+pub(super) fn is_refusal(error: &postgres::Error) -> bool {
+    error.as_db_error().is_some_and(|said| said.parsed_severity() == Some(Severity::Error))
+}
+
+/// What went wrong, in the server's words where there are some.
+pub(super) fn reason(error: &postgres::Error) -> String {
+    match error.as_db_error() {
+        Some(said) => said.message().to_owned(),
+        None => {
+            let cause = error.source().map_or_else(String::new, |cause| format!(": {cause}"));
+            format!("{error}{cause}")
+        }
+    }
+}
+
+pub(super) fn cannot_connect(address: &Address, error: &postgres::Error) -> JobError {
+    let remedy = match error.as_db_error().map(|said| said.code().code()) {
+        Some("28P01" | "28000") => "check user, password and sslmode of the URL, and pg_hba.conf of the server",
+        Some("3D000") => "create the database (createdb NAME), or name another one in the URL",
+        _ => "check host, port, user, password and sslmode of the URL",
+    };
+    JobError::job(format!("cannot connect to PostgreSQL: {}", reason(error))).at(address.shown.clone()).remedy(remedy)
+}
+
+/// The server did not do what it was asked for, with this table where it was about one.
+pub(super) fn refused(address: &Address, table: Option<&str>, error: &postgres::Error) -> JobError {
+    let code = error.as_db_error().map(|said| said.code().code());
+    let remedy = match (code, code.map(|code| &code[..2])) {
+        (Some("42P01" | "42703" | "42804" | "42P10"), _) => {
+            "the table was dropped or altered: put it back as it was, or drop all tables of orderwatch there and start anew"
+        }
+        (Some("42501"), _) => "grant the user USAGE and CREATE on the schema, or name a schema of its own",
+        (Some("55P03"), _) => "another program holds a lock on the table: end its transaction",
+        (Some("25006"), _) => "name the primary server: this one is read only",
+        (_, Some("53")) => "free space, memory or connections on the server",
+        (None, _) | (_, Some("57")) => {
+            "see the server's log; a job goes on by itself once the server is back, a replay is to be started again"
+        }
+        _ => "see the server's log",
+    };
+    let table = table.map_or_else(String::new, |table| format!(", table {table}"));
+    JobError::job(format!("cannot write to PostgreSQL: {}", reason(error)))
+        .at(format!("{}{table}", address.shown))
+        .remedy(remedy)
+}
