@@ -82,7 +82,8 @@ impl Shop {
             }
             expected.sort();
             found.sort();
-            assert!(expected.len() > 0 || collection.name.ends_with("letters") || found.is_empty());
+            let has_rows = ["orders", "order_events", "sla_breaches", "real_time_funnel"].contains(&collection.name);
+            assert!(!has_rows || !expected.is_empty(), "{}: nothing is compared", collection.name);
             let more: Vec<_> = found.iter().filter(|row| !expected.contains(row)).take(3).collect();
             let less: Vec<_> = expected.iter().filter(|row| !found.contains(row)).take(3).collect();
             assert!(
