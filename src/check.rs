@@ -16,6 +16,7 @@ use crate::clock::wall_clock_ms;
 use crate::config::JobConfig;
 use crate::console::{Style, visible};
 use crate::error::{JobError, JobResult};
+use crate::kafka::KafkaSettings;
 use crate::sink::files::Files;
 use crate::sink::postgres::Replacement;
 use crate::sink::sqlite::Sqlite;
@@ -95,18 +96,20 @@ pub fn run(config: JobResult<JobConfig>, options: &ReplayOptions, output: Output
 pub fn findings(config: JobResult<JobConfig>, options: &ReplayOptions) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut limits = Limits::at(wall_clock_ms());
+    let mut kafka = KafkaSettings::default();
     match options.check().and(config) {
         Ok(config) => {
             let rules = format!("{} rules, those by default included", config.rules.iter().count());
             findings.push(Finding::ok("configuration", config.name, "every value is as it may be"));
             findings.push(Finding::ok("SLA rules", "all", rules));
             let JobConfig { max_future_skew_ms, max_price, .. } = config;
+            kafka = config.kafka;
             limits = Limits { max_future_skew_ms, max_price, ..limits };
         }
         // Inputs are looked at all the same, with the limits by default.
         Err(error) => findings.push(Finding::failed("configuration", "all layers", &error)),
     }
-    options.inputs.iter().for_each(|input| findings.extend(of_input(input, options, &limits)));
+    options.inputs.iter().for_each(|input| findings.extend(of_input(input, options, &limits, &kafka)));
     let input_bytes = options.inputs.iter().map(|input| bytes_of(input)).sum();
     for (name, path, probe) in outputs(options) {
         findings.push(of_output(format!("{name} {}", path.display()), probe(&path)));
@@ -136,9 +139,9 @@ fn of_output(target: String, probed: JobResult<()>) -> Finding {
 }
 
 /// The beginning of every file of an input.
-fn of_input(input: &Path, options: &ReplayOptions, limits: &Limits) -> Vec<Finding> {
+fn of_input(input: &Path, options: &ReplayOptions, limits: &Limits, kafka: &KafkaSettings) -> Vec<Finding> {
     let target = input.display().to_string();
-    match samples(input, options.reading.kind, limits) {
+    match samples(input, options.reading.kind, limits, kafka) {
         Err(error) => vec![Finding::failed("input", target, &error)],
         Ok(samples) if samples.is_empty() => {
             let found = Finding::ok("input", target, "can be read once only, so it was not looked at");
@@ -151,7 +154,7 @@ fn of_input(input: &Path, options: &ReplayOptions, limits: &Limits) -> Vec<Findi
 fn of_sample(input: &str, sample: &Sample) -> Finding {
     let Sample { name, read, decoded, first_refused } = sample;
     let found = |detail: String| Finding::ok("input", format!("{input}: {name}"), detail);
-    let Some((line, reasons)) = first_refused else {
+    let Some((place, reasons)) = first_refused else {
         return match read {
             0 => found("it holds no record".into()).or(State::Warning, "check that this is the right file"),
             _ => found(format!("the first {read} records can be used")),
@@ -159,7 +162,7 @@ fn of_sample(input: &str, sample: &Sample) -> Finding {
     };
     let reasons: Vec<String> =
         reasons.iter().map(ToString::to_string).map(|reason| format!("{reason}: {}", meaning(&reason))).collect();
-    let first = format!("of the first {read} records {decoded} can be used; line {line}: {}", reasons.join("; "));
+    let first = format!("of the first {read} records {decoded} can be used; {place}: {}", reasons.join("; "));
     match decoded {
         0 => found(first).or(State::Failed, "mend the file, or say with --as what it is; see docs/validation.md"),
         _ => found(first).or(State::Warning, "such records become dead letters; see docs/validation.md"),

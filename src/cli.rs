@@ -8,17 +8,17 @@ mod explain;
 mod generate;
 mod output;
 mod query;
+mod reading;
 mod replay;
+mod topics;
 
 use std::path::PathBuf;
 
 use clap::builder::PossibleValuesParser;
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
-use dataflows::time::Time;
 
 use crate::clock::Speed;
 use crate::config::Flag;
-use crate::instant::parse_instant;
 use crate::sink::files::Format;
 use crate::sink::postgres::address::Url;
 pub use check::Check;
@@ -26,6 +26,8 @@ pub use explain::Explain;
 pub use generate::{DECIMAL_UNIT, Generate, GenerateOlist, GenerateStream};
 pub use output::OutputFormat;
 pub use query::{Query, Question};
+pub use reading::{InputKind, Reading, Start};
+pub use topics::{CreateTopics, KafkaFlags, ListTopics, Retention, Topics};
 
 /// Where a replay reads when no input is named.
 pub const DEFAULT_INPUT: &str = "data/sample";
@@ -55,6 +57,8 @@ Examples:
     orderwatch generate olist --count 100000 --to big
   Order events with every fault that there is, to try a tool on:
     orderwatch generate orders --late 5% --duplicates 1% --invalid 1% --to faulty.jsonl
+  The topics of a Kafka broker:
+    orderwatch topics list --kafka localhost:9092
   Completions for this shell:
     source <(orderwatch completions bash)
 
@@ -82,6 +86,9 @@ Examples:
     orderwatch replay data/olist --until 2018-01-01
   With promises of your own:
     orderwatch replay data/olist --sla-rules rules.toml
+  Into Kafka and back:
+    orderwatch replay data/sample --produce localhost:9092
+    orderwatch replay kafka://localhost:9092/olist.orders,olist.order_items,olist.payments
   From another program, a hundred thousand times faster than it happened:
     zstdcat events.zst | orderwatch replay - --speed 100000
 
@@ -170,6 +177,9 @@ pub enum Command {
     /// Make synthetic input, the same for the same seed
     #[command(subcommand)]
     Generate(Generate),
+    /// Show and create the topics of a Kafka broker
+    #[command(subcommand)]
+    Topics(Topics),
     /// Write the completions of a shell to standard output
     #[command(after_help = COMPLETIONS_EXAMPLES)]
     Completions {
@@ -198,7 +208,8 @@ pub struct Replay {
 pub struct ReplayOptions {
     /// What to replay: Olist directories, or files of JSON lines of order events or sales; `-` is standard input
     ///
-    /// Any of them may be compressed with gzip or zstd. Kinds may be mixed. All inputs are merged by event time.
+    /// Any of them may be compressed with gzip or zstd. kafka://BROKERS/TOPIC,TOPIC reads topics up to where they end now.
+    /// Kinds may be mixed. All inputs are merged by event time.
     #[arg(value_name = "INPUT", default_value = DEFAULT_INPUT)]
     pub inputs: Vec<PathBuf>,
     /// Which of it counts, and in which order.
@@ -213,6 +224,12 @@ pub struct ReplayOptions {
     /// each breach is told on the console when it is due.
     #[arg(long, value_name = "max|N", default_value = "max", help_heading = INPUT)]
     pub speed: Speed,
+    /// Send the inputs into the topics of these brokers, host:port separated by commas, instead of computing
+    ///
+    /// In the order of event time, at --speed, with the order's id as key: rows of orders (each as it fills up), events and
+    /// sales into the first of kafka.topics, items into the second, payments into the third.
+    #[arg(long, value_name = "BROKERS", conflicts_with_all = ["limit", "out", "sqlite", "arrival_order"], help_heading = OUTPUT)]
+    pub produce: Option<String>,
     /// Write every collection into DIR, a file each
     #[arg(long, value_name = "DIR", help_heading = OUTPUT)]
     pub out: Option<PathBuf>,
@@ -244,41 +261,6 @@ pub struct ReplayOptions {
     /// Show neither progress nor totals
     #[arg(long, help_heading = OUTPUT)]
     pub no_console: bool,
-}
-
-/// How inputs are read, whatever is made of them.
-#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
-pub struct Reading {
-    /// The kind of every input, where it cannot be told
-    #[arg(long = "as", value_enum, value_name = "KIND", help_heading = INPUT)]
-    pub kind: Option<InputKind>,
-    /// Ignore what happened before TIME
-    ///
-    /// Inclusive. RFC 3339, "2018-01-01 12:00:00" (UTC), or 2018-01-01 (midnight UTC). Facts before it are as if absent.
-    #[arg(long, value_name = "TIME", value_parser = parse_instant, help_heading = INPUT)]
-    pub from: Option<Time>,
-    /// Ignore what happened after TIME, and show results as of it
-    ///
-    /// Inclusive; the forms of --from. A date alone is its midnight, so the day itself is left out but for that instant.
-    #[arg(long, value_name = "TIME", value_parser = parse_instant, help_heading = INPUT)]
-    pub until: Option<Time>,
-    /// Read each file in its own order, as a live source would, instead of by event time
-    ///
-    /// Facts may then be late; --out-of-orderness says how long to wait for them. Final results are the same, unless a
-    /// fact comes after its order was retired; `orderwatch explain` says what late ones changed.
-    #[arg(long, help_heading = INPUT)]
-    pub arrival_order: bool,
-}
-
-/// Kinds of input.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum InputKind {
-    /// A directory of CSV files in the format of the Olist data set.
-    Olist,
-    /// JSON lines, each an event of an order.
-    OrderEvents,
-    /// JSON lines, each a sale.
-    Sales,
 }
 
 /// Makes the flags that have a key in the configuration, and their layer, from one table.

@@ -23,6 +23,7 @@ use figment::error::Kind;
 use figment::value::Value;
 
 use crate::error::{JobError, JobResult};
+use crate::kafka::KafkaSettings;
 use layer::{Layer, Schema};
 
 /// Every key with its default and its reason.
@@ -53,6 +54,8 @@ pub struct JobConfig {
     pub max_price: Money,
     /// How a live job treats its sinks.
     pub sink: SinkConfig,
+    /// Brokers, topics, and settings of their clients.
+    pub kafka: KafkaSettings,
 }
 
 /// How a live job treats a sink that is slow or away.

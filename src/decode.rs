@@ -8,6 +8,7 @@ pub mod cells;
 pub mod json;
 pub mod olist;
 mod scan;
+pub mod topic;
 
 pub use categories::{ProductCategories, Translation};
 pub use json::{Facts, decode_line};

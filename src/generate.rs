@@ -16,20 +16,25 @@ use std::path::PathBuf;
 use crate::cli::{Generate, GenerateOlist, GenerateStream};
 use crate::error::{JobError, JobResult};
 use crate::interrupt;
+use crate::kafka::KafkaSettings;
 pub use olist::{OlistOptions, generate_olist};
 pub use statistics::Statistics;
 pub use stream::{StreamKind, StreamStatistics, generate_stream};
 
 /// Runs `orderwatch generate`. Statistics go to standard output; to standard error where the stream itself goes there.
-pub fn run(what: &Generate) -> JobResult<()> {
+pub fn run(what: &Generate, kafka: &KafkaSettings) -> JobResult<()> {
     match what {
-        Generate::Olist(options) => run_olist(options),
-        Generate::Orders(options) => run_stream(StreamKind::Orders, options),
-        Generate::Sales(options) => run_stream(StreamKind::Sales, options),
+        Generate::Olist(options) => run_olist(options, kafka),
+        Generate::Orders(options) => run_stream(StreamKind::Orders, options, kafka),
+        Generate::Sales(options) => run_stream(StreamKind::Sales, options, kafka),
     }
 }
 
-fn run_olist(arguments: &GenerateOlist) -> JobResult<()> {
+fn run_olist(arguments: &GenerateOlist, kafka: &KafkaSettings) -> JobResult<()> {
+    if kafka.at_address(&arguments.to).is_some() {
+        let error = JobError::configuration("a directory is not sent into topics as it is made").at("flag --to");
+        return Err(error.remedy("generate it into a directory, then: orderwatch replay DIR --produce BROKERS"));
+    }
     let options = OlistOptions {
         count: arguments.count,
         seed: arguments.seed,
@@ -45,9 +50,9 @@ fn run_olist(arguments: &GenerateOlist) -> JobResult<()> {
     Ok(())
 }
 
-fn run_stream(kind: StreamKind, options: &GenerateStream) -> JobResult<()> {
+fn run_stream(kind: StreamKind, options: &GenerateStream, kafka: &KafkaSettings) -> JobResult<()> {
     interrupt::drains();
-    let statistics = generate_stream(kind, options)?;
+    let statistics = generate_stream(kind, options, kafka)?;
     if options.no_console {
         return Ok(());
     }

@@ -6,12 +6,12 @@ use std::process::ExitCode;
 use std::path::Path;
 
 use dataflows::model::Rules;
-use orderwatch::cli::{Cli, Command, Explain, General, JobFlags, Replay};
+use orderwatch::cli::{Cli, Command, Explain, General, JobFlags, Replay, Topics};
 use orderwatch::config::{self, JobConfig};
 use orderwatch::console::Style;
 use orderwatch::error::{JobError, JobResult};
 use orderwatch::explain::{self, Question};
-use orderwatch::{check, generate, interrupt, log, query, replay, rules};
+use orderwatch::{check, generate, interrupt, log, produce, query, replay, rules, topics};
 
 fn main() -> ExitCode {
     let cli = Cli::from_command_line();
@@ -50,7 +50,20 @@ fn run(cli: &Cli) -> JobResult<()> {
             Ok(())
         }
         Command::Query(arguments) => query::run(arguments, Style::of(&io::stdout(), cli.general.color)),
-        Command::Generate(what) => generate::run(what),
+        Command::Generate(what) => {
+            // Only topics need the configuration, which may be that of another job.
+            let kafka =
+                if what.needs_kafka() { load(&cli.general, &JobFlags::default())?.kafka } else { Default::default() };
+            generate::run(what, &kafka)
+        }
+        Command::Topics(what) => {
+            let flags = match what {
+                Topics::List(arguments) => arguments.kafka.layer(),
+                Topics::Create(arguments) => arguments.kafka.layer(),
+            };
+            let config = config::load(cli.general.config.as_deref(), config::environment(), &flags, read_rules)?;
+            topics::run(what, &config.kafka, Style::of(&io::stdout(), cli.general.color))
+        }
     }
 }
 
@@ -58,6 +71,9 @@ fn run_replay(general: &General, Replay { options, output, job }: &Replay) -> Jo
     options.check()?;
     let config = load(general, job)?;
     tracing::info!(job = config.name, workers = config.cluster.workers, "configuration loaded");
+    if let Some(brokers) = &options.produce {
+        return produce::run(&config, options, brokers, *output);
+    }
     replay::run(&config, options, *output, Style::of(&io::stdout(), general.color))
 }
 

@@ -123,8 +123,7 @@ pub fn prepare(config: &JobConfig, options: &ReplayOptions) -> JobResult<Job> {
     let limits =
         Limits { now_ms: wall_clock_ms(), max_future_skew_ms: config.max_future_skew_ms, max_price: config.max_price };
     let local_workers = config.cluster.workers;
-    let (inputs, first_orders) =
-        Inputs::open(options, &limits, config.out_of_orderness_ms, config.sort_memory_bytes, local_workers)?;
+    let (inputs, first_orders) = Inputs::open(options, config, &limits)?;
     let law = Law { settings: config.settings.clone(), rules: RuleBook::new(&config.rules), sources: inputs.sources() };
     let selection = Selection {
         from: options.reading.from.unwrap_or(0),

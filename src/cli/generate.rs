@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 use super::{INPUT, OUTPUT, TIME};
 use crate::config::duration::parse_duration;
 use crate::generate::random::CERTAIN;
+use crate::kafka::KafkaSettings;
 use crate::validate::number;
 
 const FAULTS: &str = "Faults";
@@ -32,6 +33,9 @@ Examples:
   Twenty orders a second for a minute, as they happen, for a pipe and a compressed file:
     orderwatch generate sales --rate 20 --duration 60s --to - --to sales.jsonl.zst | orderwatch replay - --as sales
 
+  Orders as they happen, into a topic:
+    orderwatch generate orders --rate 20 --to kafka://localhost:9092/olist.orders
+
 An order is placed, confirmed after 10-30 s, processed 15-45 s later, shipped 20-60 s later and delivered 1-5 min later.
 Of 100 orders 5 are cancelled on the way, 2 are never paid and 1 is lost. --time-scale 1440 turns every second into 24
 minutes: confirmed after 4-12 h, processed 6-18 h later, shipped 8-24 h later, delivered 1-5 d later.";
@@ -47,6 +51,18 @@ pub enum Generate {
     /// Sales as JSON lines: orders of one product each, a line for every status one reaches
     #[command(after_help = STREAM_EXAMPLES)]
     Sales(GenerateStream),
+}
+
+impl Generate {
+    /// True where something is to go into Kafka.
+    pub fn needs_kafka(&self) -> bool {
+        match self {
+            Generate::Olist(_) => false,
+            Generate::Orders(options) | Generate::Sales(options) => {
+                options.to.iter().any(|target| KafkaSettings::default().at_address(target).is_some())
+            }
+        }
+    }
 }
 
 /// `orderwatch generate olist`.
@@ -108,7 +124,7 @@ pub struct GenerateStream {
     /// Shuffle lines, none of which comes after one that is newer by this or more
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = parse_duration, help_heading = FAULTS)]
     pub disorder: u64,
-    /// A file .jsonl, .jsonl.gz or .jsonl.zst, or `-` for standard output; repeat for several
+    /// A file .jsonl, .jsonl.gz or .jsonl.zst, `-` for standard output, or kafka://BROKERS/TOPIC; repeat for several
     #[arg(long, value_name = "FILE", required = true, help_heading = OUTPUT)]
     pub to: Vec<PathBuf>,
     /// Show neither progress nor statistics

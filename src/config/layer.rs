@@ -16,6 +16,9 @@ use crate::error::{JobError, JobResult};
 /// What the variables of this program start with; sections and keys follow, each after two underscores.
 pub(super) const ENVIRONMENT_PREFIX: &str = "ORDERWATCH__";
 
+/// What keys of the environment start with that set one setting of librdkafka, whose names have no underscores.
+const CLIENT_SETTINGS: &str = "kafka.client.";
+
 /// Below this likeness (0 to 1) a known key is no help to someone who misspelt one.
 const LIKENESS_MIN: f64 = 0.6;
 /// The same for a last word in another section, where a vague likeness would mislead.
@@ -77,10 +80,18 @@ impl Schema {
     /// The layer of those of `variables` that start with the prefix.
     pub(super) fn environment(&self, variables: impl IntoIterator<Item = (String, String)>) -> JobResult<Layer> {
         let mut layer = Layer { name: "environment", entries: BTreeMap::new() };
+        let mut client_settings = Dict::new();
         for (variable, text) in variables {
             if let Some(key) = variable.strip_prefix(ENVIRONMENT_PREFIX) {
                 let key = key.to_ascii_lowercase().replace("__", ".");
                 let origin = format!("environment variable {variable}");
+                if let Some(setting) = key.strip_prefix(CLIENT_SETTINGS) {
+                    client_settings.insert(setting.replace('_', "."), text.into());
+                    layer
+                        .entries
+                        .insert("kafka.client".into(), Entry { value: client_settings.clone().into(), origin });
+                    continue;
+                }
                 self.insert(&mut layer, key, origin, |default| read_as(default, &text))?;
             }
         }

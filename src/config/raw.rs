@@ -3,7 +3,10 @@
 //!
 //! Invariant: the fields are exactly the keys of the default (a test compares them), and unknown ones are refused.
 
+use std::collections::BTreeMap;
+
 use dataflows::settings::Transitions;
+use figment::value::Value;
 use serde::Deserialize;
 
 use super::Plan;
@@ -18,6 +21,7 @@ pub(super) struct RawConfig {
     pub(super) orders: RawOrders,
     pub(super) sink: RawSink,
     pub(super) validation: RawValidation,
+    pub(super) kafka: RawKafka,
 }
 
 #[derive(Debug, Deserialize)]
@@ -77,4 +81,12 @@ pub(super) struct RawSink {
 #[serde(deny_unknown_fields)]
 pub(super) struct RawValidation {
     pub(super) max_price: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawKafka {
+    pub(super) brokers: String,
+    pub(super) topics: Vec<String>,
+    pub(super) client: BTreeMap<String, Value>,
 }

@@ -1,17 +1,19 @@
 //! From values as written to what the job needs: durations to milliseconds, names to types, and every bound checked.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
 use dataflows::model::{Money, Rules};
 use dataflows::settings::Settings;
 use dataflows::time::{DAY_MS, Window};
+use figment::value::Value;
 
 use super::duration::{format_duration, parse_duration};
-use super::raw::{RawCluster, RawConfig, RawSink};
+use super::raw::{RawCluster, RawConfig, RawKafka, RawSink};
 use super::{Cluster, JobConfig, Merged, SinkConfig};
 use crate::error::{JobError, JobResult};
+use crate::kafka::KafkaSettings;
 
 /// No duration may be longer: a century of milliseconds added to any time does not overflow.
 const DURATION_MS_MAX: u64 = 36_525 * DAY_MS;
@@ -21,6 +23,8 @@ const MEMORY_BYTES_MIN: u64 = 1 << 20;
 const WORKERS_MAX: u64 = 1024;
 /// Longest name of a job, in bytes.
 const NAME_LENGTH_MAX: usize = 64;
+/// Longest name of a topic, in bytes: Kafka's own limit.
+const TOPIC_LENGTH_MAX: usize = 249;
 /// Port of process 0 where no hostfile is given; the others follow.
 const FIRST_PORT: u64 = 2101;
 
@@ -48,6 +52,7 @@ impl Merged {
         let sink = self.sink(&raw.sink)?;
         let name = self.name(&raw)?;
         let cluster = self.cluster(raw.job.workers, &raw.cluster)?;
+        let kafka = self.kafka(raw.kafka, &name)?;
         let rules = match raw.job.sla_rules.as_str() {
             "" => Rules::default(),
             path => read_rules(Path::new(path))?,
@@ -66,6 +71,7 @@ impl Merged {
             sort_memory_bytes,
             max_price,
             sink,
+            kafka,
         })
     }
 
@@ -153,6 +159,33 @@ impl Merged {
             return Ok(name.clone());
         }
         Err(self.refuse("job.name", "no name for a job", "use 1 to 64 of A-Z a-z 0-9 . _ -"))
+    }
+
+    fn kafka(&self, raw: RawKafka, job: &str) -> JobResult<KafkaSettings> {
+        let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+        for topic in &raw.topics {
+            if topic.is_empty() || topic.len() > TOPIC_LENGTH_MAX || !topic.bytes().all(is_legal) {
+                let remedy = "use 1 to 249 of A-Z a-z 0-9 . _ -, and separate topics by commas";
+                return Err(self.refuse("kafka.topics", &format!("`{topic}` is no name of a topic"), remedy));
+            }
+        }
+        // Tools that show lag know the job by its name.
+        let mut client: BTreeMap<String, String> = [("group.id".to_owned(), job.to_owned())].into();
+        for (setting, value) in raw.client {
+            let text = match &value {
+                Value::String(_, text) => Some(text.clone()),
+                Value::Bool(_, truth) => Some(truth.to_string()),
+                value => value.to_i128().map(|number| number.to_string()),
+            };
+            // It may be a secret, so it is not shown.
+            let wrong = || {
+                let error =
+                    JobError::configuration(format!("kafka.client.\"{setting}\" is no text, number or truth value"));
+                error.at("section [kafka.client]").remedy("write names in quotes: \"sasl.username\" = \"…\"")
+            };
+            client.insert(setting.clone(), text.ok_or_else(wrong)?);
+        }
+        Ok(KafkaSettings { brokers: raw.brokers, topics: raw.topics, client })
     }
 
     fn cluster(&self, workers: u64, raw: &RawCluster) -> JobResult<Cluster> {

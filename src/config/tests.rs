@@ -90,6 +90,14 @@ fn knobs() -> Vec<Knob> {
         knob("sink.memory", "\"3M\"", "3M", |config| config.sink.memory_bytes, 3 << 20),
         knob("sink.circuit_failures", "7", "7", |config| config.sink.circuit_failures, 7),
         knob("sink.circuit_probe_after", "\"7s\"", "7s", |config| config.sink.circuit_probe_after_ms, 7_000),
+        knob("kafka.brokers", "\"b:1,c:2\"", "b:1,c:2", |config| config.kafka.brokers.clone(), "b:1,c:2".to_owned()),
+        knob(
+            "kafka.topics",
+            "[\"a\", \"b\"]",
+            "a, b",
+            |config| config.kafka.topics.clone(),
+            ["a", "b"].map(str::to_owned).into(),
+        ),
         knob("validation.max_price", "\"99.5\"", "99.5", |config| config.max_price, Money(995_000)),
     ]
 }
@@ -121,7 +129,7 @@ fn no_key_is_without_a_test() {
     let schema = Schema::built_in(DEFAULT).unwrap();
     let keys: BTreeSet<String> = schema.0.keys().map(str::to_owned).collect();
     let mut tested: BTreeSet<String> = knobs().iter().map(|knob| knob.key.to_owned()).collect();
-    tested.extend(["job.sla_rules", "cluster.process", "cluster.hostfile"].map(str::to_owned));
+    tested.extend(["job.sla_rules", "cluster.process", "cluster.hostfile", "kafka.client"].map(str::to_owned));
     assert_eq!(keys, tested);
 }
 
@@ -151,6 +159,20 @@ fn flags_override_variables_override_the_file_overrides_the_default() {
 }
 
 #[test]
+fn settings_of_clients_are_passed_through_and_never_shown() {
+    let file = "[job]\nname = \"shop\"\n[kafka.client]\n\"linger.ms\" = 5\n\"sasl.password\" = \"old\"\n\"enable.idempotence\" = true\n";
+    let variables = [("ORDERWATCH__KAFKA__CLIENT__SASL_PASSWORD", "hunter2"), ("ORDERWATCH__KAFKA__CLIENT__ACKS", "1")];
+    let config = load_layers(file, &variables, &[]).unwrap();
+    let client = config.kafka.client.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(" ");
+    assert_eq!(client, "acks=1 enable.idempotence=true group.id=shop linger.ms=5 sasl.password=hunter2");
+    assert!(!format!("{config:?}").contains("hunter2"));
+    let wrong = refusal("[kafka.client]\n\"sasl.password\" = [\"hunter2\"]", &[], &[]);
+    assert!(wrong.contains("sasl.password") && !wrong.contains("hunter2"), "{wrong}");
+    let wrong = refusal("[kafka]\ntopics = [\"a b\"]", &[], &[]);
+    assert!(wrong.starts_with("kafka.topics is [\"a b\"]: `a b` is no name of a topic"), "{wrong}");
+}
+
+#[test]
 fn other_variables_are_none_of_ours() {
     let variables = [("ORDERWATCH_TIME_TICK", "1"), ("PATH", "/bin"), ("orderwatch__time__tick", "1")];
     assert_eq!(load_layers("", &variables, &[]).unwrap(), load_layers("", &[], &[]).unwrap());
@@ -173,8 +195,8 @@ fn unknown_keys_are_refused_with_the_nearest() {
         ),
         ("[oders]", "unknown configuration key `oders`\n  where: job.toml:1\n  do: did you mean the section [orders]?"),
         (
-            "[kafka]\nbrokers = \"b\"",
-            "unknown configuration key `kafka.brokers`\n  where: job.toml:2\n  do: remove it; config/default.toml names every key",
+            "[pulsar]\nurl = \"b\"",
+            "unknown configuration key `pulsar.url`\n  where: job.toml:2\n  do: remove it; config/default.toml names every key",
         ),
     ] {
         assert_eq!(refusal(file, &[], &[]), message);

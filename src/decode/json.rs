@@ -12,12 +12,12 @@ use dataflows::time::Time;
 use super::scan::{self, Malformed};
 use crate::validate::{Broken, Cell, Check, Limits, MAX_RECORD_BYTES, Reason};
 
-/// The facts of one record: one to three, lifecycle first, then item, then payment.
+/// The facts of one record: one to five, lifecycle first, then item, then payment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facts {
-    first: Fact,
-    /// Empty, and then without allocation, for all but placements and pending sales.
-    more: Vec<Fact>,
+    pub(super) first: Fact,
+    /// Empty, and then without allocation, for all but placements, pending sales and rows of orders.
+    pub(super) more: Vec<Fact>,
 }
 
 impl Facts {
@@ -31,9 +31,14 @@ impl Facts {
         &self.first.order
     }
 
-    /// When the record's facts happened: one record has one timestamp.
+    /// When the first of the record's facts happened. All but rows of orders have one timestamp.
     pub fn at(&self) -> Time {
-        self.first.at
+        self.iter().map(|fact| fact.at).min().unwrap_or(self.first.at)
+    }
+
+    /// When the last of the record's facts happened: what moves a watermark.
+    pub fn latest(&self) -> Time {
+        self.iter().map(|fact| fact.at).max().unwrap_or(self.first.at)
     }
 }
 
@@ -48,33 +53,28 @@ impl IntoIterator for Facts {
 
 /// The facts of one line, without its line end; a blank line, which is no record, must not come here.
 pub fn decode_line(line: &[u8], limits: &Limits) -> Result<Facts, Broken> {
-    if line.len() > MAX_RECORD_BYTES {
-        return Err(Broken::only(Reason::TooLarge));
-    }
-    let text = std::str::from_utf8(line).map_err(|_| Broken::only(Reason::NotUtf8))?;
-    let record = Record::read(text).map_err(|Malformed| Broken::only(Reason::Malformed))?;
-    record.decode(limits)
+    Record::read(line, |_, _| ())?.decode(limits)
 }
 
 /// The members that some format asks for.
 #[derive(Debug, Default)]
-struct Record<'a> {
-    order_id: Cell<'a>,
-    timestamp: Cell<'a>,
-    tenant: Cell<'a>,
-    event_id: Cell<'a>,
-    customer_id: Cell<'a>,
-    product_id: Cell<'a>,
-    event_type: Cell<'a>,
-    status: Cell<'a>,
+pub(super) struct Record<'a> {
+    pub(super) order_id: Cell<'a>,
+    pub(super) timestamp: Cell<'a>,
+    pub(super) tenant: Cell<'a>,
+    pub(super) event_id: Cell<'a>,
+    pub(super) customer_id: Cell<'a>,
+    pub(super) product_id: Cell<'a>,
+    pub(super) event_type: Cell<'a>,
+    pub(super) status: Cell<'a>,
     item_name: Cell<'a>,
-    item_category: Cell<'a>,
+    pub(super) item_category: Cell<'a>,
     item_no: Cell<'a>,
     quantity: Cell<'a>,
-    price: Cell<'a>,
+    pub(super) price: Cell<'a>,
     freight: Cell<'a>,
     payment_seq: Cell<'a>,
-    payment_type: Cell<'a>,
+    pub(super) payment_type: Cell<'a>,
     installments: Cell<'a>,
     value: Cell<'a>,
     product_name: Cell<'a>,
@@ -122,13 +122,21 @@ fn sale_status(name: &str) -> Option<EventKind> {
 }
 
 impl<'a> Record<'a> {
-    fn read(text: &'a str) -> Result<Record<'a>, Malformed> {
+    /// Reads the members of a record; `other` is told of those of another name.
+    pub(super) fn read(bytes: &'a [u8], mut other: impl FnMut(&str, Cell<'a>)) -> Result<Record<'a>, Broken> {
+        if bytes.len() > MAX_RECORD_BYTES {
+            return Err(Broken::only(Reason::TooLarge));
+        }
+        let text = std::str::from_utf8(bytes).map_err(|_| Broken::only(Reason::NotUtf8))?;
         let mut record = Record::default();
         scan::members(text, |key, value| {
-            if let Some(cell) = key.string().and_then(|name| record.cell_named(&name)) {
-                *cell = value.cell();
+            let Some(name) = key.string() else { return };
+            match record.cell_named(&name) {
+                Some(cell) => *cell = value.cell(),
+                None => other(&name, value.cell()),
             }
-        })?;
+        })
+        .map_err(|Malformed| Broken::only(Reason::Malformed))?;
         Ok(record)
     }
 
@@ -159,7 +167,7 @@ impl<'a> Record<'a> {
         })
     }
 
-    fn decode(&self, limits: &Limits) -> Result<Facts, Broken> {
+    pub(super) fn decode(&self, limits: &Limits) -> Result<Facts, Broken> {
         let mut check = Check::new(limits);
         check.require("order_id", !self.order_id.is_absent());
         check.require("timestamp", !self.timestamp.is_absent());

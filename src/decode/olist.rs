@@ -10,7 +10,7 @@ use std::fmt;
 
 use csv::ByteRecord;
 use dataflows::model::text::pack_hex;
-use dataflows::model::{Money, PaymentType, Text};
+use dataflows::model::{EventKind, Money, PaymentType, Text};
 use dataflows::time::Time;
 
 use super::cells::Cells;
@@ -96,6 +96,21 @@ pub struct OrderRow {
     pub delivered_at: Option<Time>,
     /// True where the status is `canceled` or `unavailable`.
     pub cancelled: bool,
+}
+
+impl OrderRow {
+    /// Its lifecycle events: the data hold no time of a cancellation, which counts from the latest of the others.
+    pub fn events(&self) -> [Option<(EventKind, Time)>; 5] {
+        let latest =
+            [Some(self.purchased_at), self.approved_at, self.carrier_at, self.delivered_at].into_iter().flatten().max();
+        [
+            Some((EventKind::Placed, self.purchased_at)),
+            self.approved_at.map(|at| (EventKind::ProcessingStarted, at)),
+            self.carrier_at.map(|at| (EventKind::Shipped, at)),
+            self.delivered_at.map(|at| (EventKind::Delivered, at)),
+            latest.filter(|_| self.cancelled).map(|at| (EventKind::Cancelled, at)),
+        ]
+    }
 }
 
 impl OrderColumns {
@@ -244,8 +259,8 @@ impl PaymentColumns {
     }
 }
 
-/// True where a row is whole: not too large, UTF-8, as wide as its header.
-pub(super) fn whole(record: &impl Cells, width: usize) -> Result<(), Broken> {
+/// Refuses a row that is not whole: too large, no UTF-8, not as wide as its header.
+pub fn whole(record: &impl Cells, width: usize) -> Result<(), Broken> {
     if record.length() > MAX_RECORD_BYTES {
         return Err(Broken::only(Reason::TooLarge));
     }
@@ -350,28 +365,34 @@ impl<'r, C: Cells> Row<'r, C> {
 
     #[inline]
     fn cancelled(&mut self, place: usize) -> Option<bool> {
-        const STATUSES: [(&str, bool); 8] = [
-            ("delivered", false),
-            ("shipped", false),
-            ("canceled", true),
-            ("unavailable", true),
-            ("invoiced", false),
-            ("processing", false),
-            ("created", false),
-            ("approved", false),
-        ];
         let bytes = self.bytes(place);
         if let Some((_, cancelled)) = STATUSES.iter().find(|(status, _)| status.as_bytes() == bytes) {
             return Some(*cancelled);
         }
-        let cell = self.cell(place);
-        let name = cell.text()?;
-        let known = STATUSES.iter().find(|(status, _)| status.eq_ignore_ascii_case(name));
-        if known.is_none() {
-            self.check.refuse(Reason::UnknownStatus);
-        }
-        known.map(|(_, cancelled)| *cancelled)
+        is_cancelled(&self.cell(place), &mut self.check)
     }
+}
+
+/// The statuses of an order, and which of them say that it was cancelled.
+const STATUSES: [(&str, bool); 8] = [
+    ("delivered", false),
+    ("shipped", false),
+    ("canceled", true),
+    ("unavailable", true),
+    ("invoiced", false),
+    ("processing", false),
+    ("created", false),
+    ("approved", false),
+];
+
+/// True where a status says that the order was cancelled.
+pub(super) fn is_cancelled(status: &Cell<'_>, check: &mut Check<'_>) -> Option<bool> {
+    let name = status.text()?;
+    let known = STATUSES.iter().find(|(status, _)| status.eq_ignore_ascii_case(name));
+    if known.is_none() {
+        check.refuse(Reason::UnknownStatus);
+    }
+    known.map(|(_, cancelled)| *cancelled)
 }
 
 #[cfg(test)]

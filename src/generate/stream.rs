@@ -26,6 +26,7 @@ use crate::clock::wall_clock_ms;
 use crate::console::{Progress, ProgressNow};
 use crate::error::JobResult;
 use crate::interrupt;
+use crate::kafka::KafkaSettings;
 use broken::Breaker;
 use faults::{Queue, Waiting, Writing};
 use life::{Lives, Schedule};
@@ -62,8 +63,13 @@ const PROGRESS_AFTER: Duration = Duration::from_secs(1);
 /// The longest that an interruption waits for a stream that waits for its time.
 const NAP: Duration = Duration::from_millis(50);
 
-/// Writes a stream to its targets, to its end or until it is interrupted; either way the targets hold whole lines.
-pub fn generate_stream(kind: StreamKind, options: &GenerateStream) -> JobResult<StreamStatistics> {
+/// Writes a stream to its targets, to its end or until it is interrupted; either way the targets hold whole lines. `kafka`
+/// says what addresses of topics leave out.
+pub fn generate_stream(
+    kind: StreamKind,
+    options: &GenerateStream,
+    kafka: &KafkaSettings,
+) -> JobResult<StreamStatistics> {
     let start = options.rate.map(|_| wall_clock_ms());
     let schedule = Schedule::of(kind, options, start.unwrap_or_default());
     let mut lives = Lives::new(schedule);
@@ -73,7 +79,7 @@ pub fn generate_stream(kind: StreamKind, options: &GenerateStream) -> JobResult<
         seed: options.seed,
         schedule,
         breaker: Breaker::new(kind),
-        targets: Targets::open(&options.to, start.is_some())?,
+        targets: Targets::open(&options.to, start.is_some(), kafka)?,
         buffer: Vec::with_capacity(BUFFER_BYTES + 4_096),
         line: Vec::new(),
         statistics: StreamStatistics::default(),

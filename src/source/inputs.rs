@@ -15,30 +15,34 @@ use hashbrown::HashSet;
 use super::blocks::{Blocks, Framing};
 use super::bytes::{self, ENDINGS};
 use super::jsonl::{self, JsonLines, JsonLinesReader};
+use super::kafka::history::{Topics, TopicsReader};
+use super::kafka::{self, KafkaSettings};
 use super::olist::{self, Olist, OlistReader};
 use super::sample::{self, Sample};
 use super::sort::{Sorted, Sorting};
 use super::{Share, Source};
 use crate::cli::{InputKind, ReplayOptions};
 use crate::clock::Watermark;
+use crate::config::JobConfig;
 use crate::decode::decode_line;
 use crate::error::{JobError, JobResult};
 use crate::interrupt;
 use crate::validate::Limits;
 
-/// A file of a source, as dead letters name it.
+/// A file of a source, or a partition of a topic, as dead letters name it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceFile {
-    /// The input as given on the command line.
+    /// The input as given on the command line, or the topic.
     pub source: String,
-    /// The file's name within the input.
-    pub name: String,
+    /// What stands before the line or offset of a record: `FILE:`, `PARTITION/`.
+    pub place: String,
 }
 
 /// An input, opened: shared by the workers of a process.
 enum Input {
     Olist(Arc<Olist>),
     JsonLines(Arc<JsonLines>),
+    Topics(Arc<Topics>),
 }
 
 impl Input {
@@ -47,6 +51,7 @@ impl Input {
         match self {
             Input::Olist(olist) => olist.is_joined(),
             Input::JsonLines(lines) => lines.is_in_order(),
+            Input::Topics(_) => false,
         }
     }
 }
@@ -69,37 +74,62 @@ pub struct Inputs {
 
 /// What is meant by a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+pub enum Kind {
+    /// An Olist directory.
     Olist,
+    /// JSON lines.
     JsonLines,
+    /// Topics of Kafka.
+    Topics,
 }
 
 impl Inputs {
-    /// Opens every input that `options` names. `sort_memory_bytes` is for all of them together.
+    /// Opens every input that `options` names; with the orders that `--limit` lets through.
     pub fn open(
         options: &ReplayOptions,
+        config: &JobConfig,
         limits: &Limits,
-        out_of_orderness_ms: u64,
-        sort_memory_bytes: u64,
-        threads: usize,
     ) -> JobResult<(Inputs, Option<HashSet<OrderKey>>)> {
+        let threads = config.cluster.workers;
         let mut files = Vec::new();
         let mut numbered = Vec::new();
         for path in &options.inputs {
             let kind = kind_of(path, options.reading.kind)?;
-            numbered.push((path, kind, files.len() as u32));
+            let first_file = files.len() as u32;
             let source = path.display().to_string();
-            let names = match kind {
-                Kind::Olist => Olist::file_names(path).to_vec(),
-                Kind::JsonLines => vec![path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()],
-            };
-            files.extend(names.into_iter().map(|name| SourceFile { source: source.clone(), name }));
+            let in_file = |name: String| SourceFile { source: source.clone(), place: name + ":" };
+            let mut topics = None;
+            match kind {
+                Kind::Olist => files.extend(Olist::file_names(path).map(in_file)),
+                Kind::JsonLines => {
+                    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+                    files.push(in_file(name.into_owned()));
+                }
+                Kind::Topics => {
+                    if options.limit.is_some() {
+                        let error = JobError::configuration("--limit does not count orders in topics").at(source);
+                        return Err(error.remedy("leave --limit out, or choose by time with --from and --until"));
+                    }
+                    let settings = config.kafka.at_address(path).unwrap_or_default();
+                    let opened = Topics::open(settings, options.reading.start, first_file)?;
+                    files.extend(opened.partitions().map(|partition| SourceFile {
+                        source: partition.topic.clone(),
+                        place: format!("{}/", partition.number),
+                    }));
+                    topics = Some(opened);
+                }
+            }
+            numbered.push((path, kind, first_file, topics));
         }
         let mut spooled = Vec::new();
         let mut first_orders = options.limit.map(|limit| FirstOrders { limit, keys: HashSet::new() });
         let mut inputs = Vec::new();
-        for (path, kind, first_file) in numbered {
+        for (path, kind, first_file, topics) in numbered {
             let mut path = path.clone();
+            if let Some(topics) = topics {
+                inputs.push(Input::Topics(Arc::new(topics)));
+                continue;
+            }
             if options.limit.is_some() && kind == Kind::JsonLines && !path.is_file() {
                 let file = spool(&path)?;
                 path = file.path().to_path_buf();
@@ -113,11 +143,9 @@ impl Inputs {
                     let olist = Olist::open(&path, first_file, limits, options.reading.arrival_order, threads)?;
                     Input::Olist(Arc::new(olist))
                 }
-                Kind::JsonLines if options.reading.arrival_order => {
-                    Input::JsonLines(Arc::new(JsonLines::open(&path, first_file)?))
-                }
-                Kind::JsonLines => {
-                    let waiting_bytes = sort_memory_bytes / WAITING_SHARE;
+                _ if options.reading.arrival_order => Input::JsonLines(Arc::new(JsonLines::open(&path, first_file)?)),
+                _ => {
+                    let waiting_bytes = config.sort_memory_bytes / WAITING_SHARE;
                     let lines = JsonLines::open_in_order(&path, first_file, limits, threads, waiting_bytes)?;
                     Input::JsonLines(Arc::new(lines))
                 }
@@ -128,8 +156,8 @@ impl Inputs {
             files,
             sorting: Arc::default(),
             arrival_order: options.reading.arrival_order,
-            out_of_orderness_ms,
-            sort_memory_bytes,
+            out_of_orderness_ms: config.out_of_orderness_ms,
+            sort_memory_bytes: config.sort_memory_bytes,
         };
         Ok((inputs, first_orders.map(|first_orders| first_orders.keys)))
     }
@@ -139,10 +167,10 @@ impl Inputs {
         self.files.iter().map(|file| Symbol::new(&Text::new(&file.source))).collect()
     }
 
-    /// `FILE:LINE` of a position, and its source.
+    /// `FILE:LINE` or `PARTITION/OFFSET` of a position, and its source.
     pub fn place(&self, position: Position) -> (Text, Text) {
         match self.files.get(position.file() as usize) {
-            Some(file) => (Text::new(&file.source), Text::new(&format!("{}:{}", file.name, position.line()))),
+            Some(file) => (Text::new(&file.source), Text::new(&format!("{}{}", file.place, position.line()))),
             None => (Text::default(), Text::new(&position.line().to_string())),
         }
     }
@@ -183,6 +211,11 @@ impl Inputs {
                     let reader = Box::new(JsonLinesReader::new(Arc::clone(stream), by_process, None));
                     readers.push(if stream.is_in_order() { reader } else { sorted(reader) });
                 }
+                (Input::Topics(topics), is_unordered) => {
+                    let watermark = is_unordered.then_some(watermark);
+                    let reader = Box::new(TopicsReader::new(Arc::clone(topics), worker, workers, watermark));
+                    readers.push(if is_unordered { reader } else { sorted(reader) });
+                }
                 (Input::JsonLines(stream), true) => {
                     if is_mine() {
                         let all = Share { of: 1, index: 0 };
@@ -195,17 +228,28 @@ impl Inputs {
     }
 }
 
-/// The first records of every file of an input, of this kind where it is given; none where it can be read once only.
-pub fn samples(path: &Path, given: Option<InputKind>, limits: &Limits) -> JobResult<Vec<Sample>> {
+/// The first records of every file or topic of an input, of this kind where it is given; none where it can be read once
+/// only.
+pub fn samples(
+    path: &Path,
+    given: Option<InputKind>,
+    limits: &Limits,
+    kafka: &KafkaSettings,
+) -> JobResult<Vec<Sample>> {
     match kind_of(path, given)? {
         Kind::Olist => olist::sample::of_directory(path, limits),
+        Kind::Topics => kafka::sample::of_topics(kafka.at_address(path).unwrap_or_default(), limits),
         Kind::JsonLines if !path.is_file() => Ok(Vec::new()),
         Kind::JsonLines => Ok(vec![sample::of_lines(path, limits)?]),
     }
 }
 
-fn kind_of(path: &Path, given: Option<InputKind>) -> JobResult<Kind> {
+/// What is meant by a path, told by its name, by what it is, and by its beginning.
+pub fn kind_of(path: &Path, given: Option<InputKind>) -> JobResult<Kind> {
     let shown = path.display().to_string();
+    if KafkaSettings::default().at_address(path).is_some() {
+        return Ok(Kind::Topics);
+    }
     if path.as_os_str() == "-" {
         return match given {
             Some(InputKind::Olist) => Err(JobError::configuration("standard input cannot be an Olist directory")
@@ -298,7 +342,7 @@ impl FirstOrders {
                 let (blocks, columns) = Olist::orders_file(path)?;
                 (blocks, Some(columns))
             }
-            Kind::JsonLines => (Blocks::new(bytes::open(path)?, Framing::Lines), None),
+            Kind::JsonLines | Kind::Topics => (Blocks::new(bytes::open(path)?, Framing::Lines), None),
         };
         while !self.is_full() {
             let name = path.display().to_string();

@@ -7,6 +7,7 @@
 //! row is decoded once on its way into the graph, by the worker its block is dealt to.
 
 mod index;
+pub mod published;
 mod rows;
 pub mod sample;
 mod stamps;

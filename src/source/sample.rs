@@ -21,8 +21,8 @@ pub struct Sample {
     pub read: usize,
     /// Of these, those that can be used.
     pub decoded: usize,
-    /// The line of the first one that cannot, and every reason.
-    pub first_refused: Option<(u64, Vec<Reason>)>,
+    /// The place of the first one that cannot, as in `line 7`, and every reason.
+    pub first_refused: Option<(String, Vec<Reason>)>,
 }
 
 impl Sample {
@@ -36,13 +36,18 @@ impl Sample {
         self.read >= RECORDS_MAX
     }
 
-    /// Counts a record.
+    /// Counts the record on a line.
     pub fn add<R>(&mut self, line: u64, decoded: Result<R, Broken>) {
+        self.add_at(|| format!("line {line}"), decoded);
+    }
+
+    /// Counts the record at a place.
+    pub fn add_at<R>(&mut self, place: impl FnOnce() -> String, decoded: Result<R, Broken>) {
         self.read += 1;
         match decoded {
             Ok(_) => self.decoded += 1,
             Err(broken) => {
-                self.first_refused.get_or_insert((line, broken.reasons));
+                self.first_refused.get_or_insert_with(|| (place(), broken.reasons));
             }
         }
     }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use orderwatch::cli::GenerateStream;
 use orderwatch::generate::{OlistOptions, StreamKind, StreamStatistics, generate_olist, generate_stream};
+use orderwatch::kafka::KafkaSettings;
 use tempfile::TempDir;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -42,7 +43,7 @@ fn the_same_flags_give_these_bytes_whatever_the_target() {
     let place = TempDir::new().unwrap();
     for (kind, pinned) in PINNED {
         let targets = ["a.jsonl", "b.jsonl.gz", "c.jsonl.zst"].map(|name| place.path().join(name));
-        let statistics = generate_stream(kind, &faulty(300, &targets)).unwrap();
+        let statistics = generate_stream(kind, &faulty(300, &targets), &KafkaSettings::default()).unwrap();
         let plain = fs::read(&targets[0]).unwrap();
         assert_eq!(format!("{:016x}", xxh3_64(&plain)), pinned, "{kind:?}");
         let (mut gzip, mut zstd) = (Vec::new(), Vec::new());
@@ -110,8 +111,10 @@ fn a_replay_comes_to_the_statistics_and_faults_change_no_result() {
     let place = TempDir::new().unwrap();
     for kind in [StreamKind::Orders, StreamKind::Sales] {
         let [clean, bad] = ["clean.jsonl", "bad.jsonl.gz"].map(|name| place.path().join(name));
-        let clean_statistics = generate_stream(kind, &options(1_000, std::slice::from_ref(&clean))).unwrap();
-        let statistics = generate_stream(kind, &faulty(1_000, std::slice::from_ref(&bad))).unwrap();
+        let clean_statistics =
+            generate_stream(kind, &options(1_000, std::slice::from_ref(&clean)), &KafkaSettings::default()).unwrap();
+        let statistics =
+            generate_stream(kind, &faulty(1_000, std::slice::from_ref(&bad)), &KafkaSettings::default()).unwrap();
         assert_eq!(clean_statistics.orders, 1_000);
         assert_eq!(clean_statistics.late_lines + clean_statistics.invalid_lines + clean_statistics.duplicate_lines, 0);
         assert_eq!(statistics.transitions, clean_statistics.transitions);
@@ -139,17 +142,17 @@ fn late_facts_are_those_that_a_replay_in_arrival_order_counts() {
     let file = [place.path().join("a.jsonl")];
     let late_of = |replayed: &Replayed| replayed.sum("data_quality_metrics.csv", "late", |_| true);
     for kind in [StreamKind::Orders, StreamKind::Sales] {
-        let statistics = generate_stream(kind, &faulty(1_000, &file)).unwrap();
+        let statistics = generate_stream(kind, &faulty(1_000, &file), &KafkaSettings::default()).unwrap();
         let arrived = replayed(&file[0], &["--arrival-order"]);
         assert_eq!(late_of(&arrived), statistics.late_facts);
         assert_agrees(&arrived, &statistics);
         // Lines that were only asked to be late are; a shuffle keeps within its bound.
         let late = GenerateStream { late: 5_000, ..options(1_000, &file) };
-        let statistics = generate_stream(kind, &late).unwrap();
+        let statistics = generate_stream(kind, &late, &KafkaSettings::default()).unwrap();
         let share = 1_000 * statistics.late_lines / statistics.lines;
         assert!((40..60).contains(&share), "{share} in 1,000 lines are late");
         let shuffled = GenerateStream { disorder: 24 * 3_600_000, ..options(1_000, &file) };
-        assert!(generate_stream(kind, &shuffled).unwrap().late_lines > 1_000);
+        assert!(generate_stream(kind, &shuffled, &KafkaSettings::default()).unwrap().late_lines > 1_000);
         assert!(late_of(&replayed(&file[0], &["--arrival-order"])) > 0);
         assert_eq!(late_of(&replayed(&file[0], &["--arrival-order", "--out-of-orderness", "24h"])), 0);
     }

@@ -1,4 +1,4 @@
-//! Where a stream goes: files, compressed by their names' endings, and standard output; each gets every byte.
+//! Where a stream goes: files, compressed by their names' endings, standard output, and topics; each gets every line.
 //!
 //! Invariant: targets get whole lines, and are ended properly whatever ended the stream. A file that is made at once
 //! appears when it is complete; one that is made as time passes grows in its place, for others to follow. Pipes and
@@ -13,8 +13,11 @@ use flate2::write::GzEncoder;
 use tempfile::TempPath;
 use zstd::stream::write::Encoder as ZstdEncoder;
 
+use crate::decode::topic::order_id;
 use crate::error::{JobError, JobResult};
 use crate::interrupt;
+use crate::kafka::KafkaSettings;
+use crate::kafka::sender::Sender;
 
 /// Of zstd; 3 is its own default.
 const ZSTD_LEVEL: i32 = 3;
@@ -23,6 +26,7 @@ enum Encoding {
     Plain(Box<dyn Write>),
     Gzip(GzEncoder<Box<dyn Write>>),
     Zstd(ZstdEncoder<'static, Box<dyn Write>>),
+    Topic(Sender, String),
 }
 
 struct Target {
@@ -39,14 +43,14 @@ pub struct Targets {
 
 impl Targets {
     /// Opens every target; files that are to `grow` in their places do.
-    pub fn open(paths: &[PathBuf], grow: bool) -> JobResult<Targets> {
+    pub fn open(paths: &[PathBuf], grow: bool, kafka: &KafkaSettings) -> JobResult<Targets> {
         for (index, path) in paths.iter().enumerate() {
             if paths[..index].contains(path) {
                 let error = JobError::configuration("a target is named twice").at(path.display().to_string());
                 return Err(error.remedy("name each target once with --to"));
             }
         }
-        let targets = paths.iter().map(|path| Target::open(path, grow)).collect::<JobResult<Vec<Target>>>()?;
+        let targets = paths.iter().map(|path| Target::open(path, grow, kafka)).collect::<JobResult<Vec<Target>>>()?;
         Ok(Targets { targets })
     }
 
@@ -89,15 +93,21 @@ impl Targets {
 }
 
 impl Target {
-    fn open(path: &Path, grow: bool) -> JobResult<Target> {
+    fn open(path: &Path, grow: bool, kafka: &KafkaSettings) -> JobResult<Target> {
         let name = path.to_string_lossy();
         if is_standard_output(path) {
             let encoding = Encoding::Plain(Box::new(io::stdout()));
             return Ok(Target { path: path.into(), encoding, partial: None });
         }
-        if name.contains("://") {
-            let error = JobError::configuration("a stream cannot be sent there yet").at(format!("--to {name}"));
-            return Err(error.remedy("Kafka comes with `orderwatch run`; name a file, or `-` for standard output"));
+        if let Some(settings) = kafka.at_address(path) {
+            settings.check_named()?;
+            // Without one in the address these are the configured ones, of which orders have the first.
+            let Some(topic) = settings.topics.first().cloned() else {
+                let error = JobError::configuration("a stream goes into one topic").at(format!("--to {name}"));
+                return Err(error.remedy("name it: kafka://HOST:PORT/TOPIC"));
+            };
+            let sender = Sender::connect(&settings, std::slice::from_ref(&topic))?;
+            return Ok(Target { path: path.into(), encoding: Encoding::Topic(sender, topic), partial: None });
         }
         let plain = name.strip_suffix(".gz").or_else(|| name.strip_suffix(".zst")).unwrap_or(&name);
         let is_lines = [".jsonl", ".json", ".ndjson"].iter().any(|ending| plain.ends_with(ending));
@@ -140,6 +150,13 @@ impl Encoding {
             Encoding::Plain(file) => file.write_all(lines).and_then(|()| file.flush()),
             Encoding::Gzip(file) => file.write_all(lines),
             Encoding::Zstd(file) => file.write_all(lines),
+            Encoding::Topic(sender, topic) => {
+                for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+                    let key = order_id(line).map(|order_id| order_id.to_string());
+                    sender.send(topic, key.as_deref().map(str::as_bytes), line).map_err(io::Error::other)?;
+                }
+                Ok(())
+            }
         }
     }
 
@@ -148,6 +165,7 @@ impl Encoding {
             Encoding::Plain(file) => file.flush(),
             Encoding::Gzip(file) => file.try_finish().and_then(|()| file.get_mut().flush()),
             Encoding::Zstd(file) => file.do_finish().and_then(|()| file.get_mut().flush()),
+            Encoding::Topic(sender, _) => sender.finish().map(drop).map_err(io::Error::other),
         }
     }
 }
@@ -158,6 +176,10 @@ pub fn is_standard_output(path: &Path) -> bool {
 }
 
 fn failed(path: &Path, error: &io::Error) -> JobError {
+    // A topic says by itself what went wrong.
+    if let Some(error) = error.get_ref().and_then(|error| error.downcast_ref::<JobError>()) {
+        return error.clone();
+    }
     let name = if is_standard_output(path) { Path::new("standard output") } else { path };
     JobError::io("write the stream", name, error)
         .remedy("name a place that you may write to, with enough space, with --to")

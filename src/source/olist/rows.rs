@@ -164,7 +164,7 @@ impl Rows<'_> {
         if let Some(stamps) = &mut self.stamps {
             stamps.push(&row);
         }
-        let events = lifecycle(&row);
+        let events = row.events();
         let times = events.iter().flatten().map(|(_, at)| *at);
         let record_at = times.clone().min().unwrap_or(row.purchased_at);
         let largest = times.max();
@@ -248,17 +248,4 @@ struct Place<'b> {
     position: Position,
     /// Its bytes without line end.
     raw: &'b [u8],
-}
-
-/// The lifecycle facts of an order row (inputs.md, section 1).
-fn lifecycle(row: &OrderRow) -> [Option<(EventKind, Time)>; 5] {
-    let latest =
-        [Some(row.purchased_at), row.approved_at, row.carrier_at, row.delivered_at].into_iter().flatten().max();
-    [
-        Some((EventKind::Placed, row.purchased_at)),
-        row.approved_at.map(|at| (EventKind::ProcessingStarted, at)),
-        row.carrier_at.map(|at| (EventKind::Shipped, at)),
-        row.delivered_at.map(|at| (EventKind::Delivered, at)),
-        latest.filter(|_| row.cancelled).map(|at| (EventKind::Cancelled, at)),
-    ]
 }

@@ -1,0 +1,297 @@
+//! Clients of a Kafka broker: what all of them need, and what they say put into words of ours.
+//!
+//! Invariant: no value of a setting is ever shown, in the log or in an error: any of them may be a secret.
+
+pub mod sender;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use rdkafka::ClientContext;
+use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::types::RDKafkaConfRes;
+
+use crate::clock::partitions::Partition;
+use crate::error::{JobError, JobResult};
+
+/// What addresses in Kafka start with.
+const SCHEME: &str = "kafka://";
+/// So many events tell why a broker does not answer.
+const EVENTS_HEARD: usize = 32;
+
+/// What a client of a broker needs to know.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct KafkaSettings {
+    /// Brokers to ask first: `HOST:PORT`, separated by commas.
+    pub brokers: String,
+    /// Topics that are read.
+    pub topics: Vec<String>,
+    /// Settings of librdkafka, passed through as they are.
+    pub client: BTreeMap<String, String>,
+}
+
+impl fmt::Debug for KafkaSettings {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let KafkaSettings { brokers, topics, client } = self;
+        write!(formatter, "Kafka({brokers} {topics:?} {:?})", client.keys())
+    }
+}
+
+impl KafkaSettings {
+    /// The configuration of a client; `own` are settings that it could not do without, whatever the user's say.
+    fn config(&self, own: &[(&str, &str)]) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set("client.id", "orderwatch");
+        self.client.iter().for_each(|(key, value)| _ = config.set(key, value));
+        own.iter().for_each(|(key, value)| _ = config.set(*key, *value));
+        config.set("bootstrap.servers", &self.brokers);
+        config
+    }
+
+    /// These settings with brokers and topics of an address, `kafka://BROKERS/TOPIC,TOPIC`; none where it is no such
+    /// address. What it leaves out stays as it is.
+    pub fn at_address(&self, address: &Path) -> Option<KafkaSettings> {
+        let address = address.to_str()?.strip_prefix(SCHEME)?;
+        let (brokers, topics) = address.split_once('/').unwrap_or((address, ""));
+        let topics: Vec<String> = topics.split(',').filter(|topic| !topic.is_empty()).map(str::to_owned).collect();
+        let mut settings = self.clone();
+        if !brokers.is_empty() {
+            settings.brokers = brokers.to_owned();
+        }
+        if !topics.is_empty() {
+            settings.topics = topics;
+        }
+        Some(settings)
+    }
+
+    /// An error where no broker is named.
+    pub fn check_named(&self) -> JobResult<()> {
+        if self.brokers.is_empty() {
+            let error = JobError::configuration("no Kafka broker is named").at("kafka.brokers");
+            return Err(
+                error.remedy("give --kafka HOST:PORT, or set brokers in the section [kafka] of the configuration file")
+            );
+        }
+        Ok(())
+    }
+
+    /// Checks the settings of a client without making one.
+    pub fn check(&self, own: &[(&str, &str)]) -> JobResult<()> {
+        self.config(own).create_native_config().map(|_| ()).map_err(|error| self.refused(&error))
+    }
+
+    /// Makes a client. It connects when it is needed, so a broker that is away is no error here.
+    pub fn create<C: ClientContext, T: FromClientConfigAndContext<C>>(
+        &self,
+        own: &[(&str, &str)],
+        listener: C,
+    ) -> JobResult<T> {
+        self.config(own).create_with_context(listener).map_err(|error| self.refused(&error))
+    }
+
+    /// A client that asks a broker for what there is, and reads nothing.
+    pub fn inquirer(&self) -> JobResult<Inquirer> {
+        let mut config = self.config(&[("isolation.level", "read_committed"), ("allow.auto.create.topics", "false")]);
+        config.remove("group.id");
+        config.create_with_context(Listener::default()).map_err(|error| self.refused(&error))
+    }
+
+    fn refused(&self, error: &KafkaError) -> JobError {
+        let (what, key) = match error {
+            KafkaError::ClientConfig(RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN, _, key, _) => {
+                (format!("librdkafka has no setting `{key}`"), key.as_str())
+            }
+            // What librdkafka says of it repeats the value.
+            KafkaError::ClientConfig(_, _, key, _) => {
+                (format!("the value of `{key}` is none for librdkafka"), key.as_str())
+            }
+            other => (format!("the settings of the client do not go together: {other}"), "*"),
+        };
+        JobError::configuration(what)
+            .at(format!("kafka.client.\"{key}\""))
+            .remedy("mend it: https://github.com/confluentinc/librdkafka/blob/master/CONFIGURATION.md lists them all")
+    }
+
+    /// Something that an inquirer asked for failed: `doing` completes "cannot …".
+    pub fn unanswered(&self, doing: &str, error: &KafkaError, client: &Inquirer) -> JobError {
+        hear(client);
+        self.failed(doing, error, client.context())
+    }
+
+    /// Something that a broker was asked for failed: `doing` completes "cannot …".
+    pub fn failed(&self, doing: &str, error: &KafkaError, listener: &Listener) -> JobError {
+        use RDKafkaErrorCode as Code;
+        let code = error.rdkafka_error_code();
+        let cause = listener.cause().filter(|_| code.is_none_or(is_silence));
+        let cause = cause.or_else(|| code.map(|code| code.to_string())).unwrap_or_else(|| error.to_string());
+        let remedy = match code {
+            Some(Code::Authentication | Code::SaslAuthenticationFailed) => {
+                "check sasl.mechanism, sasl.username and sasl.password in [kafka.client]"
+            }
+            Some(
+                Code::TopicAuthorizationFailed
+                | Code::GroupAuthorizationFailed
+                | Code::ClusterAuthorizationFailed
+                | Code::TransactionalIdAuthorizationFailed,
+            ) => "have this user allowed to do that (Kafka calls it ACLs)",
+            Some(code) if is_unknown(code) => "check the name: `orderwatch topics list` shows what there is",
+            Some(Code::MessageSizeTooLarge) => {
+                "raise max.message.bytes of the topic, or message.max.bytes of the broker"
+            }
+            _ => {
+                "check that a broker listens there, and what it asks of its clients: security.protocol and its like go \
+                 into [kafka.client]"
+            }
+        };
+        JobError::job(format!("cannot {doing}: {cause}")).at(format!("Kafka at {}", self.brokers)).remedy(remedy)
+    }
+}
+
+/// A client that asks a broker for what there is.
+pub type Inquirer = BaseConsumer<Listener>;
+
+/// Has a client that nobody polls say what it has to say.
+pub fn hear(client: &Inquirer) {
+    for _ in 0..EVENTS_HEARD {
+        client.poll(Duration::ZERO);
+    }
+}
+
+/// True where an error says no more than that nobody answered.
+pub fn is_silence(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(
+        code,
+        Code::BrokerTransportFailure | Code::AllBrokersDown | Code::OperationTimedOut | Code::Resolve | Code::SSL
+    )
+}
+
+/// True where an error says that there is no such topic or partition.
+pub fn is_unknown(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(code, Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition)
+}
+
+/// Hears what a client says by itself: for developers into the log, and causes, which the errors of calls do not tell.
+#[derive(Debug, Default)]
+pub struct Listener {
+    cause: Mutex<Option<String>>,
+}
+
+impl Listener {
+    /// What the client complained of last.
+    pub fn cause(&self) -> Option<String> {
+        self.cause.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl ClientContext for Listener {
+    fn log(&self, _: RDKafkaLogLevel, facility: &str, message: &str) {
+        tracing::debug!(facility, "librdkafka: {message}");
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!("Kafka client: {error}: {reason}");
+        // That all are away says less than why one is.
+        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
+            *self.cause.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
+        }
+    }
+}
+
+impl ConsumerContext for Listener {
+    fn commit_callback(&self, result: KafkaResult<()>, _: &TopicPartitionList) {
+        if let Err(error) = result {
+            tracing::debug!("offsets were not published: {error}");
+        }
+    }
+}
+
+/// The partitions of a topic, by their numbers; none where there is no such topic.
+pub fn partitions_of(client: &Inquirer, topic: &str, timeout: Duration) -> KafkaResult<Option<Vec<i32>>> {
+    let metadata = client.fetch_metadata(Some(topic), timeout)?;
+    let Some(found) = metadata.topics().iter().find(|found| found.name() == topic) else { return Ok(None) };
+    match found.error().map(RDKafkaErrorCode::from) {
+        None => {}
+        Some(RDKafkaErrorCode::UnknownTopicOrPartition) => return Ok(None),
+        Some(code) => return Err(KafkaError::MetadataFetch(code)),
+    }
+    let mut numbers: Vec<i32> = found.partitions().iter().map(|partition| partition.id()).collect();
+    numbers.sort_unstable();
+    Ok(Some(numbers))
+}
+
+/// The offset of each partition that is meant by `place`: its beginning, its end (of what was committed), or the first
+/// record of a time, given as an offset; the end where there is none.
+pub fn offsets_of(
+    client: &Inquirer,
+    partitions: &[Partition],
+    place: Offset,
+    timeout: Duration,
+) -> KafkaResult<BTreeMap<Partition, u64>> {
+    let mut offsets = BTreeMap::new();
+    if partitions.is_empty() {
+        return Ok(offsets);
+    }
+    let mut asked = TopicPartitionList::with_capacity(partitions.len());
+    for Partition { topic, number } in partitions {
+        asked.add_partition_offset(topic, *number, place)?;
+    }
+    let answered = client.offsets_for_times(asked, timeout)?;
+    for element in answered.elements() {
+        element.error()?;
+        let partition = Partition { topic: element.topic().to_owned(), number: element.partition() };
+        if let Offset::Offset(offset) = element.offset() {
+            offsets.insert(partition, u64::try_from(offset).unwrap_or_default());
+        }
+    }
+    let missing: Vec<Partition> =
+        partitions.iter().filter(|partition| !offsets.contains_key(partition)).cloned().collect();
+    match place {
+        Offset::Offset(_) => offsets.extend(offsets_of(client, &missing, Offset::End, timeout)?),
+        _ if missing.is_empty() => {}
+        _ => return Err(KafkaError::OffsetFetch(RDKafkaErrorCode::LeaderNotAvailable)),
+    }
+    Ok(offsets)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_value_of_a_setting_is_shown() {
+        let with = |key: &str, value: &str| KafkaSettings {
+            brokers: "127.0.0.1:1".to_owned(),
+            topics: vec!["orders".to_owned()],
+            client: [(key.to_owned(), value.to_owned())].into(),
+        };
+        for (key, what) in [
+            ("sasl.passwort", "librdkafka has no setting `sasl.passwort`"),
+            ("acks", "the value of `acks` is none for librdkafka"),
+            ("security.protocol", "the value of `security.protocol` is none for librdkafka"),
+        ] {
+            let settings = with(key, "hunter2");
+            let error = settings.check(&[]).unwrap_err();
+            assert_eq!((error.what(), error.exit_code()), (what, 2));
+            assert!(!format!("{error} {settings:?}").contains("hunter2"));
+        }
+        assert!(!format!("{:?}", with("sasl.password", "hunter2")).contains("hunter2"));
+        assert!(with("sasl.password", "hunter2").check(&[]).is_ok());
+    }
+
+    #[test]
+    fn a_broker_that_is_not_there_is_named_with_the_cause() {
+        let settings = KafkaSettings { brokers: "127.0.0.1:1".to_owned(), ..KafkaSettings::default() };
+        let client = settings.inquirer().unwrap();
+        let error = partitions_of(&client, "orders", Duration::from_millis(500)).unwrap_err();
+        let error = settings.unanswered("read", &error, &client);
+        assert!(error.what().starts_with("cannot read: ") && error.what().contains("refused"), "{error}");
+    }
+}

@@ -1,0 +1,363 @@
+//! Kafka as it is read live: partitions, each from an offset on, records in the order of offsets.
+//!
+//! ```text
+//!  broker ─► librdkafka: a bounded queue a partition ─► Fetcher::poll, on the worker's thread
+//!    └─ asked for its end offsets four times a second, by a thread of ours ─► is there a backlog?
+//! ```
+//!
+//! Invariant: a partition's records come in the order of offsets, none is left out, and only committed ones. Nobody but
+//! the caller decides where reading goes on: offsets that the broker no longer has end the job. "No backlog" is said only
+//! of what a broker confirmed within the last second. A broker that is away is waited for. Limits: librdkafka holds about
+//! 16 MiB of records a fetcher, more only where it reads over 128 partitions; a single record may be larger than that.
+
+mod ends;
+pub mod history;
+mod lookup;
+mod queues;
+pub mod sample;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rdkafka::Message;
+use rdkafka::consumer::base_consumer::PartitionQueue;
+use rdkafka::consumer::{CommitMode, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+
+use crate::clock::partitions::{Backlog, Partition};
+use crate::error::{JobError, JobResult};
+pub use crate::kafka::KafkaSettings;
+use crate::kafka::{Inquirer, Listener, is_silence, is_unknown, offsets_of};
+use ends::Ends;
+pub use lookup::{PartitionInfo, offsets_at, partitions};
+use queues::{QueueSizes, own_settings};
+
+/// What is handed over at once.
+const RECORDS_AT_ONCE: usize = 1024;
+const BYTES_AT_ONCE: usize = 256 << 10;
+/// How often it is looked whether markers of transactions were passed.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// How long a broker may take to say why a partition cannot be read.
+const EXPLAIN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// One record of a partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Its offset.
+    pub offset: u64,
+    /// When it was produced, by the producer or the broker: UTC milliseconds.
+    pub timestamp_ms: Option<u64>,
+    /// Its value; none: a tombstone.
+    pub value: Option<Box<[u8]>>,
+    /// Its key.
+    pub key: Option<Box<[u8]>>,
+}
+
+/// Records of one partition in the order of offsets; at least one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fetched {
+    /// Whose they are.
+    pub partition: Partition,
+    /// The records.
+    pub records: Vec<Record>,
+}
+
+/// A partition that is being read.
+struct Reading {
+    partition: Partition,
+    queue: PartitionQueue<Listener>,
+    is_paused: bool,
+    /// The offset after the last record handed over.
+    handed: u64,
+    /// Everything before it has been handed over or is no record.
+    position: u64,
+}
+
+/// Reads partitions; one a worker.
+pub struct Fetcher {
+    settings: KafkaSettings,
+    /// Made when it is known among how many partitions the memory is to be divided.
+    client: Option<Arc<Inquirer>>,
+    /// Partitions that are to be read as well.
+    wanted: Vec<(Partition, u64)>,
+    readings: Vec<Reading>,
+    places: BTreeMap<Partition, usize>,
+    /// The reading that is looked at next.
+    next: usize,
+    looked_at: Instant,
+    ends: Arc<Ends>,
+}
+
+impl Fetcher {
+    /// Checks the settings, and waits for nothing: a broker that is away is tried for ever, which the log says once.
+    pub fn start(settings: &KafkaSettings) -> JobResult<Fetcher> {
+        settings.check(&own_settings(&QueueSizes::of(1)))?;
+        Ok(Fetcher {
+            settings: settings.clone(),
+            client: None,
+            wanted: Vec::new(),
+            readings: Vec::new(),
+            places: BTreeMap::new(),
+            next: 0,
+            looked_at: Instant::now(),
+            ends: Arc::default(),
+        })
+    }
+
+    /// Begins to read a partition, which is not being read yet, from an offset on.
+    pub fn read(&mut self, partition: Partition, next_offset: u64) {
+        self.wanted.push((partition, next_offset));
+    }
+
+    /// Hands over nothing of a partition until it is resumed.
+    pub fn pause(&mut self, partition: &Partition) {
+        self.set_paused(partition, true);
+    }
+
+    /// Goes on with a partition that was paused.
+    pub fn resume(&mut self, partition: &Partition) {
+        self.set_paused(partition, false);
+    }
+
+    fn set_paused(&mut self, partition: &Partition, is_paused: bool) {
+        if let Some(place) = self.places.get(partition) {
+            self.readings[*place].is_paused = is_paused;
+        }
+    }
+
+    /// Records that have come, of one partition after the other; never waits. Errors are for good: offsets that are not
+    /// there, a topic that was deleted, a user that is not let in.
+    pub fn poll(&mut self) -> JobResult<Option<Fetched>> {
+        self.begin_wanted()?;
+        let Some(client) = self.client.clone() else { return Ok(None) };
+        // What concerns no partition in particular.
+        while let Some(said) = client.poll(Duration::ZERO) {
+            if let Err(error) = said {
+                self.judge(None, &error)?;
+            }
+        }
+        if let Some(partition) = self.ends.gone() {
+            return Err(self.deleted(&partition));
+        }
+        let fetched = self.fetch()?;
+        if self.looked_at.elapsed() >= LOOK_EVERY {
+            self.looked_at = Instant::now();
+            self.pass_markers(&client);
+        }
+        Ok(fetched)
+    }
+
+    /// Records of the next partition that has some.
+    fn fetch(&mut self) -> JobResult<Option<Fetched>> {
+        for _ in 0..self.readings.len() {
+            let place = self.next % self.readings.len();
+            self.next = place + 1;
+            if self.readings[place].is_paused {
+                continue;
+            }
+            let (records, error) = self.readings[place].take();
+            if let Some(error) = error {
+                self.judge(Some(place), &error)?;
+            }
+            if !records.is_empty() {
+                return Ok(Some(Fetched { partition: self.readings[place].partition.clone(), records }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Markers of transactions and records of those that were given up are passed without a word: positions tell.
+    fn pass_markers(&mut self, client: &Inquirer) {
+        let is_behind =
+            |reading: &Reading| self.ends.last(&reading.partition).is_some_and(|end| reading.position < end);
+        if !self.readings.iter().any(is_behind) {
+            return;
+        }
+        let Ok(positions) = client.position() else { return };
+        for element in positions.elements() {
+            let partition = Partition { topic: element.topic().to_owned(), number: element.partition() };
+            if let (Some(place), Offset::Offset(position)) = (self.places.get(&partition), element.offset()) {
+                let reading = &mut self.readings[*place];
+                reading.position = reading.position.max(u64::try_from(position).unwrap_or_default());
+            }
+        }
+    }
+
+    /// Whether there is more than what was read up to `next_offset`: none only where the broker said so a moment ago.
+    pub fn backlog(&self, partition: &Partition, next_offset: u64) -> Backlog {
+        let Some(reading) = self.places.get(partition).map(|place| &self.readings[*place]) else {
+            return Backlog::Some;
+        };
+        match self.ends.fresh(partition) {
+            Some(end) if reading.position >= end && next_offset >= reading.handed => Backlog::None,
+            _ => Backlog::Some,
+        }
+    }
+
+    /// Where a partition that was read to its end stands: the offset from which on the next record will come, after
+    /// markers of transactions. None where its end is not reached or not known.
+    pub fn end_position(&self, partition: &Partition) -> Option<u64> {
+        let end = self.ends.last(partition)?;
+        self.position(partition).filter(|position| *position >= end)
+    }
+
+    /// Everything of a partition before this offset has been handed over.
+    pub fn position(&self, partition: &Partition) -> Option<u64> {
+        self.places.get(partition).map(|place| self.readings[*place].position)
+    }
+
+    /// The end offset of a partition as the broker last said it; none before it did.
+    pub fn high_watermark(&self, partition: &Partition) -> Option<u64> {
+        self.ends.last(partition)
+    }
+
+    /// Tells the broker how far the group (`group.id`) is, for tools that show lag; nobody resumes from it. That it failed
+    /// is of no consequence.
+    pub fn publish(&self, positions: &BTreeMap<Partition, u64>) {
+        let Some(client) = self.client.as_ref().filter(|_| !positions.is_empty()) else { return };
+        let mut offsets = TopicPartitionList::with_capacity(positions.len());
+        let added = positions.iter().try_for_each(|(Partition { topic, number }, offset)| {
+            offsets.add_partition_offset(topic, *number, at_offset(*offset))
+        });
+        if let Err(error) = added.and_then(|()| client.commit(&offsets, CommitMode::Async)) {
+            tracing::debug!("offsets were not published: {error}");
+        }
+    }
+
+    /// Begins to read what is wanted.
+    fn begin_wanted(&mut self) -> JobResult<()> {
+        if self.wanted.is_empty() {
+            return Ok(());
+        }
+        let client = match &self.client {
+            Some(client) => Arc::clone(client),
+            None => {
+                let sizes = QueueSizes::of(self.wanted.len());
+                let client = Arc::new(self.settings.create(&own_settings(&sizes), Listener::default())?);
+                ends::ask(&self.settings, &self.ends)?;
+                Arc::clone(self.client.insert(client))
+            }
+        };
+        let mut assigned = TopicPartitionList::with_capacity(self.wanted.len());
+        let cannot = |error| self.settings.failed("read", &error, client.context());
+        for (partition, next_offset) in std::mem::take(&mut self.wanted) {
+            let Partition { topic, number } = &partition;
+            // Split off before anything comes, or it would come without its partition's name.
+            let queue = client.split_partition_queue(topic, *number);
+            let queue =
+                queue.ok_or(KafkaError::MessageConsumption(RDKafkaErrorCode::UnknownPartition)).map_err(cannot)?;
+            assigned.add_partition_offset(topic, *number, at_offset(next_offset)).map_err(cannot)?;
+            self.places.insert(partition.clone(), self.readings.len());
+            self.ends.watch(partition.clone());
+            let reading = Reading { partition, queue, is_paused: false, handed: next_offset, position: next_offset };
+            self.readings.push(reading);
+        }
+        client.incremental_assign(&assigned).map_err(cannot)
+    }
+
+    /// An error of the client, which is nothing where it passes by itself.
+    fn judge(&self, place: Option<usize>, error: &KafkaError) -> JobResult<()> {
+        use RDKafkaErrorCode as Code;
+        let Some(client) = &self.client else { return Ok(()) };
+        let code = match error {
+            KafkaError::PartitionEOF(_) => return Ok(()),
+            error => error.rdkafka_error_code().unwrap_or(Code::Unknown),
+        };
+        tracing::debug!("Kafka client: {error}");
+        let reading = place.map(|place| &self.readings[place]);
+        let failed = || {
+            let what =
+                reading.map_or_else(|| "read".to_owned(), |reading| format!("read {}", shown(&reading.partition)));
+            self.settings.failed(&what, error, client.context())
+        };
+        match (code, reading) {
+            (Code::AutoOffsetReset | Code::OffsetOutOfRange, Some(reading)) => Err(self.out_of_range(client, reading)),
+            // Whoever asks for ends finds out whether it is gone.
+            (code, Some(_)) if is_unknown(code) => Ok(()),
+            (Code::Authentication | Code::SaslAuthenticationFailed | Code::TopicAuthorizationFailed, _) => {
+                Err(failed())
+            }
+            (Code::BadMessage | Code::BadCompression | Code::NotImplemented | Code::LogTruncation, Some(_)) => {
+                Err(failed())
+            }
+            (code, _) if is_silence(code) => Ok(()),
+            _ => {
+                tracing::warn!("Kafka client: {error}");
+                Ok(())
+            }
+        }
+    }
+
+    fn out_of_range(&self, client: &Inquirer, reading: &Reading) -> JobError {
+        let Reading { partition, position, .. } = reading;
+        let ask = |place| {
+            let offsets = offsets_of(client, std::slice::from_ref(partition), place, EXPLAIN_TIMEOUT).ok()?;
+            offsets.get(partition).copied()
+        };
+        let (earliest, end) = (ask(Offset::Beginning), ask(Offset::End));
+        let what = match (earliest, end) {
+            (_, Some(end)) if *position > end => {
+                format!("the broker has no offset {position} of {}: it ends at {end}", shown(partition))
+            }
+            (Some(earliest), _) => {
+                format!(
+                    "the broker no longer has offset {position} of {}: the earliest is {earliest}",
+                    shown(partition)
+                )
+            }
+            _ => format!("the broker does not have offset {position} of {}", shown(partition)),
+        };
+        JobError::job(what).at(format!("Kafka at {}", self.settings.brokers)).remedy(
+            "records were deleted, or the topic made anew, and results would lack them: start again with \
+             --start earliest and an empty checkpoint, and give the topic a longer retention",
+        )
+    }
+
+    fn deleted(&self, partition: &Partition) -> JobError {
+        let error = JobError::job(format!("{} was deleted", shown(partition)));
+        error.at(format!("Kafka at {}", self.settings.brokers)).remedy(
+            "create the topic again with `orderwatch topics create`, or leave it out of --topics, and start again",
+        )
+    }
+}
+
+impl Drop for Fetcher {
+    fn drop(&mut self) {
+        self.ends.stop();
+    }
+}
+
+impl Reading {
+    /// Takes what has come, and the error that stands in its way.
+    fn take(&mut self) -> (Vec<Record>, Option<KafkaError>) {
+        let (mut records, mut bytes) = (Vec::new(), 0);
+        while records.len() < RECORDS_AT_ONCE && bytes < BYTES_AT_ONCE {
+            match self.queue.poll(Duration::ZERO) {
+                Some(Ok(message)) => {
+                    let offset = u64::try_from(message.offset()).unwrap_or_default();
+                    let timestamp_ms = message.timestamp().to_millis().and_then(|at| u64::try_from(at).ok());
+                    let [value, key] = [message.payload(), message.key()].map(|bytes| bytes.map(Box::from));
+                    bytes += message.payload_len() + message.key_len();
+                    records.push(Record { offset, timestamp_ms, value, key });
+                    self.handed = offset + 1;
+                }
+                Some(Err(KafkaError::PartitionEOF(_))) => {}
+                Some(Err(error)) => return (records, Some(error)),
+                None => break,
+            }
+        }
+        self.position = self.position.max(self.handed);
+        (records, None)
+    }
+}
+
+fn at_offset(offset: u64) -> Offset {
+    Offset::Offset(i64::try_from(offset).unwrap_or(i64::MAX))
+}
+
+/// A partition as errors name it.
+pub fn shown(partition: &Partition) -> String {
+    format!("{}/{}", partition.topic, partition.number)
+}

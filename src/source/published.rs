@@ -1,0 +1,98 @@
+//! What topics get (inputs.md, section 4): records made of the inputs of a replay, each with the time at which it is told.
+
+use std::borrow::Cow;
+use std::path::Path;
+
+use dataflows::model::Body;
+use dataflows::time::Time;
+
+use super::blocks::{Blocks, Framing};
+use super::bytes;
+use super::inputs::{Kind, kind_of};
+use super::jsonl::{JsonLines, unreadable};
+use super::olist::published;
+use crate::cli::InputKind;
+use crate::decode::{decode_line, topic};
+use crate::error::{JobError, JobResult};
+use crate::validate::Limits;
+
+/// Which of a shop's topics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TopicKind {
+    /// Orders and their events, sales.
+    Orders,
+    /// Items.
+    Items,
+    /// Payments.
+    Payments,
+}
+
+impl TopicKind {
+    /// Every kind, in the order in which the topics are configured.
+    pub const ALL: [TopicKind; 3] = [TopicKind::Orders, TopicKind::Items, TopicKind::Payments];
+
+    /// The topic of this kind: where there are fewer, the last takes the rest.
+    pub fn of(self, topics: &[String]) -> Option<&String> {
+        topics.get(self as usize).or(topics.last())
+    }
+}
+
+/// A record that a topic gets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Publication<'p> {
+    /// When it is told.
+    pub at: Time,
+    /// Which topic gets it.
+    pub topic: TopicKind,
+    /// The order's id; empty where it has none.
+    pub key: Cow<'p, [u8]>,
+    /// The record.
+    pub value: Cow<'p, [u8]>,
+}
+
+/// Tells everything of an input, in no order; how many records were left out because no topic could hold them.
+pub fn of_input(
+    input: &Path,
+    given: Option<InputKind>,
+    limits: &Limits,
+    threads: usize,
+    mut give: impl FnMut(&Publication<'_>) -> JobResult<()>,
+) -> JobResult<u64> {
+    match kind_of(input, given)? {
+        Kind::Olist => published::of_directory(input, limits, threads, give),
+        Kind::JsonLines => of_lines(input, limits, &mut give),
+        Kind::Topics => {
+            let error = JobError::configuration("topics are sent nowhere").at(input.display().to_string());
+            Err(error.remedy("name an Olist directory or a file of JSON lines with --produce"))
+        }
+    }
+}
+
+/// Lines as they stand, broken ones where they stand.
+fn of_lines(input: &Path, limits: &Limits, give: &mut dyn FnMut(&Publication<'_>) -> JobResult<()>) -> JobResult<u64> {
+    let mut blocks = Blocks::new(bytes::open(input)?, Framing::Lines);
+    let (name, mut last_at, mut left_out) = (input.display().to_string(), 0, 0);
+    while let Some(block) = blocks.next_block().map_err(|error| unreadable(&name, blocks.line(), &error))? {
+        if block.is_too_large {
+            left_out += 1;
+            continue;
+        }
+        for (_, line) in JsonLines::lines(&block) {
+            let (at, kind) = match decode_line(line, limits) {
+                Ok(facts) => {
+                    let kind = facts.iter().next().map_or(TopicKind::Orders, |fact| match fact.body {
+                        Body::Lifecycle { .. } => TopicKind::Orders,
+                        Body::Item { .. } => TopicKind::Items,
+                        Body::Payment { .. } => TopicKind::Payments,
+                    });
+                    (facts.at(), kind)
+                }
+                Err(broken) => (broken.at.unwrap_or(last_at), TopicKind::Orders),
+            };
+            last_at = at;
+            let key = topic::order_id(line).map_or(Vec::new(), |order_id| order_id.to_string().into_bytes());
+            give(&Publication { at, topic: kind, key: key.into(), value: line.into() })?;
+        }
+    }
+    Ok(left_out)
+}
