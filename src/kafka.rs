@@ -22,6 +22,8 @@ use rdkafka::types::RDKafkaConfRes;
 use crate::clock::partitions::Partition;
 use crate::error::{JobError, JobResult};
 
+/// How long a broker may take to answer before anything is read or sent.
+pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// What addresses in Kafka start with.
 const SCHEME: &str = "kafka://";
 /// So many events tell why a broker does not answer.
@@ -70,6 +72,15 @@ impl KafkaSettings {
             settings.topics = topics;
         }
         Some(settings)
+    }
+
+    /// These settings, and these where the user's say nothing.
+    pub fn with_defaults(&self, defaults: &[(&str, &str)]) -> KafkaSettings {
+        let mut settings = self.clone();
+        for (key, value) in defaults {
+            settings.client.entry((*key).to_owned()).or_insert_with(|| (*value).to_owned());
+        }
+        settings
     }
 
     /// An error where no broker is named.

@@ -4,7 +4,6 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
-use std::time::Duration;
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::consumer::Consumer;
@@ -17,10 +16,8 @@ use crate::clock::partitions::Partition;
 use crate::config::duration::format_duration;
 use crate::console::{Style, SummaryTable, print_table};
 use crate::error::{JobError, JobResult};
-use crate::kafka::{KafkaSettings, Listener, offsets_of, partitions_of};
+use crate::kafka::{ANSWER_TIMEOUT, KafkaSettings, Listener, offsets_of, partitions_of};
 
-/// How long a broker may take to answer.
-const TIMEOUT: Duration = Duration::from_secs(10);
 /// Topics of Kafka itself start with this.
 const OF_KAFKA: &str = "__";
 
@@ -73,13 +70,13 @@ fn wait<T>(answer: impl Future<Output = T>) -> JobResult<T> {
 }
 
 fn admin_options() -> AdminOptions {
-    AdminOptions::new().request_timeout(Some(TIMEOUT)).operation_timeout(Some(TIMEOUT))
+    AdminOptions::new().request_timeout(Some(ANSWER_TIMEOUT)).operation_timeout(Some(ANSWER_TIMEOUT))
 }
 
 fn list(arguments: &ListTopics, settings: &KafkaSettings) -> JobResult<Vec<Shown>> {
     let client = settings.inquirer()?;
     let cannot = |error: KafkaError| settings.unanswered("list the topics", &error, &client);
-    let metadata = client.fetch_metadata(None, TIMEOUT).map_err(cannot)?;
+    let metadata = client.fetch_metadata(None, ANSWER_TIMEOUT).map_err(cannot)?;
     let mut partitions = BTreeMap::new();
     for topic in metadata.topics().iter().filter(|topic| !topic.name().starts_with(OF_KAFKA)) {
         let numbers: Vec<i32> = topic.partitions().iter().map(|partition| partition.id()).collect();
@@ -99,8 +96,8 @@ fn list(arguments: &ListTopics, settings: &KafkaSettings) -> JobResult<Vec<Shown
         .iter()
         .flat_map(|(topic, numbers)| numbers.iter().map(|number| Partition { topic: topic.clone(), number: *number }))
         .collect();
-    let earliest = offsets_of(&client, &all, Offset::Beginning, TIMEOUT).map_err(cannot)?;
-    let ends = offsets_of(&client, &all, Offset::End, TIMEOUT).map_err(cannot)?;
+    let earliest = offsets_of(&client, &all, Offset::Beginning, ANSWER_TIMEOUT).map_err(cannot)?;
+    let ends = offsets_of(&client, &all, Offset::End, ANSWER_TIMEOUT).map_err(cannot)?;
     let admin: AdminClient<Listener> = settings.create(&[], Listener::default())?;
     let resources: Vec<ResourceSpecifier<'_>> =
         partitions.keys().map(|topic| ResourceSpecifier::Topic(topic)).collect();
@@ -160,7 +157,7 @@ fn create(arguments: &CreateTopics, settings: &KafkaSettings) -> JobResult<Vec<S
             Ok(topic) => (topic, "created"),
             Err((topic, RDKafkaErrorCode::TopicAlreadyExists)) => {
                 let client = settings.inquirer()?;
-                let found = partitions_of(&client, &topic, TIMEOUT)
+                let found = partitions_of(&client, &topic, ANSWER_TIMEOUT)
                     .map_err(|error| settings.unanswered("create topics", &error, &client))?;
                 let found = found.map_or(0, |found| found.len());
                 if found != usize::from(arguments.partitions) {

@@ -14,11 +14,9 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Message};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 
-use super::{KafkaSettings, Listener, partitions_of};
+use super::{ANSWER_TIMEOUT, KafkaSettings, Listener, partitions_of};
 use crate::error::{JobError, JobResult};
 
-/// How long a broker may take to say which topics it has.
-const LOOK_UP_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long is waited at once for room in the queue, or for the last answers.
 const WAIT: Duration = Duration::from_millis(50);
 
@@ -48,15 +46,10 @@ pub struct Sender {
 impl Sender {
     /// Looks whether these topics are there.
     pub fn connect(settings: &KafkaSettings, topics: &[String]) -> JobResult<Sender> {
-        let mut with_defaults = settings.clone();
-        for (key, value) in DEFAULTS {
-            with_defaults.client.entry(key.to_owned()).or_insert_with(|| value.to_owned());
-        }
         let inquirer = settings.inquirer()?;
         for topic in topics {
-            let found = partitions_of(&inquirer, topic, LOOK_UP_TIMEOUT).map_err(|error| {
-                settings.failed("look up the topics", &error, rdkafka::consumer::Consumer::context(&inquirer))
-            })?;
+            let found = partitions_of(&inquirer, topic, ANSWER_TIMEOUT)
+                .map_err(|error| settings.unanswered("look up the topics", &error, &inquirer))?;
             if found.is_none() {
                 let error = JobError::job(format!("there is no topic `{topic}`"));
                 return Err(error.at(format!("Kafka at {}", settings.brokers)).remedy(format!(
@@ -65,7 +58,7 @@ impl Sender {
                 )));
             }
         }
-        let producer = with_defaults.create(&OWN, Deliveries::default())?;
+        let producer = settings.with_defaults(&DEFAULTS).create(&OWN, Deliveries::default())?;
         Ok(Sender { producer, settings: settings.clone(), left_out: AtomicU64::new(0) })
     }
 

@@ -8,7 +8,7 @@
 //! Invariant: a partition's records come in the order of offsets, none is left out, and only committed ones. Nobody but
 //! the caller decides where reading goes on: offsets that the broker no longer has end the job. "No backlog" is said only
 //! of what a broker confirmed within the last second. A broker that is away is waited for. Limits: librdkafka holds about
-//! 16 MiB of records a fetcher, more only where it reads over 128 partitions; a single record may be larger than that.
+//! 16 MiB for a fetcher, more only where it reads over 64 partitions, or where a single record is larger than that.
 
 mod ends;
 pub mod history;
@@ -29,18 +29,16 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use crate::clock::partitions::{Backlog, Partition};
 use crate::error::{JobError, JobResult};
 pub use crate::kafka::KafkaSettings;
-use crate::kafka::{Inquirer, Listener, is_silence, is_unknown, offsets_of};
+use crate::kafka::{ANSWER_TIMEOUT, Inquirer, Listener, is_silence, is_unknown, offsets_of};
 use ends::Ends;
 pub use lookup::{PartitionInfo, offsets_at, partitions};
-use queues::{QueueSizes, own_settings};
+use queues::{DEFAULTS, QueueSizes, own_settings};
 
 /// What is handed over at once.
 const RECORDS_AT_ONCE: usize = 1024;
 const BYTES_AT_ONCE: usize = 256 << 10;
 /// How often it is looked whether markers of transactions were passed.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// How long a broker may take to say why a partition cannot be read.
-const EXPLAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// One record of a partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,8 +78,8 @@ pub struct Fetcher {
     settings: KafkaSettings,
     /// Made when it is known among how many partitions the memory is to be divided.
     client: Option<Arc<Inquirer>>,
-    /// Partitions that are to be read as well.
-    wanted: Vec<(Partition, u64)>,
+    /// Partitions that are to be read as well, and whether they are paused.
+    wanted: BTreeMap<Partition, (u64, bool)>,
     readings: Vec<Reading>,
     places: BTreeMap<Partition, usize>,
     /// The reading that is looked at next.
@@ -95,9 +93,9 @@ impl Fetcher {
     pub fn start(settings: &KafkaSettings) -> JobResult<Fetcher> {
         settings.check(&own_settings(&QueueSizes::of(1)))?;
         Ok(Fetcher {
-            settings: settings.clone(),
+            settings: settings.with_defaults(&DEFAULTS),
             client: None,
-            wanted: Vec::new(),
+            wanted: BTreeMap::new(),
             readings: Vec::new(),
             places: BTreeMap::new(),
             next: 0,
@@ -108,7 +106,7 @@ impl Fetcher {
 
     /// Begins to read a partition, which is not being read yet, from an offset on.
     pub fn read(&mut self, partition: Partition, next_offset: u64) {
-        self.wanted.push((partition, next_offset));
+        self.wanted.insert(partition, (next_offset, false));
     }
 
     /// Hands over nothing of a partition until it is resumed.
@@ -124,6 +122,8 @@ impl Fetcher {
     fn set_paused(&mut self, partition: &Partition, is_paused: bool) {
         if let Some(place) = self.places.get(partition) {
             self.readings[*place].is_paused = is_paused;
+        } else if let Some((_, is_paused_yet)) = self.wanted.get_mut(partition) {
+            *is_paused_yet = is_paused;
         }
     }
 
@@ -242,7 +242,7 @@ impl Fetcher {
         };
         let mut assigned = TopicPartitionList::with_capacity(self.wanted.len());
         let cannot = |error| self.settings.failed("read", &error, client.context());
-        for (partition, next_offset) in std::mem::take(&mut self.wanted) {
+        for (partition, (next_offset, is_paused)) in std::mem::take(&mut self.wanted) {
             let Partition { topic, number } = &partition;
             // Split off before anything comes, or it would come without its partition's name.
             let queue = client.split_partition_queue(topic, *number);
@@ -251,7 +251,7 @@ impl Fetcher {
             assigned.add_partition_offset(topic, *number, at_offset(next_offset)).map_err(cannot)?;
             self.places.insert(partition.clone(), self.readings.len());
             self.ends.watch(partition.clone());
-            let reading = Reading { partition, queue, is_paused: false, handed: next_offset, position: next_offset };
+            let reading = Reading { partition, queue, is_paused, handed: next_offset, position: next_offset };
             self.readings.push(reading);
         }
         client.incremental_assign(&assigned).map_err(cannot)
@@ -261,10 +261,7 @@ impl Fetcher {
     fn judge(&self, place: Option<usize>, error: &KafkaError) -> JobResult<()> {
         use RDKafkaErrorCode as Code;
         let Some(client) = &self.client else { return Ok(()) };
-        let code = match error {
-            KafkaError::PartitionEOF(_) => return Ok(()),
-            error => error.rdkafka_error_code().unwrap_or(Code::Unknown),
-        };
+        let code = error.rdkafka_error_code().unwrap_or(Code::Unknown);
         tracing::debug!("Kafka client: {error}");
         let reading = place.map(|place| &self.readings[place]);
         let failed = || {
@@ -293,7 +290,7 @@ impl Fetcher {
     fn out_of_range(&self, client: &Inquirer, reading: &Reading) -> JobError {
         let Reading { partition, position, .. } = reading;
         let ask = |place| {
-            let offsets = offsets_of(client, std::slice::from_ref(partition), place, EXPLAIN_TIMEOUT).ok()?;
+            let offsets = offsets_of(client, std::slice::from_ref(partition), place, ANSWER_TIMEOUT).ok()?;
             offsets.get(partition).copied()
         };
         let (earliest, end) = (ask(Offset::Beginning), ask(Offset::End));
@@ -326,6 +323,8 @@ impl Fetcher {
 impl Drop for Fetcher {
     fn drop(&mut self) {
         self.ends.stop();
+        // Queues go before the client that they are of.
+        self.readings.clear();
     }
 }
 
@@ -343,7 +342,6 @@ impl Reading {
                     records.push(Record { offset, timestamp_ms, value, key });
                     self.handed = offset + 1;
                 }
-                Some(Err(KafkaError::PartitionEOF(_))) => {}
                 Some(Err(error)) => return (records, Some(error)),
                 None => break,
             }

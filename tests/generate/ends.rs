@@ -108,7 +108,7 @@ fn what_cannot_be_written_is_said_at_once() {
     fs::write(place.path().join("kept.jsonl"), "as it was\n").unwrap();
     let device = fs::exists("/dev/full").unwrap_or(false).then_some((&["--to", "/dev/full"][..], 1, "No space left"));
     let refused = [
-        (&["--to", "kafka://localhost:9092"][..], 2, "Kafka comes with `orderwatch run`"),
+        (&["--to", "kafka://127.0.0.1:1/a"][..], 1, "cannot look up the topics"),
         (&["--to", "folder.jsonl"], 2, "name a file that ends in .jsonl"),
         (&["--to", "orders.csv"], 2, "name a file that ends in .jsonl"),
         (&["--to", "a.jsonl", "--to", "a.jsonl"], 2, "named twice"),

@@ -35,6 +35,13 @@ fn nobody_is_caught_up_with_a_broker_that_is_gone() {
     let mut second = Fetcher::start(&settings(&own.brokers, &[&topic])).unwrap();
     second.read(only.clone(), 0);
     assert!(second.poll().unwrap().is_none());
+    let third = Fetcher::start(&settings(&own.brokers, &[&topic])).map(|mut third| {
+        third.read(only.clone(), 0);
+        third.poll().map(|_| third)
+    });
+    let started = Instant::now();
+    drop(third);
+    assert!(started.elapsed() < Duration::from_secs(5), "whoever gives up waits for nobody");
     own.restart();
     let again = producer(&own.brokers, None);
     send(&again, &topic, 0, b"2");

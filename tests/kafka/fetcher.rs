@@ -5,8 +5,12 @@ use std::time::{Duration, Instant};
 
 use orderwatch::clock::partitions::{Backlog, Partition};
 use orderwatch::error::JobError;
+use orderwatch::kafka::KafkaSettings;
 use orderwatch::source::kafka::{Fetcher, Record, offsets_at, partitions};
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::{BaseRecord, Producer};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use crate::broker::*;
 
@@ -80,6 +84,7 @@ fn every_record_comes_once_and_in_order_whatever_the_partitions() {
         assert!(!is_caught_up(&fetcher, &found.partition, found.end - 1), "what was not worked off is backlog");
     }
     fetcher.publish(&found.iter().map(|found| (found.partition.clone(), found.end)).collect());
+    await_published(&settings, &found[1].partition, found[1].end);
 
     // A partition that is caught up has a backlog again as soon as more is known of, and then has none.
     let (late, end) = (&found[0].partition, found[0].end);
@@ -87,6 +92,26 @@ fn every_record_comes_once_and_in_order_whatever_the_partitions() {
     flush(&producer);
     let read = read_until(&mut fetcher, |fetcher, _| is_caught_up(fetcher, late, end + 1)).unwrap();
     assert_eq!(numbers(&read[late]), [30_000]);
+}
+
+/// Waits until tools that show lag see this offset.
+fn await_published(settings: &KafkaSettings, partition: &Partition, offset: u64) {
+    let tool: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", &settings.brokers)
+        .set("group.id", &settings.client["group.id"])
+        .create()
+        .unwrap();
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let mut asked = TopicPartitionList::new();
+        asked.add_partition(&partition.topic, partition.number);
+        let committed = tool.committed_offsets(asked, PATIENCE).unwrap();
+        if committed.elements()[0].offset() == Offset::Offset(offset as i64) {
+            return;
+        }
+        assert!(Instant::now() < until, "{:?} is published", committed.elements()[0].offset());
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 #[test]
@@ -178,8 +203,10 @@ fn a_paused_partition_holds_up_no_other() {
     let [paused, other] = [partition(&topic, 0), partition(&topic, 1)];
     fetcher.read(paused.clone(), 0);
     fetcher.read(other.clone(), 0);
+    fetcher.pause(&other);
     fetcher.poll().unwrap();
     fetcher.pause(&paused);
+    fetcher.resume(&other);
     let read = read_until(&mut fetcher, |fetcher, _| is_caught_up(fetcher, &other, 4_000)).unwrap();
     assert_eq!(read[&other].len(), 4_000);
     let begun = read.get(&paused).map_or(0, Vec::len);

@@ -15,12 +15,10 @@ use crate::clock::Watermark;
 use crate::clock::partitions::Partition;
 use crate::decode::topic;
 use crate::error::{JobError, JobResult};
-use crate::kafka::KafkaSettings;
+use crate::kafka::{ANSWER_TIMEOUT, KafkaSettings};
 use crate::source::intake::{Decoded, Intake};
 use crate::source::{Polled, Source};
 
-/// How long a broker may take to answer before anything is read.
-const TIMEOUT: Duration = Duration::from_secs(10);
 /// How long nothing is done where nothing has come.
 const NAP: Duration = Duration::from_millis(1);
 
@@ -43,7 +41,7 @@ impl Topics {
     /// Looks up what there is. `first_file` is the number of the first partition among the files of all inputs.
     pub fn open(settings: KafkaSettings, start: Start, first_file: u32) -> JobResult<Topics> {
         settings.check_named()?;
-        let found = partitions(&settings, TIMEOUT)?;
+        let found = partitions(&settings, ANSWER_TIMEOUT)?;
         let is_there = |topic: &String| found.iter().any(|found| found.partition.topic == *topic);
         if let Some(missing) = settings.topics.iter().find(|topic| !is_there(topic)) {
             let error = JobError::job(format!("there is no topic `{missing}`"));
@@ -54,7 +52,7 @@ impl Topics {
             Start::Earliest => BTreeMap::new(),
             Start::At(at) => {
                 let partitions: Vec<Partition> = found.iter().map(|found| found.partition.clone()).collect();
-                offsets_at(&settings, &partitions, at, TIMEOUT)?
+                offsets_at(&settings, &partitions, at, ANSWER_TIMEOUT)?
             }
         };
         let stretches = found.into_iter().zip(first_file..).map(|(found, file)| {
