@@ -81,7 +81,7 @@ impl ChangelogSettings {
         self.kafka.create(&own, Listener::default())
     }
 
-    /// Makes the topics that are missing; none where nobody answers.
+    /// Makes the topics that are missing; none where nobody answers, or does not know them yet.
     fn create_topics(&self) -> JobResult<Option<()>> {
         let topics: Vec<String> = COLLECTIONS.iter().map(|collection| self.topic(collection.name)).collect();
         let progress = self.progress_topic();
@@ -108,7 +108,9 @@ impl ChangelogSettings {
                 Err((topic, code)) => return Err(failed(&KafkaError::AdminOp(code)).at(topic)),
             }
         }
-        Ok(Some(()))
+        // A topic that was made a moment ago may not be known everywhere yet.
+        let known = self.kafka.inquirer()?.fetch_watermarks(&progress, 0, ANSWER_TIMEOUT);
+        Ok(known.is_ok().then_some(()))
     }
 
     /// What the job last committed, by this process or others; before all where there is nothing.
@@ -180,16 +182,18 @@ impl Kafka {
     /// Waits for a broker, and makes the topics that are missing.
     pub fn connect(settings: &ChangelogSettings) -> JobResult<Kafka> {
         let settings = ChangelogSettings { kafka: settings.kafka.with_defaults(&DEFAULTS), ..settings.clone() };
-        let mut said: Option<Instant> = None;
+        // That topics are made takes a moment, of which nothing needs to be said.
+        let mut said = Instant::now();
         while settings.create_topics()?.is_none() {
             if interrupt::is_requested() {
                 let error = JobError::job("Kafka was not there, and the program was asked to end");
                 return Err(error.at(settings.kafka.brokers).remedy("start the broker, then this again"));
             }
-            if said.is_none_or(|said| said.elapsed() >= SAY_EVERY) {
-                said = Some(Instant::now());
+            if said.elapsed() >= SAY_EVERY {
+                said = Instant::now();
                 tracing::warn!("waiting for Kafka at {}, to write results to", settings.kafka.brokers);
             }
+            std::thread::sleep(WAIT);
         }
         Ok(Kafka { settings, session: None })
     }
