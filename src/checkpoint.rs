@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::clock::partitions::Cut;
+use crate::instant::format_instant;
 
 /// The version of what is written. Others are refused.
 pub const FORMAT: u32 = 1;
@@ -110,6 +111,20 @@ pub enum Unfit {
     Ahead,
 }
 
+impl fmt::Display for Unfit {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Unfit::Unreadable(error) => write!(formatter, "it cannot be read: {error}"),
+            Unfit::Damaged(what) => write!(formatter, "it is damaged: {what}"),
+            Unfit::Format(format) => write!(formatter, "it has format {format}, this program reads {FORMAT}"),
+            Unfit::Foreign(job) => write!(formatter, "it is of job {job}"),
+            Unfit::Configuration => write!(formatter, "it was written with another configuration"),
+            Unfit::Abandoned { left_at } => write!(formatter, "its history was left at {}", format_instant(*left_at)),
+            Unfit::Ahead => write!(formatter, "a sink is not as far"),
+        }
+    }
+}
+
 /// A checkpoint that was read and found whole.
 #[derive(Clone, Debug)]
 pub struct Restored {
@@ -140,6 +155,11 @@ impl Checkpoints {
         Err(StoreError("there is no number left for an incarnation".to_owned()))
     }
 
+    /// The checkpoints as another process of this incarnation sees them.
+    pub fn joined(job: &str, fingerprint: u64, incarnation: u64) -> Checkpoints {
+        Checkpoints { job: job.to_owned(), fingerprint, incarnation }
+    }
+
     /// The number of this incarnation.
     pub fn incarnation(&self) -> u64 {
         self.incarnation
@@ -150,33 +170,42 @@ impl Checkpoints {
         store.put(&departure(&self.job, self.incarnation), time.to_string().as_bytes())
     }
 
-    /// Writes a checkpoint; false where there is one of this incarnation and frontier already.
-    pub fn write(
+    /// Writes a part of the state as of `frontier`: no part of a checkpoint before there is a manifest.
+    pub fn put_part(
         &self,
         store: &mut impl Store,
         frontier: Time,
-        cut: &Cut,
-        parts: &[Vec<u8>],
-    ) -> Result<bool, StoreError> {
-        let name = format!("{}/manifests/{frontier:020}-{:010}.json", self.job, self.incarnation);
-        if store.get(&name)?.is_some() {
-            return Ok(false);
-        }
-        let mut written = Vec::with_capacity(parts.len());
-        for (number, bytes) in parts.iter().enumerate() {
-            let name = format!("{}/parts/{frontier:020}-{:010}/{number:05}", self.job, self.incarnation);
-            store.put(&name, bytes)?;
-            written.push(Part { name, bytes: bytes.len() as u64, checksum: checksum(bytes) });
-        }
-        let manifest = Manifest {
+        number: usize,
+        bytes: &[u8],
+    ) -> Result<Part, StoreError> {
+        let name = format!("{}/parts/{frontier:020}-{:010}/{number:05}", self.job, self.incarnation);
+        store.put(&name, bytes)?;
+        Ok(Part { name, bytes: bytes.len() as u64, checksum: checksum(bytes) })
+    }
+
+    /// What makes parts a checkpoint.
+    pub fn manifest(&self, frontier: Time, cut: &Cut, parts: Vec<Part>) -> Manifest {
+        Manifest {
             format: FORMAT,
             job: self.job.clone(),
             incarnation: self.incarnation,
             frontier,
             cut: cut.clone(),
-            parts: written,
+            parts,
             fingerprint: self.fingerprint,
-        };
+        }
+    }
+
+    /// Makes parts a checkpoint; false where there is one of this incarnation and frontier already.
+    pub fn complete(
+        &self,
+        store: &mut impl Store,
+        frontier: Time,
+        cut: &Cut,
+        parts: Vec<Part>,
+    ) -> Result<bool, StoreError> {
+        let name = format!("{}/manifests/{frontier:020}-{:010}.json", self.job, self.incarnation);
+        let manifest = self.manifest(frontier, cut, parts);
         let json = serde_json::to_vec_pretty(&manifest).map_err(|error| StoreError(error.to_string()))?;
         store.create(&name, &json)
     }
@@ -254,7 +283,8 @@ impl Checkpoints {
     }
 }
 
-fn read_parts(store: &impl Store, manifest: Manifest) -> Result<Restored, Unfit> {
+/// Reads the parts of a manifest.
+pub fn read_parts(store: &impl Store, manifest: Manifest) -> Result<Restored, Unfit> {
     let read = |part: &Part| {
         let bytes = store.get(&part.name).map_err(Unfit::Unreadable)?;
         let bytes = bytes.ok_or_else(|| Unfit::Damaged(format!("{} is gone", part.name)))?;

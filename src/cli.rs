@@ -10,6 +10,7 @@ mod output;
 mod query;
 mod reading;
 mod replay;
+mod run;
 mod topics;
 
 use std::path::PathBuf;
@@ -27,6 +28,7 @@ pub use generate::{DECIMAL_UNIT, Generate, GenerateOlist, GenerateStream};
 pub use output::OutputFormat;
 pub use query::{Query, Question};
 pub use reading::{InputKind, Reading, Start};
+pub use run::{Clock, LiveStart, Run, RunOptions};
 pub use topics::{CreateTopics, KafkaFlags, ListTopics, Retention, Topics};
 
 /// Where a replay reads when no input is named.
@@ -168,6 +170,8 @@ pub enum Command {
     /// Replay history through the very same dataflow as live
     #[command(after_help = REPLAY_EXAMPLES)]
     Replay(Box<Replay>),
+    /// Run live: watch topics of Kafka, tell breaches as they happen, keep sinks up to date
+    Run(Box<Run>),
     /// Explain one order: where it stands, why, and on which lines that is written
     Explain(Box<Explain>),
     /// Check configuration, inputs and outputs before a replay: a line each, and what to do where one fails

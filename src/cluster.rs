@@ -18,7 +18,6 @@ use timely::worker::Worker;
 
 use crate::config::Cluster;
 use crate::error::{JobError, JobResult};
-use crate::gathered::Gathered;
 
 /// How often a process says whom it waits for.
 const SAY_EVERY: Duration = Duration::from_secs(5);
@@ -31,14 +30,14 @@ const LOST_PEER_EXIT_CODE: i32 = 1;
 /// A lost peer may make another survivor fail first: wait before blaming.
 const BLAME_AFTER: Duration = Duration::from_millis(300);
 
-/// Runs `work` on every worker of this process; what they gathered, unless `failure` then tells of an error.
+/// Runs `work` on every worker of this process; what they return, unless `failure` then tells of an error.
 /// `fingerprint` stands for the command: all processes must have the same.
-pub fn execute(
+pub fn execute<T: Send + 'static>(
     cluster: &Cluster,
     fingerprint: u64,
-    work: impl Fn(&mut Worker) -> Gathered + Send + Sync + 'static,
+    work: impl Fn(&mut Worker) -> T + Send + Sync + 'static,
     failure: impl FnOnce() -> Option<JobError>,
-) -> JobResult<Vec<Gathered>> {
+) -> JobResult<Vec<T>> {
     let (builders, connections) = match cluster.processes {
         1 => {
             let builders = ProcessBuilder::new_typed_vector(cluster.workers, Hooks::default().refill, None);
@@ -56,7 +55,7 @@ pub fn execute(
         JobError::job(format!("a worker stopped unexpectedly: {error}"))
             .remedy("this is a defect of orderwatch: please report it with the message above and the command")
     };
-    let results: Result<Vec<Gathered>, String> = guards.join().into_iter().collect();
+    let results: Result<Vec<T>, String> = guards.join().into_iter().collect();
     if let Some(error) = failure() {
         // The others would wait for us for ever: they learn of it when the process ends and its sockets close.
         std::mem::forget(connections);

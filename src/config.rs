@@ -19,7 +19,7 @@ pub use dataflows::graph::Plan;
 use dataflows::model::{Money, Rules};
 use dataflows::settings::Settings;
 use figment::Figment;
-use figment::error::Kind;
+use figment::error::Kind as Mistake;
 use figment::value::Value;
 
 use crate::error::{JobError, JobResult};
@@ -48,6 +48,10 @@ pub struct JobConfig {
     pub max_future_skew_ms: u64,
     /// How far the watermark stays behind the largest timestamp read, in milliseconds.
     pub out_of_orderness_ms: u64,
+    /// How far a partition may be read ahead of the time that all have reached, in milliseconds.
+    pub max_read_ahead_ms: u64,
+    /// How often a live job writes a checkpoint, in milliseconds.
+    pub checkpoint_interval_ms: u64,
     /// Memory of a process for facts that are being brought into order, in bytes; at least 1 MiB.
     pub sort_memory_bytes: u64,
     /// The largest price of an item that is believed.
@@ -93,9 +97,22 @@ pub struct Flag {
     pub text: String,
 }
 
+/// What a live job takes for default where it differs from a replay.
+pub const LIVE_DEFAULT: &str = include_str!("../config/live.toml");
+
+/// What is configured: which defaults hold differs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A job that ends with its inputs.
+    Bounded,
+    /// A job that runs until it is stopped.
+    Live,
+}
+
 /// Merges the layers, checks them, and reads the files they name. `environment` is every variable there is; `read_rules`
 /// reads the file of SLA rules where one is named.
 pub fn load(
+    kind: Kind,
     file: Option<&Path>,
     environment: impl IntoIterator<Item = (String, String)>,
     flags: &[Flag],
@@ -103,6 +120,9 @@ pub fn load(
 ) -> JobResult<JobConfig> {
     let schema = Schema::built_in(DEFAULT)?;
     let mut layers = Vec::new();
+    if kind == Kind::Live {
+        layers.push(schema.file(Path::new("config/live.toml"), LIVE_DEFAULT)?);
+    }
     if let Some(path) = file {
         let text = fs::read_to_string(path).map_err(|error| {
             JobError::configuration(format!("cannot read the configuration file: {error}"))
@@ -161,13 +181,13 @@ impl Merged {
 }
 
 /// What should have stood there; the value itself is named elsewhere.
-fn mismatch(kind: &Kind) -> String {
+fn mismatch(kind: &Mistake) -> String {
     match kind {
-        Kind::InvalidType(_, expected) | Kind::InvalidValue(_, expected) if expected == "u64" => {
+        Mistake::InvalidType(_, expected) | Mistake::InvalidValue(_, expected) if expected == "u64" => {
             "not a whole number from 0 up".into()
         }
-        Kind::InvalidType(_, expected) | Kind::InvalidValue(_, expected) => format!("not {expected}"),
-        Kind::UnknownVariant(_, known) => format!("not one of {}", known.join(", ")),
+        Mistake::InvalidType(_, expected) | Mistake::InvalidValue(_, expected) => format!("not {expected}"),
+        Mistake::UnknownVariant(_, known) => format!("not one of {}", known.join(", ")),
         other => other.to_string(),
     }
 }

@@ -26,6 +26,9 @@ static DRAINS: AtomicBool = AtomicBool::new(false);
 /// True once it has asked.
 static REQUESTED: AtomicBool = AtomicBool::new(false);
 
+/// True where the last signal was SIGTERM.
+static TERMINATED: AtomicBool = AtomicBool::new(false);
+
 /// From now on signals end the program as this file says.
 pub fn watch() -> io::Result<()> {
     let ends = Arc::new(AtomicBool::new(false));
@@ -34,7 +37,8 @@ pub fn watch() -> io::Result<()> {
     }
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
     std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
-        for _ in signals.forever() {
+        for signal in signals.forever() {
+            TERMINATED.store(signal == SIGTERM, Ordering::SeqCst);
             if DRAINS.load(Ordering::SeqCst) && !REQUESTED.swap(true, Ordering::SeqCst) {
                 let _ = writeln!(io::stderr(), "interrupted: finishing what has been read; once more to stop at once");
                 continue;
@@ -65,6 +69,11 @@ pub fn request() {
 /// True once the program has been asked to stop reading and to finish.
 pub fn is_requested() -> bool {
     REQUESTED.load(Ordering::Relaxed)
+}
+
+/// True where it was asked by SIGTERM, as who runs a service does: a live job that has drained then has done all it should.
+pub fn is_terminated() -> bool {
+    TERMINATED.load(Ordering::SeqCst)
 }
 
 /// Makes a file that an interruption removes.

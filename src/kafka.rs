@@ -141,8 +141,11 @@ impl KafkaSettings {
     pub fn failed(&self, doing: &str, error: &KafkaError, listener: &Listener) -> JobError {
         use RDKafkaErrorCode as Code;
         let code = error.rdkafka_error_code();
-        let cause = listener.cause().filter(|_| code.is_none_or(is_silence));
-        let cause = cause.or_else(|| code.map(|code| code.to_string())).unwrap_or_else(|| error.to_string());
+        let is_vague = |code| is_silence(code) || code == Code::Authentication;
+        let (code, cause) = match listener.cause().filter(|_| code.is_none_or(is_vague)) {
+            Some((code, cause)) => (Some(code), cause),
+            None => (code, code.map_or_else(|| error.to_string(), |code| code.to_string())),
+        };
         let remedy = match code {
             Some(Code::Authentication | Code::SaslAuthenticationFailed) => {
                 "check sasl.mechanism, sasl.username and sasl.password in [kafka.client]"
@@ -194,27 +197,40 @@ pub fn is_unknown(code: RDKafkaErrorCode) -> bool {
 /// Hears what a client says by itself: for developers into the log, and causes, which the errors of calls do not tell.
 #[derive(Debug, Default)]
 pub struct Listener {
-    cause: Mutex<Option<String>>,
+    cause: Mutex<Option<(RDKafkaErrorCode, String)>>,
 }
 
 impl Listener {
     /// What the client complained of last.
-    pub fn cause(&self) -> Option<String> {
+    pub fn cause(&self) -> Option<(RDKafkaErrorCode, String)> {
         self.cause.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
+
+    fn note(&self, code: RDKafkaErrorCode, said: &str) {
+        let mut cause = self.cause.lock().unwrap_or_else(PoisonError::into_inner);
+        // That a connection ended, or that all are away, says less than why.
+        let says_why = said.contains("failed") || !is_silence(code);
+        if says_why || cause.is_none() && code != RDKafkaErrorCode::AllBrokersDown {
+            *cause = Some((code, said.to_owned()));
+        }
+    }
 }
+
+/// Under which librdkafka logs that a connection failed, and why.
+const FAILED_CONNECTION: &str = "FAIL";
 
 impl ClientContext for Listener {
     fn log(&self, _: RDKafkaLogLevel, facility: &str, message: &str) {
         tracing::debug!(facility, "librdkafka: {message}");
+        if facility == FAILED_CONNECTION {
+            let said = message.split_once("]: ").map_or(message, |(_, said)| said);
+            self.note(RDKafkaErrorCode::BrokerTransportFailure, said);
+        }
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!("Kafka client: {error}: {reason}");
-        // That all are away says less than why one is.
-        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
-            *self.cause.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
-        }
+        self.note(error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown), reason);
     }
 }
 
@@ -248,37 +264,47 @@ pub fn partitions_of(client: &Inquirer, topic: &str, timeout: Duration) -> Kafka
 }
 
 /// The offset of each partition that is meant by `place`: its beginning, its end (of what was committed), or the first
-/// record of a time, given as an offset; the end where there is none.
+/// record of a time, given as an offset; the end where there is none. An error where one is not known.
 pub fn offsets_of(
     client: &Inquirer,
     partitions: &[Partition],
     place: Offset,
     timeout: Duration,
 ) -> KafkaResult<BTreeMap<Partition, u64>> {
-    let mut offsets = BTreeMap::new();
+    let mut offsets = known_offsets_of(client, partitions, place, timeout)?;
+    let missing: Vec<Partition> =
+        partitions.iter().filter(|partition| !offsets.contains_key(partition)).cloned().collect();
+    match place {
+        _ if missing.is_empty() => {}
+        Offset::Offset(_) => offsets.extend(offsets_of(client, &missing, Offset::End, timeout)?),
+        _ => return Err(KafkaError::OffsetFetch(RDKafkaErrorCode::LeaderNotAvailable)),
+    }
+    Ok(offsets)
+}
+
+/// The same of those partitions whose brokers know it.
+pub fn known_offsets_of(
+    client: &Inquirer,
+    partitions: &[Partition],
+    place: Offset,
+    timeout: Duration,
+) -> KafkaResult<BTreeMap<Partition, u64>> {
     if partitions.is_empty() {
-        return Ok(offsets);
+        return Ok(BTreeMap::new());
     }
     let mut asked = TopicPartitionList::with_capacity(partitions.len());
     for Partition { topic, number } in partitions {
         asked.add_partition_offset(topic, *number, place)?;
     }
     let answered = client.offsets_for_times(asked, timeout)?;
-    for element in answered.elements() {
-        element.error()?;
+    let known = answered.elements().into_iter().filter_map(|element| {
         let partition = Partition { topic: element.topic().to_owned(), number: element.partition() };
-        if let Offset::Offset(offset) = element.offset() {
-            offsets.insert(partition, u64::try_from(offset).unwrap_or_default());
+        match (element.error(), element.offset()) {
+            (Ok(()), Offset::Offset(offset)) => Some((partition, u64::try_from(offset).ok()?)),
+            _ => None,
         }
-    }
-    let missing: Vec<Partition> =
-        partitions.iter().filter(|partition| !offsets.contains_key(partition)).cloned().collect();
-    match place {
-        Offset::Offset(_) => offsets.extend(offsets_of(client, &missing, Offset::End, timeout)?),
-        _ if missing.is_empty() => {}
-        _ => return Err(KafkaError::OffsetFetch(RDKafkaErrorCode::LeaderNotAvailable)),
-    }
-    Ok(offsets)
+    });
+    Ok(known.collect())
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use orderwatch::config::{self, JobConfig};
 use orderwatch::console::Style;
 use orderwatch::error::{JobError, JobResult};
 use orderwatch::explain::{self, Question};
-use orderwatch::{check, generate, interrupt, log, produce, query, replay, rules, topics};
+use orderwatch::{check, generate, interrupt, live, log, produce, query, replay, rules, topics};
 
 fn main() -> ExitCode {
     let cli = Cli::from_command_line();
@@ -21,6 +21,7 @@ fn main() -> ExitCode {
         tracing::warn!("signals cannot be watched, Ctrl-C may leave unfinished files: {error}");
     }
     match started.and_then(|()| run(&cli)) {
+        Ok(()) if matches!(cli.command, Command::Run(_)) && interrupt::is_terminated() => ExitCode::SUCCESS,
         Ok(()) if interrupt::is_requested() => ExitCode::from(interrupt::EXIT_CODE),
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -37,6 +38,12 @@ fn main() -> ExitCode {
 fn run(cli: &Cli) -> JobResult<()> {
     match &cli.command {
         Command::Replay(arguments) => run_replay(&cli.general, arguments),
+        Command::Run(arguments) => {
+            let file = cli.general.config.as_deref();
+            let config = config::load(config::Kind::Live, file, config::environment(), &arguments.layer(), read_rules)?;
+            tracing::info!(job = config.name, workers = config.cluster.workers, "configuration loaded");
+            live::run(&config, &arguments.options)
+        }
         Command::Explain(arguments) => run_explain(&cli.general, arguments),
         Command::Check(arguments) => {
             let config = load(&cli.general, &arguments.job);
@@ -61,7 +68,13 @@ fn run(cli: &Cli) -> JobResult<()> {
                 Topics::List(arguments) => arguments.kafka.layer(),
                 Topics::Create(arguments) => arguments.kafka.layer(),
             };
-            let config = config::load(cli.general.config.as_deref(), config::environment(), &flags, read_rules)?;
+            let config = config::load(
+                config::Kind::Bounded,
+                cli.general.config.as_deref(),
+                config::environment(),
+                &flags,
+                read_rules,
+            )?;
             topics::run(what, &config.kafka, Style::of(&io::stdout(), cli.general.color))
         }
     }
@@ -86,7 +99,7 @@ fn run_explain(general: &General, arguments: &Explain) -> JobResult<()> {
 }
 
 fn load(general: &General, job: &JobFlags) -> JobResult<JobConfig> {
-    config::load(general.config.as_deref(), config::environment(), &job.layer(), read_rules)
+    config::load(config::Kind::Bounded, general.config.as_deref(), config::environment(), &job.layer(), read_rules)
 }
 
 fn read_rules(path: &Path) -> JobResult<Rules> {

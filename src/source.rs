@@ -9,6 +9,7 @@ pub mod inputs;
 pub mod intake;
 pub mod jsonl;
 pub mod kafka;
+pub mod log;
 pub mod olist;
 pub mod published;
 pub mod sample;

@@ -5,6 +5,8 @@
 //! for the sinks where they are made, sums at worker 0. A paced replay has a second graph of the same orders, the watch: it
 //! tells breaches when they are due, even where it is not known yet whether results will reach that far.
 
+pub mod live;
+
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;

@@ -17,5 +17,7 @@ mod round_trip;
 #[path = "support/run.rs"]
 #[allow(dead_code)] // shared with bad_input.rs
 mod run;
+#[path = "kafka/sent.rs"]
+mod sent;
 #[path = "kafka/topics.rs"]
 mod topics;

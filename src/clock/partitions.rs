@@ -62,6 +62,22 @@ pub enum Backlog {
     None,
 }
 
+/// How far the watermarks of some partitions are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Standing {
+    /// The least of those that hold time back; none where none does.
+    pub least: Option<Time>,
+    /// The largest of all.
+    pub largest: Time,
+}
+
+impl Standing {
+    /// That of both together.
+    pub fn and(self, other: Standing) -> Standing {
+        Standing { least: self.least.into_iter().chain(other.least).min(), largest: self.largest.max(other.largest) }
+    }
+}
+
 /// One partition as it is read.
 #[derive(Debug)]
 struct Reading {
@@ -138,10 +154,35 @@ impl PartitionClock {
         self.readings.get(partition).map(|reading| reading.now.next_offset)
     }
 
-    /// True where a partition may be read: it is not so far ahead of the others.
-    pub fn may_read(&self, partition: &Partition, max_read_ahead_ms: u64) -> bool {
-        let limit = self.promise.saturating_add(max_read_ahead_ms);
+    /// True where a partition may be read: it is not so far ahead of the time that all have `reached`.
+    pub fn may_read(&self, partition: &Partition, reached: Time, max_read_ahead_ms: u64) -> bool {
+        let limit = reached.saturating_add(max_read_ahead_ms);
         self.readings.get(partition).is_some_and(|reading| reading.now.watermark <= limit)
+    }
+
+    /// The wall clock as far as a partition's records may know: the one of its last tick, whoever reads it again. None
+    /// where data alone moves time.
+    pub fn wall_clock_of(&self, partition: &Partition) -> Option<Time> {
+        let ceiling = self.readings.get(partition)?.now.ceiling;
+        (self.mode == TimeMode::Wall).then(|| ceiling.saturating_add(self.out_of_orderness_ms))
+    }
+
+    /// The partitions that are read.
+    pub fn partitions(&self) -> impl Iterator<Item = &Partition> {
+        self.readings.keys()
+    }
+
+    /// True while a partition follows the marks of an earlier reading.
+    pub fn follows(&self, partition: &Partition) -> bool {
+        self.readings.get(partition).is_some_and(|reading| !reading.follows.is_empty())
+    }
+
+    /// There is no record from where the partition stands up to `offset`: markers of transactions, records compacted away.
+    pub fn skip_to(&mut self, partition: &Partition, offset: u64) {
+        if let Some(reading) = self.readings.get_mut(partition).filter(|reading| offset > reading.now.next_offset) {
+            reading.now.next_offset = offset;
+            reading.follow(self.out_of_orderness_ms);
+        }
     }
 
     /// The watermark before the record at `offset`, which its facts' times are no less than; none where the record was
@@ -163,12 +204,18 @@ impl PartitionClock {
         }
     }
 
-    /// A tick: time has passed. What is to be put down, and the time before which no record counts any more. `now` is the
-    /// wall clock, `backlog` what brokers last said. The marks have to be sent before the promise is.
-    pub fn tick(&mut self, now: Time, backlog: impl Fn(&Partition) -> Backlog) -> (Trail, Time) {
+    /// A tick: time has passed. What is to be put down, and how far the partitions of this clock are. `now` is the wall
+    /// clock, `backlog` what brokers last said, `elsewhere` how far the partitions of other clocks are. The marks have to
+    /// be sent before the [`PartitionClock::promise`] is.
+    pub fn tick(
+        &mut self,
+        now: Time,
+        elsewhere: Standing,
+        backlog: impl Fn(&Partition) -> Backlog,
+    ) -> (Trail, Standing) {
         let out_of_orderness_ms = self.out_of_orderness_ms;
         let wall = now.saturating_sub(out_of_orderness_ms);
-        let (mut least, mut largest) = (None::<Time>, 0);
+        let mut standing = Standing::default();
         for (partition, reading) in &mut self.readings {
             reading.follow(out_of_orderness_ms);
             let follows = !reading.follows.is_empty();
@@ -183,15 +230,14 @@ impl PartitionClock {
                     reading.now.watermark = reading.now.watermark.max(wall);
                 }
             }
-            largest = largest.max(reading.now.watermark);
-            if !(is_caught_up && self.mode == TimeMode::Event) {
-                least = Some(least.map_or(reading.now.watermark, |least| least.min(reading.now.watermark)));
-            }
+            let watermark = reading.now.watermark;
+            let holds_back = !(is_caught_up && self.mode == TimeMode::Event);
+            standing = standing.and(Standing { least: holds_back.then_some(watermark), largest: watermark });
         }
-        // Where all are caught up and data alone moves time, time is where the furthest is.
-        if !self.readings.is_empty() {
-            self.promise = self.promise.max(least.unwrap_or(largest));
-        }
+        // Where nothing here holds time back it is where the others are; where all are caught up and data alone moves
+        // time, where the furthest is.
+        let all = standing.and(elsewhere);
+        self.promise = self.promise.max(standing.least.or(elsewhere.least).unwrap_or(all.largest));
         let mut trail = Trail::new();
         for (partition, reading) in &mut self.readings {
             // What was left out comes back where the others are.
@@ -205,7 +251,12 @@ impl PartitionClock {
                 trail.insert(partition.clone(), marks);
             }
         }
-        (trail, self.promise)
+        (trail, standing)
+    }
+
+    /// The time before which no record counts any more.
+    pub fn promise(&self) -> Time {
+        self.promise
     }
 }
 
@@ -223,6 +274,12 @@ mod tests {
         clock
     }
 
+    /// A tick; what is promised then.
+    fn promised(clock: &mut PartitionClock, now: Time, backlog: impl Fn(&Partition) -> Backlog) -> Time {
+        clock.tick(now, Standing::default(), backlog);
+        clock.promise()
+    }
+
     /// Reads a record; its logical time.
     fn read(clock: &mut PartitionClock, number: i32, offset: u64, at: Time) -> Time {
         let watermark = clock.begin(&partition(number), offset).unwrap();
@@ -233,12 +290,15 @@ mod tests {
     #[test]
     fn a_partition_with_backlog_holds_time_where_its_records_are() {
         let mut clock = clock(TimeMode::Wall, 2);
-        assert_eq!(clock.tick(1_000, |_| Backlog::Some).1, 0);
+        assert_eq!(promised(&mut clock, 1_000, |_| Backlog::Some), 0);
         read(&mut clock, 0, 0, 500);
         read(&mut clock, 1, 0, 300);
         // One that cannot be reached is one with backlog: no deadline passes because of silence.
-        assert_eq!(clock.tick(5_000, |_| Backlog::Some).1, 290);
-        assert_eq!(clock.tick(5_000, |name| if name.number == 1 { Backlog::None } else { Backlog::Some }).1, 490);
+        assert_eq!(promised(&mut clock, 5_000, |_| Backlog::Some), 290);
+        assert_eq!(
+            promised(&mut clock, 5_000, |name| if name.number == 1 { Backlog::None } else { Backlog::Some }),
+            490
+        );
         // Late by then.
         assert_eq!(read(&mut clock, 1, 1, 400), 4_990);
     }
@@ -246,34 +306,42 @@ mod tests {
     #[test]
     fn what_is_caught_up_goes_with_the_wall_clock_and_nothing_runs_ahead_of_it() {
         let mut clock = clock(TimeMode::Wall, 1);
-        assert_eq!(clock.tick(1_000, |_| Backlog::None).1, 990);
-        assert_eq!(clock.tick(2_000, |_| Backlog::None).1, 1_990);
+        assert_eq!(promised(&mut clock, 1_000, |_| Backlog::None), 990);
+        assert_eq!(promised(&mut clock, 2_000, |_| Backlog::None), 1_990);
         // A producer's clock that is ahead moves time no further than ours.
         assert_eq!(read(&mut clock, 0, 0, 9_000), 9_000);
-        assert_eq!(clock.tick(2_100, |_| Backlog::Some).1, 2_090);
-        assert_eq!(clock.tick(2_000, |_| Backlog::None).1, 2_090, "a clock that was put back moves nothing back");
+        assert_eq!(promised(&mut clock, 2_100, |_| Backlog::Some), 2_090);
+        assert_eq!(
+            promised(&mut clock, 2_000, |_| Backlog::None),
+            2_090,
+            "a clock that was put back moves nothing back"
+        );
     }
 
     #[test]
     fn where_data_alone_moves_time_what_is_caught_up_is_left_out() {
         let mut clock = clock(TimeMode::Event, 2);
-        clock.tick(0, |_| Backlog::Some);
+        clock.tick(0, Standing::default(), |_| Backlog::Some);
         read(&mut clock, 0, 0, 500);
         read(&mut clock, 1, 0, 300);
         let first_is_caught_up = |name: &Partition| if name.number == 0 { Backlog::None } else { Backlog::Some };
-        assert_eq!(clock.tick(9_000, first_is_caught_up).1, 290);
+        assert_eq!(promised(&mut clock, 9_000, first_is_caught_up), 290);
         let second_is_caught_up = |name: &Partition| if name.number == 1 { Backlog::None } else { Backlog::Some };
-        assert_eq!(clock.tick(9_000, second_is_caught_up).1, 490);
+        assert_eq!(promised(&mut clock, 9_000, second_is_caught_up), 490);
         assert_eq!(read(&mut clock, 1, 1, 310), 490, "it comes back where the others are");
-        assert_eq!(clock.tick(9_000, |_| Backlog::None).1, 490, "all are caught up: time is where the furthest is");
+        assert_eq!(
+            promised(&mut clock, 9_000, |_| Backlog::None),
+            490,
+            "all are caught up: time is where the furthest is"
+        );
         read(&mut clock, 1, 2, 700);
-        assert_eq!(clock.tick(9_000, |_| Backlog::None).1, 690);
+        assert_eq!(promised(&mut clock, 9_000, |_| Backlog::None), 690);
     }
 
     #[test]
     fn a_record_that_comes_again_is_not_read_and_missing_offsets_are_passed() {
         let mut clock = clock(TimeMode::Event, 1);
-        clock.tick(0, |_| Backlog::Some);
+        clock.tick(0, Standing::default(), |_| Backlog::Some);
         read(&mut clock, 0, 3, 100);
         assert_eq!(clock.next_offset(&partition(0)), Some(4));
         assert!(clock.begin(&partition(0), 3).is_none() && clock.begin(&partition(9), 0).is_none());
@@ -282,10 +350,13 @@ mod tests {
     #[test]
     fn a_partition_far_ahead_waits_for_the_others() {
         let mut clock = clock(TimeMode::Event, 2);
-        clock.tick(0, |_| Backlog::Some);
+        clock.tick(0, Standing::default(), |_| Backlog::Some);
         read(&mut clock, 0, 0, 50_000);
-        clock.tick(0, |_| Backlog::Some);
-        assert!(!clock.may_read(&partition(0), 20_000) && clock.may_read(&partition(1), 20_000));
+        clock.tick(0, Standing::default(), |_| Backlog::Some);
+        assert!(
+            !clock.may_read(&partition(0), clock.promise(), 20_000)
+                && clock.may_read(&partition(1), clock.promise(), 20_000)
+        );
     }
 
     #[test]
@@ -296,14 +367,14 @@ mod tests {
         for (offset, at) in records.into_iter().enumerate() {
             let now = 200 + 150 * offset as u64;
             let backlog = if offset % 3 == 0 { Backlog::None } else { Backlog::Some };
-            trail.extend(first.tick(now, |_| backlog).0.into_values().flatten());
+            trail.extend(first.tick(now, Standing::default(), |_| backlog).0.into_values().flatten());
             times.push(read(&mut first, 0, offset as u64, at));
         }
         let mut second = PartitionClock::new(TimeMode::Wall, 10, 0, 0);
         assert!(second.resume(partition(0), None, &trail));
         for (offset, at) in records.into_iter().enumerate() {
             if offset % 2 == 0 {
-                second.tick(1_000_000, |_| Backlog::None);
+                second.tick(1_000_000, Standing::default(), |_| Backlog::None);
             }
             assert_eq!(read(&mut second, 0, offset as u64, at), times[offset], "record {offset}");
         }

@@ -21,6 +21,7 @@ pub(super) struct RawConfig {
     pub(super) orders: RawOrders,
     pub(super) sink: RawSink,
     pub(super) validation: RawValidation,
+    pub(super) checkpoint: RawCheckpoint,
     pub(super) kafka: RawKafka,
 }
 
@@ -57,6 +58,13 @@ pub(super) struct RawTime {
     pub(super) late_arrival: String,
     pub(super) max_future_skew: String,
     pub(super) out_of_orderness: String,
+    pub(super) max_read_ahead: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawCheckpoint {
+    pub(super) interval: String,
 }
 
 #[derive(Debug, Deserialize)]

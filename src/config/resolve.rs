@@ -47,6 +47,8 @@ impl Merged {
         let late_arrival_ms = duration("time.late_arrival", &raw.time.late_arrival)?;
         let max_future_skew_ms = duration("time.max_future_skew", &raw.time.max_future_skew)?;
         let out_of_orderness_ms = duration("time.out_of_orderness", &raw.time.out_of_orderness)?;
+        let max_read_ahead_ms = duration("time.max_read_ahead", &raw.time.max_read_ahead)?;
+        let checkpoint_interval_ms = duration("checkpoint.interval", &raw.checkpoint.interval)?;
         let sort_memory_bytes = self.memory_bytes("input.sort_memory", &raw.input.sort_memory)?;
         let max_price = self.max_price(&raw.validation.max_price)?;
         let sink = self.sink(&raw.sink)?;
@@ -68,6 +70,8 @@ impl Merged {
             late_arrival_ms,
             max_future_skew_ms,
             out_of_orderness_ms,
+            max_read_ahead_ms,
+            checkpoint_interval_ms,
             sort_memory_bytes,
             max_price,
             sink,

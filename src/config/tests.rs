@@ -18,7 +18,7 @@ fn load_layers(file: &str, variables: &[(&str, &str)], flags: &[(&'static str, &
     let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     let flags: Vec<Flag> =
         flags.iter().map(|(key, text)| Flag { key, flag: "--flag", text: (*text).to_owned() }).collect();
-    let loaded = load(Some(&path), variables, &flags, |_| Ok(Rules::default()));
+    let loaded = load(Kind::Bounded, Some(&path), variables, &flags, |_| Ok(Rules::default()));
     // The directory has another name in each run.
     loaded.map_err(|error| {
         let text = error.to_string().replace(&format!("{}/", directory.path().display()), "");
@@ -82,6 +82,8 @@ fn knobs() -> Vec<Knob> {
         duration_knob("time.late_arrival", |config| config.late_arrival_ms),
         duration_knob("time.max_future_skew", |config| config.max_future_skew_ms),
         duration_knob("time.out_of_orderness", |config| config.out_of_orderness_ms),
+        duration_knob("time.max_read_ahead", |config| config.max_read_ahead_ms),
+        duration_knob("checkpoint.interval", |config| config.checkpoint_interval_ms),
         knob("orders.abandon_after", "\"36h\"", "36h", |config| config.settings.abandon_after_ms, 129_600_000),
         knob("orders.expect_payments", "false", "false", |config| config.settings.expect_payments, false),
         duration_knob("orders.retention", |config| config.settings.retention_ms),
@@ -247,7 +249,7 @@ fn wrong_values_are_refused_by_name_place_and_remedy() {
 
 #[test]
 fn a_missing_file_is_named() {
-    let error = load(Some(Path::new("no/such.toml")), [], &[], |_| Ok(Rules::default())).unwrap_err();
+    let error = load(Kind::Bounded, Some(Path::new("no/such.toml")), [], &[], |_| Ok(Rules::default())).unwrap_err();
     assert_eq!(
         error.to_string(),
         "cannot read the configuration file: No such file or directory (os error 2)\n  where: no/such.toml\n  do: name a TOML or YAML file with -c, or leave -c out"
@@ -273,9 +275,9 @@ fn rules_are_read_and_bound_the_age_of_orders() {
         assert_eq!(path, Path::new("rules.toml"));
         Ok(Rules::with([rule.clone()]))
     };
-    let config = load(None, [], &flags("400d"), read).unwrap();
+    let config = load(Kind::Bounded, None, [], &flags("400d"), read).unwrap();
     assert_eq!(config.rules, Rules::with([rule.clone()]));
-    let error = load(None, [], &flags("399d"), read).unwrap_err();
+    let error = load(Kind::Bounded, None, [], &flags("399d"), read).unwrap_err();
     assert!(error.to_string().starts_with("orders.max_age is \"399d\": shorter than the longest SLA, 400d"), "{error}");
 }
 

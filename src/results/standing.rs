@@ -1,7 +1,6 @@
 //! What stands: updates of gathered rows by key, and what they come to.
 
 use std::cmp::Reverse;
-use std::collections::BTreeSet;
 use std::io;
 use std::ops::Range;
 
@@ -184,15 +183,8 @@ impl Standing for Refusals {
 fn dead_letter(key: &[u8], record: &RefusedRecord) -> DeadLetterRow {
     let key = String::from_utf8_lossy(key);
     let mut cells = TextRow::new(&key).cells().map(|cell| Text::new(&cell));
-    let reasons: BTreeSet<&str> = record.reasons.iter().map(String::as_str).collect();
-    DeadLetterRow {
-        source: cells.next().unwrap_or_default(),
-        position: cells.next().unwrap_or_default(),
-        reasons: reasons.into_iter().collect::<Vec<_>>().join(";"),
-        event_id: record.event_id.clone(),
-        schema_version: None,
-        raw: record.raw.clone(),
-    }
+    let (source, position) = (cells.next().unwrap_or_default(), cells.next().unwrap_or_default());
+    DeadLetterRow::of(source, position, record)
 }
 
 /// Gives a row without its key.

@@ -26,6 +26,8 @@ use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
+use super::log::Log;
+pub use super::log::{Fetched, Record};
 use crate::clock::partitions::{Backlog, Partition};
 use crate::error::{JobError, JobResult};
 pub use crate::kafka::KafkaSettings;
@@ -39,28 +41,6 @@ const RECORDS_AT_ONCE: usize = 1024;
 const BYTES_AT_ONCE: usize = 256 << 10;
 /// How often it is looked whether markers of transactions were passed.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
-
-/// One record of a partition.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Record {
-    /// Its offset.
-    pub offset: u64,
-    /// When it was produced, by the producer or the broker: UTC milliseconds.
-    pub timestamp_ms: Option<u64>,
-    /// Its value; none: a tombstone.
-    pub value: Option<Box<[u8]>>,
-    /// Its key.
-    pub key: Option<Box<[u8]>>,
-}
-
-/// Records of one partition in the order of offsets; at least one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fetched {
-    /// Whose they are.
-    pub partition: Partition,
-    /// The records.
-    pub records: Vec<Record>,
-}
 
 /// A partition that is being read.
 struct Reading {
@@ -317,6 +297,36 @@ impl Fetcher {
         error.at(format!("Kafka at {}", self.settings.brokers)).remedy(
             "create the topic again with `orderwatch topics create`, or leave it out of --topics, and start again",
         )
+    }
+}
+
+impl Log for Fetcher {
+    fn read(&mut self, partition: Partition, next_offset: u64) {
+        Fetcher::read(self, partition, next_offset);
+    }
+
+    fn hold(&mut self, partition: &Partition, holds: bool) {
+        if holds { self.pause(partition) } else { self.resume(partition) }
+    }
+
+    fn poll(&mut self) -> JobResult<Option<Fetched>> {
+        Fetcher::poll(self)
+    }
+
+    fn backlog(&self, partition: &Partition, next_offset: u64) -> Backlog {
+        Fetcher::backlog(self, partition, next_offset)
+    }
+
+    fn end_position(&self, partition: &Partition) -> Option<u64> {
+        Fetcher::end_position(self, partition)
+    }
+
+    fn high_watermark(&self, partition: &Partition) -> Option<u64> {
+        Fetcher::high_watermark(self, partition)
+    }
+
+    fn publish(&self, positions: &BTreeMap<Partition, u64>) {
+        Fetcher::publish(self, positions);
     }
 }
 

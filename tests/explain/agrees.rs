@@ -70,7 +70,7 @@ fn compare(arguments: &[&str], wanted: usize) -> Compared {
     let command = [&["orderwatch", "replay", "--no-console", "--out", out.to_str().unwrap()], arguments].concat();
     let Command::Replay(replay) = Cli::try_parse_from(command).unwrap().command else { unreachable!() };
     let read_rules = |path: &Path| Ok(rules::parse(&std::fs::read_to_string(path).unwrap()).unwrap());
-    let config = config::load(None, [], &replay.job.layer(), read_rules).unwrap();
+    let config = config::load(config::Kind::Bounded, None, [], &replay.job.layer(), read_rules).unwrap();
     replay::run(&config, &replay.options, OutputFormat::Text, Style::PLAIN).unwrap();
 
     let orders = rows(&out, "orders");

@@ -11,16 +11,16 @@ use crate::inputs::{sample, shared};
 use crate::run::{Ended, cluster, replay, run, start};
 use crate::topics::with_variables;
 
-type Files = BTreeMap<String, Vec<u8>>;
+pub type Files = BTreeMap<String, Vec<u8>>;
 
 /// The three topics of a shop, of 1, 3 and 6 partitions.
-struct Shop {
-    brokers: String,
-    topics: String,
+pub struct Shop {
+    pub brokers: String,
+    pub topics: String,
 }
 
 impl Shop {
-    fn create(brokers: &str) -> Shop {
+    pub fn create(brokers: &str) -> Shop {
         let create = |(name, partitions)| create_topic(brokers, name, partitions);
         let topics = [("orders", 1), ("items", 3), ("payments", 6)].map(create).join(",");
         Shop { brokers: brokers.to_owned(), topics }
@@ -33,14 +33,14 @@ impl Shop {
         ended
     }
 
-    fn address(&self) -> String {
+    pub fn address(&self) -> String {
         format!("kafka://{}/{}", self.brokers, self.topics)
     }
 }
 
 /// The files of a replay. Sources and positions are other ones in topics, and so is how often a row was told: dead letters
 /// are held against each other without where they stood, counts of records are left to the caller.
-fn files(input: &str, more: &[&str]) -> (Files, String) {
+pub fn files(input: &str, more: &[&str]) -> (Files, String) {
     let out = tempfile::tempdir().unwrap();
     let arguments = [&[input, "--no-console", "--out", out.path().to_str().unwrap()][..], more].concat();
     let ended = run(&mut replay(&arguments));
@@ -65,7 +65,7 @@ fn read(out: &Path) -> (Files, String) {
 }
 
 #[track_caller]
-fn assert_same(left: &Files, right: &Files, what: &str) {
+pub fn assert_same(left: &Files, right: &Files, what: &str) {
     assert_eq!(left.keys().collect::<Vec<_>>(), right.keys().collect::<Vec<_>>());
     for (name, bytes) in left {
         if bytes != &right[name] {

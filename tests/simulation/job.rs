@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use dataflows::time::Time;
 use orderwatch::checkpoint::{Checkpoints, StoreError};
-use orderwatch::clock::partitions::{Backlog, Partition, PartitionClock, Trail, cut_at};
+use orderwatch::clock::partitions::{Backlog, Partition, PartitionClock, Standing, Trail, cut_at};
 use orderwatch::incarnation::{self, StartError};
 use orderwatch::sink::commits::{Commits, Outcome};
 use serde::{Deserialize, Serialize};
@@ -79,7 +79,7 @@ impl Job {
         };
         if is_new {
             // Where it begins is a checkpoint, too: a start from nothing would begin elsewhere the next time.
-            let (trail, _) = job.clock.tick(0, |_| Backlog::Some);
+            let (trail, _) = job.clock.tick(0, Standing::default(), |_| Backlog::Some);
             job.put_down(&trail);
             job.write_checkpoint(world, random)?;
         }
@@ -108,7 +108,7 @@ impl Job {
         if self.clock.next_offset(partition).is_none() {
             self.clock.enter(partition.clone(), 0);
         }
-        if !self.clock.may_read(partition, world.max_read_ahead_ms) {
+        if !self.clock.may_read(partition, self.clock.promise(), world.max_read_ahead_ms) {
             return;
         }
         let next = self.clock.next_offset(partition).unwrap_or(0);
@@ -129,12 +129,12 @@ impl Job {
             .keys()
             .filter_map(|partition| Some((partition.clone(), self.clock.next_offset(partition)?)))
             .collect();
-        let (trail, promise) = self.clock.tick(world.now, |partition| {
+        let (trail, _) = self.clock.tick(world.now, Standing::default(), |partition| {
             let end = world.partitions.get(partition).map_or(0, |ats| ats.len() as u64);
             if !is_silent && read.get(partition) == Some(&end) { Backlog::None } else { Backlog::Some }
         });
         self.put_down(&trail);
-        self.frontier = self.frontier.max(promise);
+        self.frontier = self.frontier.max(self.clock.promise());
         let rest = self.waiting.split_off(&(self.frontier, (Partition { topic: String::new(), number: 0 }, 0)));
         for (time, record) in std::mem::replace(&mut self.waiting, rest) {
             assert_eq!(self.counted.insert(record.clone(), time), None, "it was counted before");
@@ -184,7 +184,11 @@ impl Job {
         }
         let parts = parts.map(|part| serde_json::to_vec(&part).expect("it is plain"));
         let slowest = self.commits.iter().map(|commits| commits.progress().frontier).min().unwrap_or(0);
-        self.checkpoints.write(&mut world.store, self.frontier, &cut, &parts)?;
+        let put = |(number, part): (usize, &Vec<u8>)| {
+            self.checkpoints.put_part(&mut world.store, self.frontier, number, part)
+        };
+        let parts = parts.iter().enumerate().map(put).collect::<Result<Vec<_>, StoreError>>()?;
+        self.checkpoints.complete(&mut world.store, self.frontier, &cut, parts)?;
         let oldest = self.checkpoints.prune(&mut world.store, slowest)?;
         oldest.iter().for_each(|cut| self.commits.iter_mut().for_each(|commits| commits.trim(cut)));
         if self.frontier > 0 && random.one_in(20) {

@@ -182,7 +182,7 @@ pub fn config(text: &[u8]) {
     }
     FILE.with(|file| {
         std::fs::write(file.path(), text).unwrap();
-        match config::load(Some(file.path()), [], &[], |_| Ok(Rules::default())) {
+        match config::load(config::Kind::Bounded, Some(file.path()), [], &[], |_| Ok(Rules::default())) {
             Ok(config) => {
                 let settings = &config.settings;
                 assert!(settings.tick_ms > 0 && !settings.windows.is_empty() && config.cluster.workers > 0);

@@ -28,8 +28,15 @@ pub struct Ended {
 
 /// `orderwatch replay` with these arguments, nothing of the environment, no standard input.
 pub fn replay<S: AsRef<OsStr>>(arguments: &[S]) -> Command {
+    let mut command = orderwatch();
+    command.arg("replay").args(arguments);
+    command
+}
+
+/// `orderwatch`, with an empty environment and nothing to read.
+pub fn orderwatch() -> Command {
     let mut command = Command::new(assert_cmd::cargo::cargo_bin!("orderwatch"));
-    command.env_clear().arg("replay").args(arguments).stdin(Stdio::null());
+    command.env_clear().stdin(Stdio::null());
     command
 }
 

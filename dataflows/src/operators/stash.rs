@@ -145,6 +145,13 @@ impl Stash {
         (!batch.entries.is_empty()).then_some(batch)
     }
 
+    /// Every record that waits, in no order: its time, group and bytes.
+    pub fn iter(&self) -> impl Iterator<Item = (Time, u32, &[u8])> {
+        self.buckets.values().flatten().flat_map(|page| {
+            records(page).map(|(at, group, offset, length)| (at, group, &page[offset as usize..][..length as usize]))
+        })
+    }
+
     /// Takes back the pages of a batch that has been worked on.
     pub fn recycle(&mut self, batch: Batch) {
         batch.pages.into_iter().for_each(|page| self.reuse(page));

@@ -49,6 +49,10 @@ impl<K: Eq + Hash, R: Semigroup + Default> Tick<K, R> {
         self.many.entry(key).or_default()
     }
 
+    fn iter(&self) -> impl Iterator<Item = (&K, &R)> {
+        self.few.iter().map(|(key, diff)| (key, diff)).chain(&self.many)
+    }
+
     fn publish(&mut self, time: Time, publish: &mut impl FnMut(Time, K, R)) {
         let differences = self.few.drain(..).chain(self.many.drain());
         differences.filter(|(_, diff)| !diff.is_zero()).for_each(|(key, diff)| publish(time, key, diff));
@@ -126,6 +130,12 @@ impl<K: Eq + Hash, R: Semigroup + Default> Ticks<K, R> {
         for (tick, mut sums) in std::mem::take(&mut self.others).into_iter().chain([current]) {
             sums.publish(tick.min(end), &mut publish);
         }
+    }
+
+    /// Every difference that waits for its tick, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = (Time, &K, &R)> {
+        let ticks = self.others.iter().map(|(tick, sums)| (*tick, sums)).chain([(self.current, &self.sums)]);
+        ticks.flat_map(|(tick, sums)| sums.iter().map(move |(key, diff)| (tick, key, diff)))
     }
 
     /// The earliest tick that has something to publish.

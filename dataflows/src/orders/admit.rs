@@ -256,11 +256,15 @@ impl Registry {
 
     /// Starts an order without facts.
     pub fn start(&mut self, delivery: &Delivery<'_>) -> u32 {
-        let key = delivery.key;
-        self.tombstones.remove(key);
+        self.tombstones.remove(delivery.key);
         let facts = self.spare.pop().unwrap_or_default();
         let progress = self.spare_progress.pop().unwrap_or_default();
-        let number = self.orders.insert(Order::new(delivery, facts, progress));
+        self.insert(delivery.key, Order::new(delivery, facts, progress))
+    }
+
+    /// Takes in an order; its number.
+    pub fn insert(&mut self, key: OrderKey, order: Order) -> u32 {
+        let number = self.orders.insert(order);
         let head = Head { key, due: Time::MAX, scheduled: Time::MAX };
         match self.heads.get_mut(number as usize) {
             Some(free) => *free = head,
@@ -343,6 +347,21 @@ impl Registry {
     /// Every order that lives, with its number.
     pub fn numbered(&self) -> impl Iterator<Item = (u32, &Order)> {
         self.orders.iter()
+    }
+
+    /// Every order that lives, with its key.
+    pub fn by_key(&self) -> impl Iterator<Item = (OrderKey, &Order)> {
+        self.orders.iter().filter_map(|(number, order)| Some((self.heads.get(number as usize)?.key, order)))
+    }
+
+    /// What is left of orders that are retired.
+    pub fn tombstones(&self) -> &Tombstones {
+        &self.tombstones
+    }
+
+    /// The same, to add to.
+    pub fn tombstones_mut(&mut self) -> &mut Tombstones {
+        &mut self.tombstones
     }
 
     fn find(&self, key: OrderKey) -> Option<u32> {

@@ -3,6 +3,8 @@
 //! Changes wait until there are some: counting them and making them then each fit into a core's cache for instructions,
 //! which both at once do not. A window that has closed by the time of the change takes no part (semantics.md, section 8).
 
+use serde::{Deserialize, Serialize};
+
 use super::contribution::{Change, Share};
 use super::driver::Emitted;
 use super::outlook::DropOff;
@@ -45,6 +47,16 @@ pub struct Contributions {
     line_changes: Vec<LineChange>,
     measures: Ticks<MeasureKey, Measures>,
     lines: Ticks<MeasureKey, LineMeasures>,
+}
+
+/// A difference that waits for its tick.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[allow(clippy::large_enum_variant)] // those of orders are as many as the others
+pub enum Waiting {
+    /// Of sums of orders.
+    Orders(Time, MeasureKey, Measures),
+    /// Of sums of items and payments.
+    Lines(Time, MeasureKey, LineMeasures),
 }
 
 /// So many changes wait.
@@ -120,6 +132,21 @@ impl Contributions {
         self.count();
         self.measures.publish_rest(end, |tick, key, measures| emitted.measures.push((key, tick, measures)));
         self.lines.publish_rest(end, |tick, key, lines| emitted.lines.push((key, tick, lines)));
+    }
+
+    /// What waits for its tick.
+    pub fn waiting(&mut self) -> impl Iterator<Item = Waiting> + '_ {
+        self.count();
+        let of_orders = self.measures.iter().map(|(tick, key, sums)| Waiting::Orders(tick, *key, *sums));
+        of_orders.chain(self.lines.iter().map(|(tick, key, sums)| Waiting::Lines(tick, *key, *sums)))
+    }
+
+    /// Takes in what waited.
+    pub fn resume(&mut self, waiting: &Waiting) {
+        match waiting {
+            Waiting::Orders(tick, key, sums) => self.measures.give(*tick, *key, sums),
+            Waiting::Lines(tick, key, sums) => self.lines.give(*tick, *key, sums),
+        }
     }
 
     /// Counts the changes that wait.

@@ -24,6 +24,10 @@ pub fn fused<'scope>(
     until: Until,
     detail: Detail,
 ) -> OrderOutputs<'scope> {
-    let keeper = Keeper::new(law, until, Purpose::Show(detail));
+    resumed(parcels, Keeper::new(law, until, Purpose::Show(detail)))
+}
+
+/// Keeps the orders of `parcels` on from where `keeper` is.
+pub fn resumed<'scope>(parcels: Stream<'scope, Time, Vec<Parcel>>, keeper: Keeper) -> OrderOutputs<'scope> {
     keep("Orders: Fused", parcels, keeper).outputs
 }

@@ -7,6 +7,7 @@
 
 mod admission;
 mod change;
+mod snapshot;
 mod whole;
 
 use std::rc::Rc;
@@ -29,6 +30,7 @@ use crate::time::{DAY_MS, HOUR_MS, Time};
 use crate::views::measures::Measures;
 use crate::views::quality::{QualityCounts, QualityKey};
 use change::{Before, look};
+pub use snapshot::{Damaged, Snapshots};
 
 /// What a keeper is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +84,9 @@ pub struct Keeper {
     is_whole: bool,
     /// In the end: the orders before this number have given their rows.
     given_before: Option<u32>,
+    /// When a snapshot is to be taken, and where they are put.
+    snapshot_at: Option<Time>,
+    snapshots: Snapshots,
 }
 
 impl Keeper {
@@ -106,6 +111,8 @@ impl Keeper {
             numbers: Vec::new(),
             is_whole: false,
             given_before: None,
+            snapshot_at: None,
+            snapshots: Snapshots::default(),
         }
     }
 
@@ -222,6 +229,7 @@ impl Keeper {
 
 impl Machine<Parcel> for Keeper {
     fn receive(&mut self, parcel: Parcel) {
+        self.snapshot_at = parcel.snapshot_at.or(self.snapshot_at);
         if parcel.is_last_word && self.purpose.wants_end_alone() {
             return self.admit_whole(&parcel);
         }
@@ -243,6 +251,10 @@ impl Machine<Parcel> for Keeper {
     }
 
     fn advance(&mut self, frontier: Time) {
+        if let Some(time) = self.snapshot_at.take_if(|time| *time <= frontier) {
+            self.advance(time);
+            self.put_snapshot(time);
+        }
         // Orders do not depend on each other: each goes through a stretch of time alone, and has to be looked up once.
         let mut numbers = std::mem::take(&mut self.numbers);
         while let Some(batch) = self.stash.take_before(frontier) {

@@ -120,10 +120,28 @@ impl Order {
         Some(progress)
     }
 
+    /// An order taken up again from its facts; it has to be woken.
+    pub fn restored(id: &OrderId, facts: PackedFacts, accepted_at: Time) -> Order {
+        Order {
+            tenant: Symbol::new(&id.tenant),
+            order_id: id.order_id.clone(),
+            facts,
+            accepted_at,
+            is_complete: false,
+            progress: None,
+            rests_as: Status::Unplaced,
+        }
+    }
+
     /// Folds an order that rests again, `progress` being memory for it and `view` scratch space.
-    pub fn wake(&mut self, mut progress: Box<Progress>, view: &mut View, law: &Law) {
+    pub fn wake(&mut self, progress: Box<Progress>, view: &mut View, law: &Law) {
         // Nothing has changed about it since it went to rest, nor will it by itself: its last day is as good as any.
-        view.evaluate(self.tenant, &self.facts, law, self.bound(&law.settings));
+        self.fold(progress, view, law, self.bound(&law.settings));
+    }
+
+    /// Folds an order as of a time.
+    pub fn fold(&mut self, mut progress: Box<Progress>, view: &mut View, law: &Law, as_of: Time) {
+        view.evaluate(self.tenant, &self.facts, law, as_of);
         progress.identities = Identities::default();
         self.facts.outlines().for_each(|(_, fact)| progress.identities.add(&fact));
         progress.state.clone_from(&view.state);

@@ -39,6 +39,8 @@ pub struct Parcel {
     pub to: u64,
     /// A promise: of the orders in it nothing more will come, from anywhere.
     pub is_last_word: bool,
+    /// Asks the worker for a snapshot of its state as of this time, which is the parcel's own.
+    pub snapshot_at: Option<Time>,
     /// Facts, one after another.
     #[serde(with = "serde_bytes")]
     pub bytes: Vec<u8>,
@@ -136,12 +138,17 @@ impl Parcels {
         open.map(move |(to, open)| {
             open.last = None;
             open.expected = open.bytes.len();
-            Parcel { to: to as u64, is_last_word, bytes: std::mem::take(&mut open.bytes) }
+            Parcel { to: to as u64, is_last_word, snapshot_at: None, bytes: std::mem::take(&mut open.bytes) }
         })
     }
 }
 
 impl Parcel {
+    /// Asks a worker for a snapshot as of `time`, at which it is to be sent.
+    pub fn ask_snapshot(to: u64, time: Time) -> Parcel {
+        Parcel { to, snapshot_at: Some(time), ..Parcel::default() }
+    }
+
     /// Of packed facts that stand one after another the first: its logical time, and its bytes as they stand there.
     pub fn first_of(bytes: &[u8]) -> Option<(Time, &[u8])> {
         let length = bytes.first_chunk::<LENGTH_BYTES>()?;

@@ -66,6 +66,16 @@ impl Tombstones {
         places.insert_unique(hash(key), place, hash_of);
     }
 
+    /// Every tombstone that counts, in the order of retirement: key, bound, status.
+    pub fn iter(&self) -> impl Iterator<Item = (OrderKey, Time, Status)> {
+        let places = (self.first_place()..).zip(self.pieces.iter().flatten());
+        places.filter_map(|(place, tombstone)| {
+            let key = tombstone.key();
+            self.places.find(hash(key), |known| *known == place)?;
+            Some((key, tombstone.bound(), *Status::ALL.get(tombstone.bound_and_status as u8 as usize)?))
+        })
+    }
+
     /// Forgets an order's tombstone.
     pub fn remove(&mut self, key: OrderKey) {
         let Tombstones { pieces, dropped, places } = self;

@@ -83,7 +83,7 @@ pub struct RefusedRecord {
 }
 
 /// Refused facts by record: each with how often it stands (a displacement may be taken back).
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct RefusedFacts(BTreeMap<Position, BTreeMap<RefusedFact, isize>>);
 
 impl RefusedFacts {
@@ -95,22 +95,39 @@ impl RefusedFacts {
 
     /// One refused record for each record with refused facts.
     pub fn records(&self) -> impl Iterator<Item = RefusedRecord> + '_ {
-        self.0.iter().filter_map(|(position, facts)| {
-            let standing: Vec<&RefusedFact> =
-                facts.iter().filter(|(_, count)| **count > 0).map(|(fact, _)| fact).collect();
-            let first = standing.first()?;
-            let mut contents: Vec<(u8, &str)> =
-                standing.iter().map(|fact| (fact.rank, fact.content.as_str())).collect();
-            contents.dedup();
-            let contents: Vec<&str> = contents.into_iter().map(|(_, content)| content).collect();
-            let reasons: BTreeSet<&str> = standing.iter().map(|fact| fact.reason.code()).collect();
-            Some(RefusedRecord {
-                position: *position,
-                reasons: reasons.into_iter().map(str::to_owned).collect(),
-                event_id: first.event_id.clone(),
-                raw: shown(format!("[{}]", contents.join(",")).as_bytes()),
-            })
+        self.0.keys().filter_map(|position| self.record_at(*position))
+    }
+
+    /// The refused record at a position, where facts of it are refused.
+    pub fn record_at(&self, position: Position) -> Option<RefusedRecord> {
+        let facts = self.0.get(&position)?;
+        let standing: Vec<&RefusedFact> = facts.iter().filter(|(_, count)| **count > 0).map(|(fact, _)| fact).collect();
+        let first = standing.first()?;
+        let mut contents: Vec<(u8, &str)> = standing.iter().map(|fact| (fact.rank, fact.content.as_str())).collect();
+        contents.dedup();
+        let contents: Vec<&str> = contents.into_iter().map(|(_, content)| content).collect();
+        let reasons: BTreeSet<&str> = standing.iter().map(|fact| fact.reason.code()).collect();
+        Some(RefusedRecord {
+            position,
+            reasons: reasons.into_iter().map(str::to_owned).collect(),
+            event_id: first.event_id.clone(),
+            raw: shown(format!("[{}]", contents.join(",")).as_bytes()),
         })
+    }
+}
+
+impl DeadLetterRow {
+    /// The row of a refused record that stood at `position` of `source`.
+    pub fn of(source: Text, position: Text, record: &RefusedRecord) -> DeadLetterRow {
+        let reasons: BTreeSet<&str> = record.reasons.iter().map(String::as_str).collect();
+        DeadLetterRow {
+            source,
+            position,
+            reasons: reasons.into_iter().collect::<Vec<_>>().join(";"),
+            event_id: record.event_id.clone(),
+            schema_version: None,
+            raw: record.raw.clone(),
+        }
     }
 }
 

@@ -148,9 +148,10 @@ mod tests {
     /// How often each reason is given, by a decoder that a replay uses.
     fn reasons(directory: &Path) -> BTreeMap<String, u64> {
         let out = directory.join("out");
-        let config =
-            crate::config::load(None, Vec::new(), &[], |_| Err(crate::error::JobError::job("there are no rules")))
-                .unwrap();
+        let config = crate::config::load(crate::config::Kind::Bounded, None, Vec::new(), &[], |_| {
+            Err(crate::error::JobError::job("there are no rules"))
+        })
+        .unwrap();
         let options = crate::cli::ReplayOptions {
             inputs: vec![directory.to_owned()],
             no_console: true,

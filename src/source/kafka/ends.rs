@@ -14,7 +14,7 @@ use rdkafka::topic_partition_list::Offset;
 
 use crate::clock::partitions::Partition;
 use crate::error::{JobError, JobResult};
-use crate::kafka::{Inquirer, KafkaSettings, hear, is_unknown, offsets_of, partitions_of};
+use crate::kafka::{Inquirer, KafkaSettings, hear, is_unknown, known_offsets_of, partitions_of};
 
 /// A partition is caught up no longer than this after the broker said so (semantics.md, section 1).
 pub const CAUGHT_UP_TIMEOUT: Duration = Duration::from_secs(1);
@@ -126,7 +126,7 @@ pub fn ask(settings: &KafkaSettings, ends: &Arc<Ends>) -> JobResult<()> {
         let mut pause = Duration::ZERO;
         while let Some(partitions) = ends.next(pause) {
             let asked_at = Instant::now();
-            match offsets_of(&client, &partitions, Offset::End, ANSWER_TIMEOUT) {
+            match known_offsets_of(&client, &partitions, Offset::End, ANSWER_TIMEOUT) {
                 Ok(answer) => {
                     ends.learn(answer, asked_at);
                     waiting.end();
@@ -134,7 +134,7 @@ pub fn ask(settings: &KafkaSettings, ends: &Arc<Ends>) -> JobResult<()> {
                 Err(error) if error.rdkafka_error_code().is_some_and(is_unknown) => ends.miss(&client, partitions),
                 Err(error) => {
                     hear(&client);
-                    let cause = client.context().cause().unwrap_or_else(|| error.to_string());
+                    let cause = client.context().cause().map_or_else(|| error.to_string(), |(_, cause)| cause);
                     waiting.begin(asked_at, &cause);
                 }
             }

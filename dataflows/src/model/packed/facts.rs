@@ -3,6 +3,8 @@
 //! Invariant: a fact keeps its offset for as long as its order lives. The first customer is written once; a later fact of
 //! the same customer refers to it.
 
+use serde::{Deserialize, Serialize};
+
 use super::{CUSTOMER_FIRST, FactView, HEAD_LOSER, Outline, PackedText, Reader, write, writing::set_length};
 use crate::model::{OrderId, Text};
 
@@ -15,8 +17,9 @@ const GROWTH_PART: usize = 16;
 const VERY_MANY_BYTES: usize = 4 << 10;
 
 /// The facts of one order, winners and losers, packed one after another.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct PackedFacts {
+    #[serde(with = "serde_bytes")]
     bytes: Vec<u8>,
     /// Where the first customer is written; 0 before there is one.
     customer_at: u32,

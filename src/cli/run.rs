@@ -1,0 +1,140 @@
+//! The arguments of `orderwatch run`.
+
+use clap::{Args, ValueEnum};
+use dataflows::time::Time;
+
+use super::topics::KafkaFlags;
+use super::{INPUT, JobFlags, OUTPUT, OutputFormat};
+use crate::clock::partitions::TimeMode;
+use crate::config::Flag;
+use crate::instant::parse_instant;
+use crate::sink::postgres::address::Url;
+
+/// Where checkpoints are kept when nothing is said.
+pub const DEFAULT_STORE: &str = "orderwatch-checkpoints";
+/// Says that none are to be kept.
+const NO_STORE: &str = "none";
+
+const EXAMPLES: &str = "\
+Examples:
+  Watch the topics of a broker and tell breaches as they happen:
+    orderwatch run --kafka localhost:9092
+  Keep every collection as a table of PostgreSQL, exactly once, on two threads:
+    orderwatch run --kafka localhost:9092 --postgres postgresql://shop@localhost/shop -w 2
+  History that was sent into topics, with time as the records tell it:
+    orderwatch run --kafka localhost:9092 --clock event --postgres postgresql://shop@localhost/shop
+
+Ctrl-C or SIGTERM: no more is read, sinks take what was published, a checkpoint is written. Started again, with as many
+threads as you like, the job goes on from there; killed, from its last checkpoint, and no sink sees the difference.";
+
+/// `orderwatch run`.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub struct Run {
+    /// What the job reads and writes.
+    #[command(flatten)]
+    pub options: RunOptions,
+    /// Where Kafka is.
+    #[command(flatten)]
+    pub kafka: KafkaFlags,
+    /// How often a checkpoint is written [default: 10s]
+    #[arg(long, value_name = "DURATION", help_heading = OUTPUT)]
+    pub checkpoint_interval: Option<String>,
+    /// Flags with a key in the configuration.
+    #[command(flatten)]
+    pub job: JobFlags,
+}
+
+impl Run {
+    /// The last layer of the configuration: the flags that were given.
+    pub fn layer(&self) -> Vec<Flag> {
+        let mut flags = self.job.layer();
+        flags.extend(self.kafka.layer());
+        flags.extend(self.checkpoint_interval.clone().map(|text| Flag {
+            key: "checkpoint.interval",
+            flag: "--checkpoint-interval",
+            text,
+        }));
+        flags
+    }
+}
+
+/// What a live job reads and writes.
+#[derive(Args, Clone, Debug)]
+pub struct RunOptions {
+    /// Where a job that never ran begins to read: earliest, latest, or what was produced at TIME or later
+    ///
+    /// One that did goes on from its checkpoint. Partitions and topics that come later are read from their beginning.
+    #[arg(long, value_name = "earliest|latest|TIME", default_value = "earliest", value_parser = LiveStart::parse, help_heading = INPUT)]
+    pub start: LiveStart,
+    /// What moves time: the wall clock, or data alone
+    ///
+    /// With `wall`, deadlines pass on time even when nothing is read. With `event`, history stays history.
+    #[arg(long, value_enum, default_value_t, value_name = "CLOCK", help_heading = INPUT)]
+    pub clock: Clock,
+    /// Keep every collection up to date as a table of the PostgreSQL database at URL
+    ///
+    /// postgresql://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=verify-full. Every change is there exactly once, whatever
+    /// fails in between. The server is waited for.
+    #[arg(long, value_name = "URL", help_heading = OUTPUT)]
+    pub postgres: Option<Url>,
+    /// Where checkpoints are kept: a directory, or `none`
+    ///
+    /// Sinks that are kept up to date need them: without one a job that was stopped cannot go on.
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_STORE, help_heading = OUTPUT)]
+    pub checkpoint: String,
+    /// How breaches are told: a line for people, or a JSON object a line
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT", help_heading = OUTPUT)]
+    pub output: OutputFormat,
+    /// Tell no breaches
+    #[arg(long, help_heading = OUTPUT)]
+    pub no_console: bool,
+}
+
+impl RunOptions {
+    /// Where checkpoints are kept, if they are.
+    pub fn store(&self) -> Option<&str> {
+        Some(self.checkpoint.as_str()).filter(|store| *store != NO_STORE)
+    }
+}
+
+/// What moves time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Clock {
+    /// The wall clock.
+    #[default]
+    Wall,
+    /// Data alone.
+    Event,
+}
+
+impl Clock {
+    /// As partitions know it.
+    pub fn mode(self) -> TimeMode {
+        match self {
+            Clock::Wall => TimeMode::Wall,
+            Clock::Event => TimeMode::Event,
+        }
+    }
+}
+
+/// Where a job that never ran begins to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LiveStart {
+    /// The beginning of every partition.
+    Earliest,
+    /// The end.
+    Latest,
+    /// The first record produced at this time or later.
+    At(Time),
+}
+
+impl LiveStart {
+    fn parse(text: &str) -> Result<LiveStart, String> {
+        match text {
+            "earliest" => Ok(LiveStart::Earliest),
+            "latest" => Ok(LiveStart::Latest),
+            time => parse_instant(time).map(LiveStart::At),
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! `orderwatch run`: the live job, from its start to its end (decision 10).
+//!
+//! Process 0 takes the next incarnation, fences the sinks and finds where to go on; then all workers of all processes run.
+//! Invariant: nobody writes before the start has succeeded.
+
+pub mod archive;
+pub mod discovery;
+pub mod head;
+pub mod job;
+pub mod publisher;
+pub mod reading;
+pub mod teller;
+
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex};
+
+use dataflows::settings::Settings;
+
+use crate::checkpoint::StoreError;
+use crate::cli::RunOptions;
+use crate::cluster;
+use crate::config::{Cluster, JobConfig, Plan};
+use crate::error::{JobError, JobResult};
+use crate::incarnation::{self, Start, StartError};
+use crate::interrupt;
+use crate::sink::change::Change;
+use crate::sink::commits::{Progress, Transactions};
+use crate::sink::committer::{Committer, CommitterSettings};
+use crate::sink::postgres::{Postgres, PostgresSettings};
+use crate::source::kafka::Fetcher;
+use crate::source::log::Log;
+use crate::store::Objects;
+use crate::worker::live;
+use head::Told;
+use job::{Lead, LiveJob, Shared};
+use publisher::Publisher;
+use reading::{Beginning, Topics};
+use teller::Teller;
+
+/// Runs a live job until it is stopped.
+pub fn run(config: &JobConfig, options: &RunOptions) -> JobResult<()> {
+    config.kafka.check_named()?;
+    if config.plan == Plan::Relational {
+        let what = "--plan relational forgets nothing, so it cannot write checkpoints";
+        return Err(JobError::configuration(what).at("flag --plan").remedy("leave it out: results are equal"));
+    }
+    let settings = config.kafka.clone();
+    let open = Box::new(move || Ok(Box::new(Fetcher::start(&settings)?) as Box<dyn Log>));
+    let mut job = LiveJob::new(config, Topics(config.kafka.topics.clone()), options.clock.mode(), open);
+    job.store = options.store().map(str::to_owned);
+    if config.cluster.process == 0 {
+        let lead;
+        (job.found, lead) = prepare(config, options, &job)?;
+        job.lead = Mutex::new(Some(lead));
+    }
+    discovery::start(config.kafka.clone(), options.start, Arc::clone(&job.partitions))?;
+    interrupt::drains();
+    let job = Arc::new(job);
+    execute(&config.cluster, &job)?;
+    // Whoever closed standard error does not want to know.
+    let _ = writeln!(io::stderr(), "stopped: {} records read by this process", job.records_read());
+    Ok(())
+}
+
+/// Fences the sinks and finds where to go on.
+fn prepare(config: &JobConfig, options: &RunOptions, job: &LiveJob) -> JobResult<(Option<Shared>, Lead)> {
+    let mut sinks: Vec<LiveSink> = Vec::new();
+    let mut names = Vec::new();
+    if let Some(url) = &options.postgres {
+        let settings = PostgresSettings { url: url.clone(), job: config.name.clone() };
+        sinks.push(Box::new(Postgres::connect(&settings)?));
+        names.push("postgres");
+    }
+    let mut teller = (!options.no_console).then(|| Teller::new(options.output));
+    let told: Told = Box::new(move |changes| {
+        if let Some(teller) = &mut teller {
+            teller.tell(changes);
+        }
+    });
+    let Some(store) = &job.store else {
+        if !sinks.is_empty() {
+            let what = "without checkpoints a sink cannot be kept up to date exactly once";
+            let error = JobError::configuration(what).at("flag --checkpoint");
+            return Err(error.remedy("name a directory for checkpoints, or leave the sinks out"));
+        }
+        let nothing = Shared { beginning: Beginning::default(), manifest: None, incarnation: 0 };
+        return Ok((Some(nothing), Lead { committers: Vec::new(), told }));
+    };
+    let found = start(store, &config.name, job.fingerprint, &mut sinks, &config.settings)?;
+    let history = &found.shared.beginning.trail;
+    let settings = CommitterSettings { job: config.name.clone(), sink: config.sink.clone() };
+    let mut committers = Vec::new();
+    for ((name, sink), progress) in names.into_iter().zip(sinks).zip(found.sinks) {
+        committers.push(Committer::start(name, progress, history, sink, settings.clone())?);
+    }
+    Ok((Some(found.shared), Lead { committers, told }))
+}
+
+/// A sink that is kept up to date.
+pub type LiveSink = Box<dyn Transactions<Change> + Send>;
+
+/// Where a job goes on.
+pub struct Found {
+    /// What all processes have to know.
+    pub shared: Shared,
+    /// How far each sink is.
+    pub sinks: Vec<Progress>,
+}
+
+/// Starts the next incarnation of a job: fences its sinks and finds the checkpoint to go on from. A job that never ran
+/// gets its first one, of nothing.
+pub fn start(
+    store: &str,
+    name: &str,
+    fingerprint: u64,
+    sinks: &mut [LiveSink],
+    settings: &Settings,
+) -> JobResult<Found> {
+    let mut objects = Objects::open(store)?;
+    let failed = |error: StartError| refused(store, name, &error);
+    let Start { checkpoints, restored, passed_over, trail, followed_until, sinks } =
+        incarnation::start(&mut objects, name, fingerprint, sinks).map_err(failed)?;
+    for (checkpoint, unfit) in &passed_over {
+        tracing::warn!("checkpoint {checkpoint} is passed over: {unfit}");
+    }
+    let manifest = match restored {
+        Some(restored) => restored.manifest,
+        None => {
+            let nothing = Publisher::new(settings, Box::new(|_| Default::default())).snapshot();
+            let nothing =
+                nothing.map_err(|error| JobError::job(format!("cannot write the first checkpoint: {error}")))?;
+            let mut write = || {
+                let part = checkpoints.put_part(&mut objects, 0, 0, &nothing)?;
+                checkpoints.complete(&mut objects, 0, &Default::default(), vec![part.clone()])?;
+                Ok(part)
+            };
+            let part = write().map_err(|error: StoreError| failed(StartError::Store(error)))?;
+            checkpoints.manifest(0, &Default::default(), vec![part])
+        }
+    };
+    let beginning = Beginning { cut: manifest.cut.clone(), trail, frontier: manifest.frontier, followed_until };
+    let shared = Shared { beginning, manifest: Some(manifest), incarnation: checkpoints.incarnation() };
+    Ok(Found { shared, sinks })
+}
+
+fn refused(store: &str, name: &str, error: &StartError) -> JobError {
+    let failure = JobError::job(format!("job {name} cannot start: {error}")).at(store.to_owned());
+    match error {
+        StartError::Store(_) => failure.remedy("see that --checkpoint names a directory that can be written to"),
+        StartError::Unreachable(_) => failure.remedy("see that the server of the sink runs, then start the job again"),
+        StartError::Replaced(_) => {
+            failure.remedy("another process runs this job: stop it, or give this one a --job of its own")
+        }
+        StartError::NothingFits(passed_over) => {
+            let reasons: Vec<String> = passed_over.iter().map(|(name, unfit)| format!("{name}: {unfit}")).collect();
+            let why = if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join("; ")) };
+            failure.remedy(format!(
+                "start it with the configuration it had, or begin anew: `orderwatch checkpoint reset`, and empty the sinks{why}"
+            ))
+        }
+    }
+}
+
+/// Runs the workers of this process until the job is stopped.
+pub fn execute(cluster: &Cluster, job: &Arc<LiveJob>) -> JobResult<()> {
+    let (shared, failed) = (Arc::clone(job), Arc::clone(job));
+    cluster::execute(cluster, job.fingerprint, move |worker| live::run(worker, &shared), move || failed.failure())
+        .map(drop)
+}

@@ -1,0 +1,66 @@
+//! Discovery: which partitions there are to be read, asked for again and again by a thread of its own.
+//!
+//! Invariant: a partition is known with one place to begin it. Those found first begin where the job was told to; those
+//! that come later, with a topic that was made meanwhile or a partition added to one, begin at their beginning.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::reading::PARTITIONS_MAX;
+use crate::cli::LiveStart;
+use crate::clock::partitions::Partition;
+use crate::error::{JobError, JobResult};
+use crate::kafka::KafkaSettings;
+use crate::source::kafka::{PartitionInfo, offsets_at, partitions};
+
+/// How often it is asked, and how soon again where nobody answered.
+const ASK_EVERY: Duration = Duration::from_secs(5);
+const ASK_AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// How long an answer may take.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+
+/// Partitions that are known, each with where to begin it.
+pub type Known = Arc<Mutex<BTreeMap<Partition, u64>>>;
+
+/// Starts the thread.
+pub fn start(settings: KafkaSettings, start: LiveStart, known: Known) -> JobResult<()> {
+    let work = move || {
+        let mut start = start;
+        loop {
+            match find(&settings, start, &known) {
+                Ok(()) => {
+                    start = LiveStart::Earliest;
+                    std::thread::sleep(ASK_EVERY);
+                }
+                Err(error) => {
+                    tracing::warn!("partitions cannot be looked up, which is tried again: {error}");
+                    std::thread::sleep(ASK_AGAIN_AFTER);
+                }
+            }
+        }
+    };
+    let spawned = std::thread::Builder::new().name("discovery".to_owned()).spawn(work);
+    spawned.map(drop).map_err(|error| JobError::job(format!("cannot start a thread: {error}")))
+}
+
+fn find(settings: &KafkaSettings, start: LiveStart, known: &Known) -> JobResult<()> {
+    let found: Vec<PartitionInfo> = partitions(settings, ANSWER_WITHIN)?;
+    let at_time = match start {
+        LiveStart::At(time) => {
+            let names: Vec<Partition> = found.iter().map(|info| info.partition.clone()).collect();
+            offsets_at(settings, &names, time, ANSWER_WITHIN)?
+        }
+        LiveStart::Earliest | LiveStart::Latest => BTreeMap::new(),
+    };
+    let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+    for info in found.into_iter().filter(|info| info.partition.number < PARTITIONS_MAX) {
+        let begin = match start {
+            LiveStart::Earliest => info.earliest,
+            LiveStart::Latest => info.end,
+            LiveStart::At(_) => at_time.get(&info.partition).copied().unwrap_or(info.end),
+        };
+        known.entry(info.partition).or_insert(begin);
+    }
+    Ok(())
+}

@@ -1,0 +1,250 @@
+//! The head of a live job: what its first worker does beside its share of the orders.
+//!
+//! It publishes what changed, has the sinks commit it, and completes checkpoints, each as of a frontier. Invariant: what
+//! is committed up to a frontier was published up to it, with all marks that lead there; a checkpoint holds what was
+//! published before its frontier, and no more.
+
+use std::collections::BTreeMap;
+use std::sync::mpsc::Sender;
+use std::time::{Duration, Instant};
+
+use dataflows::time::Time;
+
+use super::archive::{Archive, Report};
+use super::publisher::{Publisher, Update};
+use crate::checkpoint::Part;
+use crate::clock::partitions::{Cut, Trail, cut_at};
+use crate::error::JobError;
+use crate::sink::change::Change;
+use crate::sink::committer::Committer;
+
+/// Is told what has changed for good, before sinks are.
+pub type Told = Box<dyn FnMut(&[(Change, Time)]) + Send>;
+
+/// A checkpoint that is being written.
+struct Unfinished {
+    frontier: Time,
+    asked: Instant,
+    is_published: bool,
+    parts: BTreeMap<usize, Part>,
+    is_complete: bool,
+}
+
+/// See the head of this file.
+pub struct Head {
+    publisher: Publisher,
+    committers: Vec<Committer>,
+    archive: Option<Archive>,
+    reply: Sender<Report>,
+    told: Told,
+    peers: usize,
+    /// Marks from the newest checkpoint on.
+    trail: Trail,
+    published: Time,
+    /// The newest checkpoint.
+    kept: Time,
+    unfinished: Option<Unfinished>,
+    next_checkpoint: Instant,
+    checkpoint_interval: Duration,
+    /// How far each worker was when it stopped reading.
+    stopped: BTreeMap<usize, Time>,
+}
+
+impl Head {
+    /// Goes on from `kept`, the newest checkpoint; `reply` is where the archive answers.
+    #[allow(clippy::too_many_arguments)] // made in one place, of what was prepared there
+    pub fn new(
+        publisher: Publisher,
+        committers: Vec<Committer>,
+        archive: Option<Archive>,
+        reply: Sender<Report>,
+        told: Told,
+        peers: usize,
+        kept: Time,
+        checkpoint_interval: Duration,
+    ) -> Head {
+        Head {
+            publisher,
+            committers,
+            archive,
+            reply,
+            told,
+            peers,
+            trail: Trail::new(),
+            published: kept,
+            kept,
+            unfinished: None,
+            next_checkpoint: Instant::now() + checkpoint_interval,
+            checkpoint_interval,
+            stopped: BTreeMap::new(),
+        }
+    }
+
+    /// Takes an update of the graph.
+    pub fn take(&mut self, update: Update, time: Time) {
+        self.publisher.take(update, time);
+    }
+
+    /// Takes marks, as they were put down.
+    pub fn mark(&mut self, trail: &Trail) {
+        self.committers.iter().for_each(|committer| committer.mark(trail.clone()));
+        for (partition, marks) in trail {
+            self.trail.entry(partition.clone()).or_default().extend(marks);
+        }
+    }
+
+    /// Time has come to `frontier`, and all before it has been taken in.
+    pub fn advance(&mut self, frontier: Time) {
+        if let Some(unfinished) =
+            self.unfinished.take_if(|unfinished| !unfinished.is_published && unfinished.frontier <= frontier)
+        {
+            self.publish(unfinished.frontier);
+            self.keep(unfinished);
+        }
+        self.publish(frontier);
+        self.complete();
+    }
+
+    fn publish(&mut self, until: Time) {
+        if until <= self.published {
+            return;
+        }
+        self.published = until;
+        let changes = self.publisher.publish(until);
+        (self.told)(&changes);
+        if let Some((last, others)) = self.committers.split_last() {
+            others.iter().for_each(|committer| committer.give(changes.clone()));
+            last.give(changes);
+        }
+        self.committers.iter().for_each(|committer| committer.commit(until));
+    }
+
+    /// Writes down what has been published, as its part of a checkpoint.
+    fn keep(&mut self, mut unfinished: Unfinished) {
+        match (self.publisher.snapshot(), &self.archive) {
+            (Ok(bytes), Some(archive)) => {
+                archive.put(unfinished.frontier, 0, bytes, &self.reply);
+                unfinished.is_published = true;
+                self.unfinished = Some(unfinished);
+            }
+            (Err(error), _) => self.give_up(unfinished.frontier, &error.to_string()),
+            (_, None) => {}
+        }
+    }
+
+    fn give_up(&mut self, frontier: Time, why: &str) {
+        if self.unfinished.take_if(|unfinished| unfinished.frontier == frontier).is_some() {
+            tracing::warn!("no checkpoint could be written: {why}; the job goes on from the one before if it has to");
+        }
+    }
+
+    /// The time as of which workers are to put down their state, where it is time for a checkpoint: the one that this
+    /// worker has just promised. Everyone is asked at that time, so nobody is beyond it.
+    pub fn ask(&mut self, promise: Time) -> Option<Time> {
+        let is_due = self.stopped.is_empty() && Instant::now() >= self.next_checkpoint && promise > self.kept;
+        (is_due && self.begin(promise)).then_some(promise)
+    }
+
+    /// The same for the last one, once all workers have stopped: as of where they stand.
+    pub fn ask_last(&mut self) -> Option<Time> {
+        let least = self.stopped.values().copied().min().filter(|_| self.stopped.len() == self.peers)?;
+        // Time will not come to one that was begun when this worker was ahead of another.
+        self.unfinished.take_if(|unfinished| unfinished.frontier > least);
+        (least > self.kept && self.begin(least)).then_some(least)
+    }
+
+    fn begin(&mut self, frontier: Time) -> bool {
+        if self.archive.is_none() || self.unfinished.is_some() {
+            return false;
+        }
+        self.next_checkpoint = Instant::now() + self.checkpoint_interval;
+        let (asked, parts) = (Instant::now(), BTreeMap::new());
+        self.unfinished = Some(Unfinished { frontier, asked, is_published: false, parts, is_complete: false });
+        true
+    }
+
+    /// True once all workers have stopped and nothing is left to be written down.
+    pub fn is_over(&self) -> bool {
+        let least = self.stopped.values().copied().min().filter(|_| self.stopped.len() == self.peers);
+        least.is_some_and(|least| self.archive.is_none() || self.unfinished.is_none() && self.kept >= least)
+    }
+
+    /// Hears what became of a request, or that a worker has stopped.
+    pub fn hear(&mut self, report: Report) {
+        match report {
+            Report::Part { frontier, number, part } => {
+                if let Some(unfinished) = self.unfinished.as_mut().filter(|unfinished| unfinished.frontier == frontier)
+                {
+                    unfinished.parts.insert(number, part);
+                }
+                self.complete();
+            }
+            Report::Failed { frontier, why } => {
+                self.give_up(frontier, &why);
+                if !self.stopped.is_empty() {
+                    // There will be no better one.
+                    self.archive = None;
+                }
+            }
+            Report::Completed { frontier, oldest } => {
+                let finished = self.unfinished.take_if(|unfinished| unfinished.frontier == frontier);
+                self.kept = self.kept.max(frontier);
+                if let Some(cut) = cut_at(&self.trail, frontier) {
+                    trim(&mut self.trail, &cut);
+                }
+                if let Some(oldest) = oldest {
+                    let cut: Cut = oldest.into_iter().collect();
+                    self.committers.iter().for_each(|committer| committer.trim(cut.clone()));
+                }
+                if let Some(finished) = finished {
+                    tracing::info!("checkpoint as of {frontier} written in {:?}", finished.asked.elapsed());
+                }
+            }
+            Report::Stopped { worker, promise } => {
+                self.stopped.insert(worker, promise);
+            }
+        }
+    }
+
+    /// Makes the parts a checkpoint once all of them are there, with the marks up to its cut.
+    fn complete(&mut self) {
+        let Head { unfinished: Some(unfinished), archive: Some(archive), trail, committers, .. } = self else { return };
+        if unfinished.is_complete || unfinished.parts.len() <= self.peers {
+            return;
+        }
+        let Some(cut) = cut_at(trail, unfinished.frontier) else { return };
+        unfinished.is_complete = true;
+        let slowest = committers.iter().map(Committer::frontier).min().unwrap_or(Time::MAX);
+        let parts = std::mem::take(&mut unfinished.parts).into_values().collect();
+        archive.complete(unfinished.frontier, cut, parts, slowest, &self.reply);
+    }
+
+    /// True while sinks cannot take more: no more is to be read.
+    pub fn is_full(&self) -> bool {
+        self.committers.iter().any(Committer::is_full)
+    }
+
+    /// Why the job cannot go on, where a sink says so.
+    pub fn failure(&self) -> Option<JobError> {
+        self.committers.iter().find_map(Committer::failure)
+    }
+
+    /// Waits until the sinks have all that was published.
+    pub fn drain(self, within: Duration) -> Result<(), JobError> {
+        let until = Instant::now() + within;
+        let mut result = Ok(());
+        for committer in self.committers {
+            result = result.and(committer.drain(until.saturating_duration_since(Instant::now())));
+        }
+        result
+    }
+}
+
+/// Forgets the marks that lead to a cut.
+fn trim(trail: &mut Trail, cut: &Cut) {
+    for (partition, marks) in trail {
+        if let Some(from) = cut.get(partition) {
+            marks.retain(|mark| mark >= from);
+        }
+    }
+}

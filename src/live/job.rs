@@ -1,0 +1,260 @@
+//! A live job: what its workers share, and what process 0 finds when it starts.
+//!
+//! Invariant: process 0 alone takes an incarnation and fences sinks; what it found is told to the others by the graph.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::Sender;
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use dataflows::orders::outlook::Law;
+use dataflows::orders::sla::RuleBook;
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::archive::{Archive, Report};
+use super::head::{Head, Told};
+use super::publisher::Publisher;
+use super::reading::{Beginning, Reading, Terms, Topics};
+use crate::checkpoint::{Checkpoints, Manifest, read_parts};
+use crate::clock::partitions::{Partition, TimeMode};
+use crate::clock::{Lateness, wall_clock_ms};
+use crate::config::JobConfig;
+use crate::error::{JobError, JobResult};
+use crate::interrupt;
+use crate::sink::committer::Committer;
+use crate::source::log::Log;
+use crate::store::Objects;
+use crate::validate::Limits;
+
+/// What all processes have to know of the start.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Shared {
+    /// Where reading begins.
+    pub beginning: Beginning,
+    /// The checkpoint that is taken up; none for a job without a store.
+    pub manifest: Option<Manifest>,
+    /// Which incarnation this is.
+    pub incarnation: u64,
+}
+
+/// What process 0 prepared for its first worker.
+pub struct Lead {
+    /// The sinks.
+    pub committers: Vec<Committer>,
+    /// Is told what has changed.
+    pub told: Told,
+}
+
+/// Opens the log for a worker.
+pub type OpenLog = Box<dyn Fn() -> JobResult<Box<dyn Log>> + Send + Sync>;
+
+/// What every worker of a process shares.
+pub struct LiveJob {
+    /// Identity of the job.
+    pub name: String,
+    /// Stands for the configuration that results depend on.
+    pub fingerprint: u64,
+    /// What reading needs to know.
+    pub terms: Terms,
+    /// Settings, rules and sources of the graph.
+    pub law: Law,
+    /// Opens the log.
+    pub open: OpenLog,
+    /// The partitions that are known, each with where to begin it unless an earlier reading did.
+    pub partitions: Arc<Mutex<BTreeMap<Partition, u64>>>,
+    /// Where checkpoints are kept; none: nowhere.
+    pub store: Option<String>,
+    /// How often they are written.
+    pub checkpoint_interval: Duration,
+    /// What process 0 found; none in the others.
+    pub found: Option<Shared>,
+    /// See [`Lead`]; taken by the first worker.
+    pub lead: Mutex<Option<Lead>>,
+    /// See [`LiveJob::parts`].
+    pub parts: OnceLock<JobResult<Vec<Vec<u8>>>>,
+    /// See [`LiveJob::archive`].
+    pub archive: Mutex<Option<Archive>>,
+    /// What is counted.
+    pub counters: Counters,
+    /// The first error.
+    pub error: Mutex<Option<JobError>>,
+    /// True once there is an error.
+    pub failed: AtomicBool,
+    /// True while sinks cannot take more.
+    pub full: AtomicBool,
+    /// True once the job was asked to stop.
+    pub stops: AtomicBool,
+}
+
+/// What is counted of a process.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Records read, by worker.
+    pub records_read: Mutex<BTreeMap<usize, u64>>,
+    /// How far each partition has been read.
+    pub positions: Mutex<BTreeMap<Partition, u64>>,
+    /// How far this process has promised that time is.
+    pub promised: AtomicU64,
+}
+
+impl LiveJob {
+    /// A job of this configuration that reads these topics; nothing is found or prepared yet.
+    pub fn new(config: &JobConfig, topics: Topics, mode: TimeMode, open: OpenLog) -> LiveJob {
+        let terms = Terms {
+            limits: Limits {
+                now_ms: wall_clock_ms(),
+                max_future_skew_ms: config.max_future_skew_ms,
+                max_price: config.max_price,
+            },
+            lateness: Lateness { late_arrival_ms: config.late_arrival_ms, horizon_ms: config.settings.horizon_ms },
+            mode,
+            out_of_orderness_ms: config.out_of_orderness_ms,
+            max_read_ahead_ms: config.max_read_ahead_ms,
+            tick_ms: config.settings.tick_ms,
+            topics,
+        };
+        let rules = RuleBook::new(&config.rules);
+        let law = Law { settings: config.settings.clone(), rules, sources: terms.topics.sources() };
+        LiveJob {
+            name: config.name.clone(),
+            fingerprint: fingerprint(config, &terms),
+            terms,
+            law,
+            open,
+            partitions: Arc::default(),
+            store: None,
+            checkpoint_interval: Duration::from_millis(config.checkpoint_interval_ms),
+            found: None,
+            lead: Mutex::default(),
+            parts: OnceLock::new(),
+            archive: Mutex::default(),
+            counters: Counters::default(),
+            error: Mutex::default(),
+            failed: AtomicBool::new(false),
+            full: AtomicBool::new(false),
+            stops: AtomicBool::new(false),
+        }
+    }
+
+    /// Notes an error; every worker of the process stops.
+    pub fn fail(&self, error: JobError) {
+        self.error.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+        self.failed.store(true, Ordering::Release);
+    }
+
+    /// True once there is an error.
+    pub fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Acquire)
+    }
+
+    /// True while no more is to be read.
+    pub fn holds_back(&self) -> bool {
+        self.full.load(Ordering::Relaxed)
+    }
+
+    /// Reads no more while sinks are full.
+    pub fn hold_back(&self, full: bool) {
+        self.full.store(full, Ordering::Relaxed);
+    }
+
+    /// Asks the job to stop: it reads no more, commits, and writes a checkpoint.
+    pub fn stop(&self) {
+        self.stops.store(true, Ordering::Relaxed);
+    }
+
+    /// True once the job was asked to stop, by whatever.
+    pub fn is_stopping(&self) -> bool {
+        interrupt::is_requested() || self.stops.load(Ordering::Relaxed)
+    }
+
+    /// What process 0 found; none in the others.
+    pub fn shared(&self) -> Option<Shared> {
+        self.found.clone()
+    }
+
+    /// Opens the log for a worker.
+    pub fn open_log(&self) -> JobResult<Box<dyn Log>> {
+        (self.open)()
+    }
+
+    /// The partitions that a worker is to read, of `peers`: those of one topic are dealt out in turn, and topics with few
+    /// of them begin with different workers.
+    pub fn partitions_of(&self, worker: usize, peers: usize) -> Vec<(Partition, u64)> {
+        let topics = &self.terms.topics.0;
+        let is_mine = |partition: &Partition| {
+            let topic = topics.iter().position(|topic| *topic == partition.topic).unwrap_or_default();
+            (topic + partition.number.max(0) as usize) % peers.max(1) == worker
+        };
+        let known = self.partitions.lock().unwrap_or_else(PoisonError::into_inner);
+        known.iter().filter(|(partition, _)| is_mine(partition)).map(|(name, start)| (name.clone(), *start)).collect()
+    }
+
+    /// The parts of the checkpoint that is taken up; read once a process.
+    pub fn parts(&self, shared: &Shared) -> JobResult<&[Vec<u8>]> {
+        let read = || -> JobResult<Vec<Vec<u8>>> {
+            let (Some(manifest), Some(store)) = (&shared.manifest, &self.store) else { return Ok(Vec::new()) };
+            let restored = read_parts(&Objects::open(store)?, manifest.clone());
+            restored.map(|restored| restored.parts).map_err(|unfit| {
+                JobError::job(format!("cannot read the checkpoint as of {}: {unfit}", manifest.frontier))
+                    .at(store.clone())
+                    .remedy("give all processes the same --checkpoint; see what `orderwatch checkpoint list` says")
+            })
+        };
+        self.parts.get_or_init(read).as_deref().map_err(Clone::clone)
+    }
+
+    /// The thread that writes checkpoints, one a process; none where there is no store.
+    pub fn archive(&self, shared: &Shared) -> JobResult<Option<Archive>> {
+        let mut archive = self.archive.lock().unwrap_or_else(PoisonError::into_inner);
+        if let (None, Some(store)) = (&*archive, &self.store) {
+            let checkpoints = Checkpoints::joined(&self.name, self.fingerprint, shared.incarnation);
+            *archive = Some(Archive::start(Objects::open(store)?, checkpoints)?);
+        }
+        Ok(archive.clone())
+    }
+
+    /// What the first worker leads with.
+    pub fn head(&self, shared: &Shared, reply: Sender<Report>, peers: usize) -> JobResult<Head> {
+        let lead = self.lead.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Lead { committers, told } = lead.ok_or_else(|| JobError::job("the first worker was started twice"))?;
+        let (topics, cut) = (self.terms.topics.clone(), &shared.beginning.cut);
+        let place = self.terms.topics.clone();
+        let mut publisher = Publisher::new(&self.law.settings, Box::new(move |position| place.place(position)));
+        if let Some(bytes) = self.parts(shared)?.first() {
+            publisher
+                .restore(bytes, |position| topics.is_before(cut, position))
+                .map_err(|error| JobError::job(format!("cannot read the checkpoint: {error}")))?;
+        }
+        let kept = shared.beginning.frontier;
+        Ok(Head::new(publisher, committers, self.archive(shared)?, reply, told, peers, kept, self.checkpoint_interval))
+    }
+
+    /// Notes how far a worker is.
+    pub fn note(&self, worker: usize, reading: &Reading) {
+        let counters = &self.counters;
+        counters.records_read.lock().unwrap_or_else(PoisonError::into_inner).insert(worker, reading.records_read);
+        counters.positions.lock().unwrap_or_else(PoisonError::into_inner).extend(reading.positions());
+        counters.promised.fetch_max(reading.promise(), Ordering::Relaxed);
+    }
+
+    /// Records that this process has read.
+    pub fn records_read(&self) -> u64 {
+        self.counters.records_read.lock().unwrap_or_else(PoisonError::into_inner).values().sum()
+    }
+
+    /// What ended the job, if an error did.
+    pub fn failure(&self) -> Option<JobError> {
+        let error = self.error.lock().unwrap_or_else(PoisonError::into_inner).take();
+        error.map(|error| error.after(self.records_read()))
+    }
+}
+
+/// Stands for all of a configuration that results depend on: a checkpoint is taken up by such a job only.
+fn fingerprint(config: &JobConfig, terms: &Terms) -> u64 {
+    let JobConfig { settings, rules, late_arrival_ms, max_price, .. } = config;
+    let Terms { mode, topics, .. } = terms;
+    xxh3_64(format!("{settings:?} {rules:?} {late_arrival_ms} {max_price:?} {mode:?} {topics:?}").as_bytes())
+}

@@ -1,0 +1,282 @@
+//! The publisher: from updates of the graph to changes of rows, kept at one worker for all sinks.
+//!
+//! Rows of orders pass as they are. Sums add up here; when time has come to a frontier, the rows that changed before it
+//! are told once, at the last time at which they did. Invariant: what it has told up to a frontier is a function of the
+//! updates before that frontier, so a publisher that is restored there goes on alike; an update that comes of reading and
+//! waits for its time belongs to a checkpoint only where it stood before the cut. Limits: sums of windows that are still
+//! open, and facts that were refused, are held in memory.
+
+use std::collections::BTreeMap;
+
+use dataflows::model::{Position, Text};
+use dataflows::settings::Settings;
+use dataflows::time::{Diff, HOUR_MS, Time, Window};
+use dataflows::views::COLLECTIONS;
+use dataflows::views::categories::CategoryRow;
+use dataflows::views::collection::{Collection, Row};
+use dataflows::views::dead_letters::{DeadLetterRow, RefusedFact, RefusedFacts, RefusedRecord};
+use dataflows::views::drop_off::DropOffRow;
+use dataflows::views::funnel::FunnelRow;
+use dataflows::views::gmv::GmvRow;
+use dataflows::views::measures::{LineMeasures, MeasureKey, Measures};
+use dataflows::views::payments::PaymentRow;
+use dataflows::views::quality::{self, QualityCounts, QualityKey};
+use dataflows::views::roll_up::{AggregateRow, RolledKey, RowSums, rolled_changes};
+use dataflows::views::sla_summary::SlaSummaryRow;
+use dataflows::views::status::StatusRow;
+use hashbrown::HashMap;
+use serde::{Deserialize, Serialize};
+
+use crate::sink::change::Change;
+use crate::sink::text_row;
+
+/// An update on its way to the publisher.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[allow(clippy::large_enum_variant)] // sums are most of them
+pub enum Update {
+    /// A row of an order is there from now on, or no longer: collection by its place among [`COLLECTIONS`], key, rest.
+    Row(u8, Box<str>, Option<Box<str>>),
+    /// A difference of sums of orders.
+    Orders(MeasureKey, Measures),
+    /// A difference of sums of items and payments.
+    Lines(MeasureKey, LineMeasures),
+    /// A difference of counts of facts.
+    Quality(QualityKey, QualityCounts),
+    /// A fact was refused, or no longer.
+    Refused(RefusedFact, Diff),
+    /// What reading alone says. It is read again from the cut on, so it tells where it stood.
+    Read(Position, Reading),
+}
+
+/// What reading says of records.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Reading {
+    /// So many were read from here up to the next mark.
+    Quality(QualityKey, QualityCounts),
+    /// This one was refused.
+    Refused(RefusedRecord),
+}
+
+/// Where a position is, as dead letters say it: its source, its place there.
+pub type Place = Box<dyn Fn(Position) -> (Text, Text) + Send>;
+
+/// Rows made of sums, by what they are of.
+type SumsOf<R> = HashMap<RolledKey, <R as AggregateRow>::Sums>;
+
+/// What a publisher knows as of a frontier.
+#[derive(Default, Serialize, Deserialize)]
+struct Standing {
+    funnel: SumsOf<FunnelRow>,
+    gmv: SumsOf<GmvRow>,
+    drop_off: SumsOf<DropOffRow>,
+    sla_summary: SumsOf<SlaSummaryRow>,
+    by_status: SumsOf<StatusRow>,
+    categories: SumsOf<CategoryRow>,
+    payments: SumsOf<PaymentRow>,
+    quality: HashMap<QualityKey, QualityCounts>,
+    refused: RefusedFacts,
+    /// Windows that had closed before this are forgotten.
+    swept: Time,
+}
+
+/// Updates that wait for their time.
+#[derive(Default)]
+struct Waiting {
+    orders: Vec<(MeasureKey, Time, Measures)>,
+    lines: Vec<(MeasureKey, Time, LineMeasures)>,
+    quality: Vec<(QualityKey, QualityCounts)>,
+    refused: Vec<(RefusedFact, Diff)>,
+    read: Vec<(Position, Reading)>,
+}
+
+/// See the head of this file.
+pub struct Publisher {
+    windows: Vec<Window>,
+    /// How long after its end a window closes, in milliseconds.
+    stays_ms: u64,
+    place: Place,
+    standing: Standing,
+    waiting: BTreeMap<Time, Waiting>,
+    /// Changes of rows of orders, and the others as they are found.
+    changes: Vec<(Change, Time)>,
+}
+
+impl Publisher {
+    /// Nothing published yet.
+    pub fn new(settings: &Settings, place: Place) -> Publisher {
+        Publisher {
+            windows: settings.windows.clone(),
+            stays_ms: settings.horizon_ms.saturating_add(settings.max_age_ms),
+            place,
+            standing: Standing::default(),
+            waiting: BTreeMap::new(),
+            changes: Vec::new(),
+        }
+    }
+
+    /// Takes an update in.
+    pub fn take(&mut self, update: Update, time: Time) {
+        if let Update::Row(collection, key, row) = update {
+            if let Some(collection) = COLLECTIONS.get(usize::from(collection)) {
+                self.changes.push((Change { collection: *collection, key, row }, time));
+            }
+            return;
+        }
+        let waiting = self.waiting.entry(time).or_default();
+        match update {
+            Update::Orders(key, sums) => waiting.orders.push((key, time, sums)),
+            Update::Lines(key, sums) => waiting.lines.push((key, time, sums)),
+            Update::Quality(key, counts) => waiting.quality.push((key, counts)),
+            Update::Refused(fact, diff) => waiting.refused.push((fact, diff)),
+            Update::Read(position, reading) => waiting.read.push((position, reading)),
+            Update::Row(..) => {}
+        }
+    }
+
+    /// All updates before `frontier` have been taken in: the changes of rows that they make, with the times at which they
+    /// do. Rows of orders may be told of later times, too.
+    pub fn publish(&mut self, frontier: Time) -> Vec<(Change, Time)> {
+        let later = self.waiting.split_off(&frontier);
+        let (mut all, mut quality, mut refused) = (Waiting::default(), HashMap::new(), BTreeMap::new());
+        for (time, waiting) in std::mem::replace(&mut self.waiting, later) {
+            all.orders.extend(waiting.orders);
+            all.lines.extend(waiting.lines);
+            let of_reading = waiting.read.into_iter().filter_map(|(_, reading)| match reading {
+                Reading::Quality(key, counts) => Some((key, counts)),
+                Reading::Refused(record) => {
+                    let (source, position) = (self.place)(record.position);
+                    self.changes.push((change(&DeadLetterRow::of(source, position, &record), true), time));
+                    None
+                }
+            });
+            for (key, counts) in waiting.quality.into_iter().chain(of_reading) {
+                self.standing.quality.entry(key).or_default().add(&counts);
+                quality.insert(key, time);
+            }
+            for (fact, diff) in waiting.refused {
+                refused.insert(fact.position, time);
+                self.standing.refused.add(fact, diff);
+            }
+        }
+        let Publisher { windows, standing, changes, place, .. } = self;
+        apply::<FunnelRow>(&mut standing.funnel, &all.orders, windows, changes);
+        apply::<GmvRow>(&mut standing.gmv, &all.orders, windows, changes);
+        apply::<DropOffRow>(&mut standing.drop_off, &all.orders, windows, changes);
+        apply::<SlaSummaryRow>(&mut standing.sla_summary, &all.orders, windows, changes);
+        apply::<StatusRow>(&mut standing.by_status, &all.orders, windows, changes);
+        apply::<CategoryRow>(&mut standing.categories, &all.lines, windows, changes);
+        apply::<PaymentRow>(&mut standing.payments, &all.lines, windows, changes);
+        for (key, time) in quality {
+            let counts = standing.quality.get(&key).copied().unwrap_or_default();
+            changes.push((change(&quality::row(&key, &counts), true), time));
+        }
+        for (at, time) in refused {
+            let (source, position) = place(at);
+            let record = standing.refused.record_at(at);
+            let nothing = || RefusedRecord { position: at, reasons: Vec::new(), event_id: None, raw: String::new() };
+            let row = DeadLetterRow::of(source, position, record.as_ref().unwrap_or(&nothing()));
+            changes.push((change(&row, record.is_some()), time));
+        }
+        self.sweep(frontier);
+        std::mem::take(&mut self.changes)
+    }
+
+    /// Forgets sums of windows that have closed: their rows stay and change no more.
+    fn sweep(&mut self, frontier: Time) {
+        let Publisher { standing, stays_ms, .. } = self;
+        if frontier < standing.swept.saturating_add(HOUR_MS) || frontier == Time::MAX {
+            return;
+        }
+        standing.swept = frontier;
+        let is_open = |(window, start, ..): &RolledKey| {
+            window.end(*start).is_none_or(|end| end.saturating_add(*stays_ms) >= frontier)
+        };
+        standing.funnel.retain(|key, _| is_open(key));
+        standing.gmv.retain(|key, _| is_open(key));
+        standing.drop_off.retain(|key, _| is_open(key));
+        standing.categories.retain(|key, _| is_open(key));
+        standing.payments.retain(|key, _| is_open(key));
+    }
+
+    /// What a checkpoint as of `frontier`, up to which all has been published, holds of this.
+    pub fn snapshot(&self) -> Result<Vec<u8>, postcard::Error> {
+        let waiting: Vec<(Time, &Position, &Reading)> = self
+            .waiting
+            .iter()
+            .flat_map(|(time, waiting)| waiting.read.iter().map(|(position, reading)| (*time, position, reading)))
+            .collect();
+        postcard::to_allocvec(&(&self.standing, waiting))
+    }
+
+    /// Goes on from a snapshot; what stood at or after the cut is read again.
+    pub fn restore(&mut self, bytes: &[u8], is_before_cut: impl Fn(Position) -> bool) -> Result<(), postcard::Error> {
+        let (standing, waiting): (Standing, Vec<(Time, Position, Reading)>) = postcard::from_bytes(bytes)?;
+        self.standing = standing;
+        for (time, position, reading) in waiting {
+            if is_before_cut(position) {
+                self.take(Update::Read(position, reading), time);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Adds differences to sums; the changes of the rows that these make.
+fn apply<R: AggregateRow>(
+    sums: &mut SumsOf<R>,
+    updates: &[(MeasureKey, Time, R::Sums)],
+    windows: &[Window],
+    changes: &mut Vec<(Change, Time)>,
+) {
+    let mut touched: HashMap<RolledKey, Time> = HashMap::new();
+    for (key, time, difference) in rolled_changes::<R>(updates, windows) {
+        sums.entry(key).or_default().accumulate(&difference);
+        let last = touched.entry(key).or_default();
+        *last = time.max(*last);
+    }
+    for (key, time) in touched {
+        let Some(sum) = sums.get(&key) else { continue };
+        let stands = sum.makes_row(R::AGGREGATE);
+        changes.push((change(&R::of(key, *sum), stands), time));
+        if sum.is_nothing() {
+            sums.remove(&key);
+        }
+    }
+}
+
+/// The row is there from now on, or no longer.
+fn change<R: Row>(row: &R, stands: bool) -> Change {
+    let (key, rest) = split(row);
+    Change { collection: Collection::of::<R>(), key, row: stands.then_some(rest) }
+}
+
+/// A row as text: its key, and the rest.
+pub fn split<R: Row>(row: &R) -> (Box<str>, Box<str>) {
+    let mut text = String::new();
+    let key_bytes = text_row::write(row, &mut text);
+    let rest = text.get(key_bytes..).unwrap_or_default().into();
+    text.truncate(key_bytes);
+    (text.into(), rest)
+}
+
+/// Rows of orders that come and go, as updates: of one key and time what it comes to.
+pub fn rows_of<R: Row>(updates: Vec<(R, Time, Diff)>) -> impl Iterator<Item = (Update, Time)> {
+    let number = COLLECTIONS.iter().position(|collection| collection.name == R::NAME).unwrap_or_default() as u8;
+    let mut last: HashMap<(Time, Box<str>), [Option<Box<str>>; 2]> = HashMap::new();
+    for (row, time, diff) in updates {
+        let (key, rest) = split(&row);
+        let is_first = !last.contains_key(&(time, key.clone()));
+        let [before, after] = last.entry((time, key)).or_default();
+        if diff > 0 {
+            *after = Some(rest);
+        } else {
+            if is_first {
+                *before = Some(rest.clone());
+            }
+            after.take_if(|after| *after == rest);
+        }
+    }
+    last.into_iter()
+        .filter(|(_, [before, after])| before != after)
+        .map(move |((time, key), [_, after])| (Update::Row(number, key, after), time))
+}

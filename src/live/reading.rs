@@ -1,0 +1,252 @@
+//! Reading: a worker's partitions of a log, from records to facts with logical times.
+//!
+//! Invariant: what it hands on depends on records and marks alone (decision 10). What reading says of records is handed
+//! on by stretches that lie between two marks, so a cut never goes through one.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use dataflows::model::{Position, Symbol, Text};
+use dataflows::orders::parcel::{Parcel, order_key};
+use dataflows::time::Time;
+use serde::{Deserialize, Serialize};
+
+use super::publisher::{Reading as Said, Update};
+use crate::clock::partitions::{Backlog, Cut, Partition, PartitionClock, Standing, TimeMode, Trail};
+use crate::clock::{Lateness, wall_clock_ms};
+use crate::decode::topic;
+use crate::error::JobResult;
+use crate::source::intake::{Decoded, Intake, Selection};
+use crate::source::log::{Fetched, Log, Record};
+use crate::validate::{Broken, Limits, Reason};
+
+/// Partitions of a topic have numbers below this; more are refused.
+pub const PARTITIONS_MAX: i32 = 1 << 10;
+/// The longest record that is decoded, in bytes (semantics.md, section 7).
+const RECORD_BYTES_MAX: usize = 1 << 20;
+
+/// The topics of a job: positions and sources by their places in this list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Topics(pub Vec<String>);
+
+impl Topics {
+    /// The position of a record.
+    pub fn position(&self, partition: &Partition, offset: u64) -> Position {
+        Position::new(self.number(partition), offset)
+    }
+
+    /// The partition that a position is in.
+    pub fn partition(&self, position: Position) -> Option<Partition> {
+        let file = position.file() as i32;
+        let topic = self.0.get((file / PARTITIONS_MAX) as usize)?.clone();
+        Some(Partition { topic, number: file % PARTITIONS_MAX })
+    }
+
+    /// Where a position is, as dead letters say it: the topic, and partition and offset.
+    pub fn place(&self, position: Position) -> (Text, Text) {
+        let partition = self.partition(position);
+        let topic = partition.as_ref().map_or_else(Text::default, |partition| Text::new(&partition.topic));
+        let number = partition.map_or(0, |partition| partition.number);
+        (topic, Text::new(&format!("{number}/{}", position.line())))
+    }
+
+    /// The source of every position, by the number of its file.
+    pub fn sources(&self) -> Vec<Symbol> {
+        let of = |topic: &String| vec![Symbol::new(&Text::new(topic)); PARTITIONS_MAX as usize];
+        self.0.iter().flat_map(of).collect()
+    }
+
+    /// True where a record at this position was read before the cut.
+    pub fn is_before(&self, cut: &Cut, position: Position) -> bool {
+        let mark = self.partition(position).and_then(|partition| cut.get(&partition).copied());
+        mark.is_some_and(|mark| position.line() < mark.next_offset)
+    }
+
+    fn number(&self, partition: &Partition) -> u32 {
+        let topic = self.0.iter().position(|topic| *topic == partition.topic).unwrap_or_default();
+        (topic as i32 * PARTITIONS_MAX + partition.number) as u32
+    }
+}
+
+/// Where partitions are begun: what an earlier reading left, and offsets for those that it did not know.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Beginning {
+    /// Where each partition is to be read on.
+    pub cut: Cut,
+    /// The marks to follow.
+    pub trail: Trail,
+    /// The time before which nothing counts.
+    pub frontier: Time,
+    /// Where the marks end.
+    pub followed_until: Time,
+}
+
+/// What reading needs to know.
+#[derive(Clone, Debug)]
+pub struct Terms {
+    /// What validation needs to know; its wall clock is that of the partition.
+    pub limits: Limits,
+    /// What is late.
+    pub lateness: Lateness,
+    /// What moves time.
+    pub mode: TimeMode,
+    /// How far the watermark stays behind the largest timestamp read, in milliseconds.
+    pub out_of_orderness_ms: u64,
+    /// How far a partition may be ahead of the time that all have reached, in milliseconds.
+    pub max_read_ahead_ms: u64,
+    /// Grid on which aggregates change, in milliseconds.
+    pub tick_ms: u64,
+    /// The topics.
+    pub topics: Topics,
+}
+
+/// A worker's share of a log.
+pub struct Reading {
+    log: Box<dyn Log>,
+    clock: PartitionClock,
+    intake: Intake,
+    terms: Terms,
+    /// What an earlier reading left, by partition, until it is taken up.
+    cut: Cut,
+    trail: Trail,
+    held: BTreeMap<Partition, bool>,
+    updates: Vec<(Update, Time)>,
+    /// Records read so far.
+    pub records_read: u64,
+}
+
+impl Reading {
+    /// Nothing read yet.
+    pub fn new(log: Box<dyn Log>, terms: Terms, beginning: &Beginning, peers: usize) -> Reading {
+        let Beginning { cut, trail, frontier, followed_until } = beginning.clone();
+        let selection = Selection { from: 0, until: Time::MAX, orders: None };
+        let sources = Arc::new(terms.topics.sources());
+        Reading {
+            log,
+            clock: PartitionClock::new(terms.mode, terms.out_of_orderness_ms, frontier, followed_until),
+            intake: Intake::new(terms.limits, selection, terms.lateness, sources, peers, terms.tick_ms),
+            terms,
+            cut,
+            trail,
+            held: BTreeMap::new(),
+            updates: Vec::new(),
+            records_read: 0,
+        }
+    }
+
+    /// Begins to read a partition: where an earlier reading left it, or else from `start` on. One that is read already
+    /// goes on.
+    pub fn begin(&mut self, partition: &Partition, start: u64) {
+        if self.clock.next_offset(partition).is_some() {
+            return;
+        }
+        let (from, trail) = (self.cut.remove(partition), self.trail.remove(partition).unwrap_or_default());
+        if !self.clock.resume(partition.clone(), from, &trail) {
+            self.clock.enter(partition.clone(), start);
+        }
+        let next_offset = self.clock.next_offset(partition).unwrap_or(start);
+        self.held.insert(partition.clone(), false);
+        self.log.read(partition.clone(), next_offset);
+    }
+
+    /// Takes in what has come: false where that is nothing. `reached` is the time that all partitions have reached.
+    pub fn read(&mut self, reached: Time) -> JobResult<bool> {
+        let Reading { clock, log, held, terms, .. } = self;
+        for (partition, is_held) in held.iter_mut() {
+            let holds = !clock.may_read(partition, reached, terms.max_read_ahead_ms);
+            if holds != *is_held {
+                *is_held = holds;
+                log.hold(partition, holds);
+            }
+        }
+        let Some(fetched) = log.poll()? else { return Ok(false) };
+        self.take(&fetched);
+        Ok(true)
+    }
+
+    fn take(&mut self, Fetched { partition, records }: &Fetched) {
+        for record in records {
+            let Some(watermark) = self.clock.begin(partition, record.offset) else { continue };
+            self.intake.limits.now_ms = self.clock.wall_clock_of(partition).unwrap_or_else(wall_clock_ms);
+            self.intake.advance(watermark);
+            self.take_record(partition, record, watermark);
+            if self.clock.follows(partition) {
+                // A mark may come before the next record.
+                self.close_stretch(partition, record.offset);
+            }
+        }
+        if let Some(first) = records.first() {
+            self.close_stretch(partition, first.offset);
+        }
+    }
+
+    fn take_record(&mut self, partition: &Partition, record: &Record, watermark: Time) {
+        // What deletes its key says nothing of an order.
+        let Some(value) = record.value.as_deref() else { return };
+        self.records_read += 1;
+        let position = self.terms.topics.position(partition, record.offset);
+        if value.len() > RECORD_BYTES_MAX {
+            return self.intake.refuse(position, &Broken::only(Reason::TooLarge), value);
+        }
+        match topic::record(value, &self.intake.limits) {
+            Ok(facts) => {
+                let key = order_key(facts.order());
+                let decoded = Decoded { key, position, record_at: facts.at(), watermark };
+                self.intake.count_decoded(decoded);
+                facts.iter().for_each(|fact| self.intake.fact(fact, decoded));
+                self.clock.observe(partition, facts.latest());
+            }
+            Err(broken) => self.intake.refuse(position, &broken, value),
+        }
+    }
+
+    /// Puts down what was said of the records from `first` on.
+    fn close_stretch(&mut self, partition: &Partition, first: u64) {
+        let position = self.terms.topics.position(partition, first);
+        let counts = self.intake.quality();
+        self.updates
+            .extend(counts.map(|(key, time, counts)| (Update::Read(position, Said::Quality(key, counts)), time)));
+        let refused = self.intake.refused_records().into_iter();
+        self.updates.extend(refused.map(|(record, time)| (Update::Read(record.position, Said::Refused(record)), time)));
+        // Records are counted by source and minute; nobody adds them up a second time.
+        let _ = self.intake.law();
+    }
+
+    /// The facts that were read, in a parcel for each worker.
+    pub fn parcels(&mut self) -> impl Iterator<Item = Parcel> + '_ {
+        self.intake.parcels()
+    }
+
+    /// What reading says of records.
+    pub fn updates(&mut self) -> impl Iterator<Item = (Update, Time)> + '_ {
+        self.updates.drain(..)
+    }
+
+    /// Time has passed: the marks to be put down, and how far this worker's partitions are. `elsewhere` is how far those
+    /// of the others are.
+    pub fn tick(&mut self, elsewhere: Standing) -> (Trail, Standing) {
+        let ends: Vec<(Partition, u64)> = self
+            .clock
+            .partitions()
+            .filter_map(|partition| Some((partition.clone(), self.log.end_position(partition)?)))
+            .collect();
+        ends.iter().for_each(|(partition, end)| self.clock.skip_to(partition, *end));
+        let positions = self.positions();
+        let log = &self.log;
+        let backlog = |partition: &Partition| {
+            positions.get(partition).map_or(Backlog::Some, |next_offset| log.backlog(partition, *next_offset))
+        };
+        self.clock.tick(wall_clock_ms(), elsewhere, backlog)
+    }
+
+    /// The time before which nothing more comes.
+    pub fn promise(&self) -> Time {
+        self.clock.promise()
+    }
+
+    /// How far each partition has been read.
+    pub fn positions(&self) -> BTreeMap<Partition, u64> {
+        let next = |partition: &Partition| Some((partition.clone(), self.clock.next_offset(partition)?));
+        self.clock.partitions().filter_map(next).collect()
+    }
+}

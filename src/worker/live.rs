@@ -1,0 +1,369 @@
+//! The worker loop of a live job: read, tick, let the graph work; the first worker is its head besides.
+//!
+//! Between ticks what is read is given to the graph at times that were promised before; at a tick the marks go first, then
+//! the promise. Worker 0 is told everything through the graph, so a job of several processes needs no other channel.
+//! Invariant: an operator is asked for its state at a time that nobody has passed. So a checkpoint is of one frontier.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::{Duration, Instant};
+
+use dataflows::orders::OrderOutputs;
+use dataflows::orders::fused::resumed;
+use dataflows::orders::keeper::{Keeper, Snapshots};
+use dataflows::orders::parcel::Parcel;
+use dataflows::time::{Diff, Time};
+use dataflows::views::collection::Row;
+use timely::ExchangeData;
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::channels::pact::{Exchange, Pipeline};
+use timely::dataflow::operators::vec::{Broadcast, Map};
+use timely::dataflow::operators::{Concatenate, Input, Operator, Probe};
+use timely::dataflow::{ProbeHandle, Stream};
+use timely::worker::Worker;
+
+use super::{Feeder, reached};
+use crate::clock::partitions::{Standing, Trail};
+use crate::error::{JobError, JobResult};
+use crate::live::archive::{Archive, Report};
+use crate::live::head::Head;
+use crate::live::job::{LiveJob, Shared};
+use crate::live::publisher::{Update, rows_of};
+use crate::live::reading::Reading;
+
+/// How often marks are put down and time is promised.
+const TICK: Duration = Duration::from_millis(25);
+/// How long a worker without anything to do sleeps at most, for what was read meanwhile to be taken in soon.
+const NAP: Duration = Duration::from_millis(2);
+/// How long sinks have, in the end, to take what was published.
+const DRAIN_WITHIN: Duration = Duration::from_secs(20);
+
+/// What comes to the first worker.
+#[derive(Default)]
+struct Arrived {
+    updates: Vec<(Update, Time)>,
+    trails: Vec<Trail>,
+    reports: Vec<Report>,
+}
+
+/// What one worker tells all others.
+#[derive(Clone, Copy, Debug, serde::Serialize, serde::Deserialize)]
+enum Told {
+    /// How far the partitions of a worker are.
+    Standing(usize, Standing),
+    /// The job was asked to stop.
+    Stop,
+    /// All is written down: everyone may end.
+    End,
+}
+
+/// What a worker has heard from others.
+struct Heard {
+    standings: Vec<Standing>,
+    is_over: bool,
+}
+
+struct Feed {
+    parcels: Feeder<Parcel>,
+    updates: Feeder<(Update, Time)>,
+    trails: Feeder<Trail>,
+    reports: Feeder<Report>,
+    told: Feeder<Told>,
+}
+
+impl Feed {
+    fn advance_to(&mut self, time: Time) {
+        if time <= *self.parcels.time() {
+            return self.flush();
+        }
+        self.parcels.advance_to(time);
+        self.updates.advance_to(time);
+        self.trails.advance_to(time);
+        self.reports.advance_to(time);
+        self.told.advance_to(time);
+    }
+
+    fn flush(&mut self) {
+        self.parcels.flush();
+        self.updates.flush();
+        self.trails.flush();
+        self.reports.flush();
+        self.told.flush();
+    }
+}
+
+/// Runs one worker to its end.
+pub fn run(worker: &mut Worker, job: &Arc<LiveJob>) {
+    if let Err(error) = work(worker, job) {
+        job.fail(error);
+    }
+    if job.has_failed() {
+        // As in the bounded worker: the others are to see that this process was lost, not that it ended well.
+        for dataflow in worker.installed_dataflows() {
+            worker.drop_dataflow(dataflow);
+        }
+        std::mem::forget(worker.clone());
+    }
+}
+
+fn work(worker: &mut Worker, job: &Arc<LiveJob>) -> JobResult<()> {
+    let (index, peers) = (worker.index(), worker.peers());
+    let Some(shared) = agree(worker, job) else { return Ok(()) };
+    let snapshots = Snapshots::default();
+    let keeper = take_up(job, &shared, Rc::clone(&snapshots), index, peers)?;
+    let (reply, replies) = channel();
+    let archive = job.archive(&shared)?;
+    let mut head = if index == 0 { Some(job.head(&shared, reply.clone(), peers)?) } else { None };
+    let mut reading = Reading::new(job.open_log()?, job.terms.clone(), &shared.beginning, peers);
+    let probes = [ProbeHandle::new(), ProbeHandle::new()];
+    let arrived = Rc::new(RefCell::new(Arrived::default()));
+    let heard = Rc::new(RefCell::new(Heard { standings: vec![Standing::default(); peers], is_over: false }));
+    let mut feed = build(worker, job, keeper, &probes, &arrived, &heard);
+    feed.advance_to(shared.beginning.frontier);
+    let mut each =
+        Loop { worker_index: index, peers, job, archive, reply, snapshots, has_told_stop: false, stood: None };
+    let mut next_tick = Instant::now();
+    while !(job.has_failed() || heard.borrow().is_over) {
+        let [judged, published] = [&probes[0], &probes[1]].map(|probe| reached(probe).unwrap_or(0));
+        let mut is_idle = true;
+        if !job.is_stopping() && !job.holds_back() {
+            is_idle = !reading.read(judged)?;
+            reading.parcels().for_each(|parcel| feed.parcels.send(parcel));
+            reading.updates().for_each(|update| feed.updates.send(update));
+        }
+        if Instant::now() >= next_tick {
+            next_tick = Instant::now() + TICK;
+            each.tick(&mut reading, &mut feed, &heard.borrow(), head.as_mut());
+        }
+        each.forward(&mut feed, &replies);
+        feed.flush();
+        if let Some(head) = &mut head {
+            each.lead(head, &mut feed, &mut arrived.borrow_mut(), published);
+        }
+        if is_idle {
+            worker.step_or_park(Some(NAP))
+        } else {
+            worker.step()
+        };
+    }
+    // Its input must not end: every deadline to come would be taken for one that has passed.
+    for dataflow in worker.installed_dataflows() {
+        worker.drop_dataflow(dataflow);
+    }
+    if job.has_failed() {
+        return Ok(());
+    }
+    head.map_or(Ok(()), |head| head.drain(DRAIN_WITHIN))
+}
+
+/// What a worker needs in every turn of its loop.
+struct Loop<'j> {
+    worker_index: usize,
+    peers: usize,
+    job: &'j Arc<LiveJob>,
+    archive: Option<Archive>,
+    reply: Sender<Report>,
+    snapshots: Snapshots,
+    has_told_stop: bool,
+    /// How far its partitions were when it last said so.
+    stood: Option<Standing>,
+}
+
+impl Loop<'_> {
+    fn tick(&mut self, reading: &mut Reading, feed: &mut Feed, heard: &Heard, head: Option<&mut Head>) {
+        if self.job.is_stopping() {
+            if !self.has_told_stop {
+                self.has_told_stop = true;
+                feed.told.send(Told::Stop);
+                feed.reports.send(Report::Stopped { worker: self.worker_index, promise: *feed.parcels.time() });
+            }
+            if let Some(time) = head.and_then(Head::ask_last) {
+                self.ask(feed, time);
+            }
+            return;
+        }
+        for (partition, start) in self.job.partitions_of(self.worker_index, self.peers) {
+            reading.begin(&partition, start);
+        }
+        if self.job.holds_back() {
+            return;
+        }
+        let others = heard.standings.iter().enumerate().filter(|(worker, _)| *worker != self.worker_index);
+        let elsewhere = others.map(|(_, standing)| *standing).fold(Standing::default(), Standing::and);
+        let (trail, standing) = reading.tick(elsewhere);
+        if !trail.is_empty() {
+            feed.trails.send(trail);
+        }
+        if self.peers > 1 && self.stood.replace(standing) != Some(standing) {
+            feed.told.send(Told::Standing(self.worker_index, standing));
+        }
+        self.job.note(self.worker_index, reading);
+        feed.advance_to(reading.promise());
+        let promised = *feed.parcels.time();
+        if let Some(time) = head.and_then(|head| head.ask(promised)) {
+            self.ask(feed, time);
+        }
+    }
+
+    /// Asks all workers for their state.
+    fn ask(&self, feed: &mut Feed, time: Time) {
+        (0..self.peers as u64).for_each(|to| feed.parcels.send(Parcel::ask_snapshot(to, time)));
+    }
+
+    /// Has the archive write what was put down, and tells the first worker what became of it.
+    fn forward(&mut self, feed: &mut Feed, replies: &Receiver<Report>) {
+        if let Some(archive) = &self.archive {
+            for (time, bytes) in self.snapshots.borrow_mut().drain(..) {
+                archive.put(time, 1 + self.worker_index, bytes, &self.reply);
+            }
+        }
+        replies.try_iter().for_each(|report| feed.reports.send(report));
+    }
+
+    /// What the first worker does besides.
+    fn lead(&mut self, head: &mut Head, feed: &mut Feed, arrived: &mut Arrived, published: Time) {
+        arrived.trails.drain(..).for_each(|trail| head.mark(&trail));
+        arrived.updates.drain(..).for_each(|(update, time)| head.take(update, time));
+        arrived.reports.drain(..).for_each(|report| head.hear(report));
+        head.advance(published);
+        self.job.hold_back(head.is_full());
+        if let Some(error) = head.failure() {
+            self.job.fail(error);
+        }
+        if head.is_over() {
+            feed.told.send(Told::End);
+            feed.flush();
+        }
+    }
+}
+
+/// What process 0 found at the start, told to all.
+fn agree(worker: &mut Worker, job: &Arc<LiveJob>) -> Option<Shared> {
+    let shared: Rc<RefCell<Option<Shared>>> = Rc::default();
+    let into = Rc::clone(&shared);
+    let mut input = worker.dataflow::<Time, _, _>(|scope| {
+        let (input, stream) = scope.new_input::<Vec<Shared>>();
+        stream.broadcast().unary::<CapacityContainerBuilder<Vec<()>>, _, _, _>(Pipeline, "Agree", |_, _| {
+            move |input, _| input.for_each(|_, batch| *into.borrow_mut() = batch.pop())
+        });
+        input
+    });
+    if let (0, Some(shared)) = (worker.index(), job.shared()) {
+        input.send(shared);
+    }
+    input.close();
+    while shared.borrow().is_none() && !job.has_failed() {
+        worker.step_or_park(Some(Duration::from_millis(10)));
+    }
+    shared.take()
+}
+
+/// The keeper of a worker's orders, as the checkpoint has them.
+fn take_up(job: &LiveJob, shared: &Shared, snapshots: Snapshots, index: usize, peers: usize) -> JobResult<Keeper> {
+    let mut keeper = Keeper::live(Rc::new(job.law.clone()), snapshots);
+    let (topics, cut) = (&job.terms.topics, &shared.beginning.cut);
+    // The first part is the publisher's.
+    for bytes in job.parts(shared)?.iter().skip(1) {
+        let taken = keeper.take_up(
+            shared.beginning.frontier,
+            bytes,
+            |key| key as u64 % peers as u64 == index as u64,
+            index == 0,
+            |position| topics.is_before(cut, position),
+        );
+        taken.map_err(|damaged| JobError::job(format!("cannot read the checkpoint: {}", damaged.0)))?;
+    }
+    Ok(keeper)
+}
+
+fn build(
+    worker: &mut Worker,
+    job: &Arc<LiveJob>,
+    keeper: Keeper,
+    [judged, published]: &[ProbeHandle<Time>; 2],
+    arrived: &Rc<RefCell<Arrived>>,
+    heard: &Rc<RefCell<Heard>>,
+) -> Feed {
+    worker.dataflow::<Time, _, _>(|scope| {
+        let (parcels, parcels_in) = scope.new_input();
+        let (updates, updates_in) = scope.new_input();
+        let (trails, trails_in) = scope.new_input();
+        let (reports, reports_in) = scope.new_input();
+        let (told, told_in) = scope.new_input();
+        let of_orders = resumed(at_once(parcels_in), keeper);
+        of_orders.accepted.clone().probe_with(judged);
+        let all = scope.concatenate(updates_of(of_orders).into_iter().chain([updates_in]));
+        let (into, trails_into, reports_into) = (Rc::clone(arrived), Rc::clone(arrived), Rc::clone(arrived));
+        at_first(all, "Publish", published, move |batch| into.borrow_mut().updates.append(batch));
+        at_first(at_once(trails_in), "Marks", published, move |batch| trails_into.borrow_mut().trails.append(batch));
+        at_first(at_once(reports_in), "Reports", published, move |batch| {
+            reports_into.borrow_mut().reports.append(batch)
+        });
+        let (heard, job) = (Rc::clone(heard), Arc::clone(job));
+        told_in.broadcast().unary::<CapacityContainerBuilder<Vec<()>>, _, _, _>(Pipeline, "Told", |_, _| {
+            move |input, _| {
+                input.for_each(|_, batch| {
+                    for told in batch.drain(..) {
+                        match told {
+                            Told::Standing(worker, standing) => heard.borrow_mut().standings[worker] = standing,
+                            Told::Stop => job.stop(),
+                            Told::End => heard.borrow_mut().is_over = true,
+                        }
+                    }
+                });
+            }
+        });
+        Feed { parcels, updates, trails, reports, told }
+    })
+}
+
+/// What the graph says of orders, as updates for the publisher.
+fn updates_of(orders: OrderOutputs<'_>) -> Vec<Stream<'_, Time, Vec<(Update, Time)>>> {
+    vec![
+        rows(orders.orders),
+        rows(orders.order_events),
+        rows(orders.violations),
+        rows(orders.sla_breaches),
+        rows(orders.stalled_orders),
+        orders.measures.map(|(key, time, sums)| (Update::Orders(key, sums), time)),
+        orders.lines.map(|(key, time, sums)| (Update::Lines(key, sums), time)),
+        orders.quality.map(|(key, time, counts)| (Update::Quality(key, counts), time)),
+        orders.refused.map(|(fact, time, diff)| (Update::Refused(fact, diff), time)),
+    ]
+}
+
+/// Rows become text where they are made.
+fn rows<'scope, R: Row + 'static>(
+    updates: Stream<'scope, Time, Vec<(R, Time, Diff)>>,
+) -> Stream<'scope, Time, Vec<(Update, Time)>> {
+    let name = format!("Text: {}", R::NAME);
+    updates.unary::<CapacityContainerBuilder<Vec<(Update, Time)>>, _, _, _>(Pipeline, &name, |_, _| {
+        move |input, output| {
+            input.for_each(|time, batch| {
+                output.session(&time).give_iterator(rows_of(std::mem::take(batch)));
+            });
+        }
+    })
+}
+
+/// What an input hands to an exchange waits there until its time moves on; handed on by an operator it does not.
+fn at_once<'scope, D: Clone + 'static>(stream: Stream<'scope, Time, Vec<D>>) -> Stream<'scope, Time, Vec<D>> {
+    stream.unary::<CapacityContainerBuilder<Vec<D>>, _, _, _>(Pipeline, "At once", |_, _| {
+        |input, output| input.for_each(|time, batch| output.session(&time).give_container(batch))
+    })
+}
+
+/// Takes a stream in at the first worker.
+fn at_first<'scope, D: ExchangeData>(
+    stream: Stream<'scope, Time, Vec<D>>,
+    name: &str,
+    probe: &ProbeHandle<Time>,
+    into: impl Fn(&mut Vec<D>) + 'static,
+) {
+    let taken = stream.unary::<CapacityContainerBuilder<Vec<()>>, _, _, _>(Exchange::new(|_| 0), name, move |_, _| {
+        move |input, _| input.for_each(|_, batch| into(batch))
+    });
+    taken.probe_with(probe);
+}
