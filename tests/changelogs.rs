@@ -42,7 +42,7 @@ use wanted::Wanted;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-static PREFIXES: AtomicUsize = AtomicUsize::new(0);
+static JOBS: AtomicUsize = AtomicUsize::new(0);
 
 /// Settings with topics of the test's own; none where there is no broker, which is said by name.
 fn settings() -> Option<ChangelogSettings> {
@@ -54,8 +54,8 @@ fn settings() -> Option<ChangelogSettings> {
 }
 
 fn settings_at(brokers: String) -> ChangelogSettings {
-    let prefix = format!("t{}-{}", std::process::id(), PREFIXES.fetch_add(1, Ordering::Relaxed));
-    ChangelogSettings { kafka: KafkaSettings { brokers, ..KafkaSettings::default() }, job: "shop".into(), prefix }
+    let job = format!("shop-{}-{}", std::process::id(), JOBS.fetch_add(1, Ordering::Relaxed));
+    ChangelogSettings { kafka: KafkaSettings { brokers, ..KafkaSettings::default() }, job }
 }
 
 fn client(settings: &ChangelogSettings) -> ClientConfig {
@@ -68,7 +68,7 @@ fn client(settings: &ChangelogSettings) -> ClientConfig {
 /// What a topic comes to: the last committed value of each key.
 fn compacted(settings: &ChangelogSettings, collection: &Collection) -> BTreeMap<String, String> {
     let reader: BaseConsumer = client(settings).create().unwrap();
-    let topic = format!("{}.{}", settings.prefix, collection.name);
+    let topic = format!("{}.{}", settings.job, collection.name);
     let partitions = reader.fetch_metadata(Some(&topic), PATIENCE).unwrap().topics()[0].partitions().len();
     let mut assigned = TopicPartitionList::new();
     (0..partitions).for_each(|number| {
@@ -156,15 +156,15 @@ fn what_a_process_began_that_is_gone_is_given_up() {
     let mut kafka = Kafka::connect(&settings).unwrap();
     kafka.fence(1).unwrap();
     // One that is cut off with a transaction open: it has the identity of the job.
-    let id = format!("{}.shop", settings.prefix);
+    let id = &settings.job;
     let zombie: BaseProducer = ClientConfig::new()
         .set("bootstrap.servers", &settings.kafka.brokers)
-        .set("transactional.id", &id)
+        .set("transactional.id", id)
         .create()
         .unwrap();
     zombie.init_transactions(PATIENCE).unwrap();
     zombie.begin_transaction().unwrap();
-    let topic = format!("{}.orders", settings.prefix);
+    let topic = format!("{}.orders", settings.job);
     zombie.send(BaseRecord::<str, str>::to(&topic).key("{}").payload("{}")).unwrap();
     zombie.flush(PATIENCE).unwrap();
     // The newer producer has fenced us off, though it is no newer incarnation: the progress says so.

@@ -46,10 +46,8 @@ const DEFAULTS: [(&str, &str); 2] = [("partitioner", "murmur2_random"), ("messag
 pub struct ChangelogSettings {
     /// Brokers, and settings of their clients.
     pub kafka: KafkaSettings,
-    /// Identity of the job.
+    /// Identity of the job: topics are `JOB.COLLECTION` and `JOB.progress`, and it is the transactional id.
     pub job: String,
-    /// Topics are `PREFIX.COLLECTION`, and `PREFIX.progress.JOB`.
-    pub prefix: String,
 }
 
 /// Changelogs that a job keeps up to date.
@@ -67,17 +65,15 @@ struct Session {
 
 impl ChangelogSettings {
     fn topic(&self, collection: &str) -> String {
-        format!("{}.{collection}", self.prefix)
+        format!("{}.{collection}", self.job)
     }
 
-    /// One a job: in a topic of several, the open transaction of one would hide what others committed.
     fn progress_topic(&self) -> String {
-        format!("{}.progress.{}", self.prefix, self.job)
+        self.topic("progress")
     }
 
     fn producer(&self) -> JobResult<BaseProducer<Listener>> {
-        let id = format!("{}.{}", self.prefix, self.job);
-        let own = [("transactional.id", id.as_str()), ("acks", "all"), ("enable.idempotence", "true")];
+        let own = [("transactional.id", self.job.as_str()), ("acks", "all"), ("enable.idempotence", "true")];
         self.kafka.create(&own, Listener::default())
     }
 
@@ -115,9 +111,8 @@ impl ChangelogSettings {
 
     /// What the job last committed, by this process or others; before all where there is nothing.
     fn read_progress(&self) -> Result<Progress, Failure> {
-        let group = format!("{}.{}", self.prefix, self.job);
         let own = [
-            ("group.id", group.as_str()),
+            ("group.id", self.job.as_str()),
             ("isolation.level", "read_committed"),
             ("enable.auto.commit", "false"),
             ("enable.partition.eof", "true"),
