@@ -17,6 +17,7 @@ use crate::config::JobConfig;
 use crate::console::{Style, visible};
 use crate::error::{JobError, JobResult};
 use crate::kafka::KafkaSettings;
+use crate::produce;
 use crate::sink::files::Files;
 use crate::sink::postgres::Replacement;
 use crate::sink::sqlite::Sqlite;
@@ -100,9 +101,16 @@ pub fn findings(config: JobResult<JobConfig>, options: &ReplayOptions) -> Vec<Fi
     match options.check().and(config) {
         Ok(config) => {
             let rules = format!("{} rules, those by default included", config.rules.iter().count());
-            findings.push(Finding::ok("configuration", config.name, "every value is as it may be"));
+            findings.push(Finding::ok("configuration", &*config.name, "every value is as it may be"));
             findings.push(Finding::ok("SLA rules", "all", rules));
             let JobConfig { max_future_skew_ms, max_price, .. } = config;
+            if let Some(brokers) = &options.produce {
+                let target = format!("--produce {brokers}");
+                findings.push(match produce::connect(&config, brokers) {
+                    Ok(_) => Finding::ok("output", target, "the topics are there"),
+                    Err(error) => Finding::failed("output", target, &error),
+                });
+            }
             kafka = config.kafka;
             limits = Limits { max_future_skew_ms, max_price, ..limits };
         }

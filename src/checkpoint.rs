@@ -5,6 +5,8 @@
 //! not know it had been replaced counts only up to where its successor left. Source: architecture.md, section 4;
 //! decision 10.
 
+pub mod listing;
+
 use std::fmt;
 
 use dataflows::time::Time;

@@ -4,6 +4,7 @@
 //! checked in one place whatever layer it came from. Invariant: parsing reads no file and no environment.
 
 mod check;
+mod checkpoint;
 mod explain;
 mod generate;
 mod output;
@@ -23,6 +24,7 @@ use crate::config::Flag;
 use crate::sink::files::Format;
 use crate::sink::postgres::address::Url;
 pub use check::Check;
+pub use checkpoint::{Checkpoint, StoredCheckpoints};
 pub use explain::Explain;
 pub use generate::{DECIMAL_UNIT, Generate, GenerateOlist, GenerateStream};
 pub use output::OutputFormat;
@@ -172,6 +174,9 @@ pub enum Command {
     Replay(Box<Replay>),
     /// Run live: watch topics of Kafka, tell breaches as they happen, keep sinks up to date
     Run(Box<Run>),
+    /// Show, inspect or remove the checkpoints of a live job
+    #[command(subcommand)]
+    Checkpoint(Checkpoint),
     /// Explain one order: where it stands, why, and on which lines that is written
     Explain(Box<Explain>),
     /// Check configuration, inputs and outputs before a replay: a line each, and what to do where one fails

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::path::Path;
 
 use dataflows::model::Rules;
+use orderwatch::checkpoint::listing;
 use orderwatch::cli::{Cli, Command, Explain, General, JobFlags, Replay, Topics};
 use orderwatch::config::{self, JobConfig};
 use orderwatch::console::Style;
@@ -44,6 +45,7 @@ fn run(cli: &Cli) -> JobResult<()> {
             tracing::info!(job = config.name, workers = config.cluster.workers, "configuration loaded");
             live::run(&config, &arguments.options)
         }
+        Command::Checkpoint(what) => listing::run(what, Style::of(&io::stdout(), cli.general.color)),
         Command::Explain(arguments) => run_explain(&cli.general, arguments),
         Command::Check(arguments) => {
             let config = load(&cli.general, &arguments.job);

@@ -31,23 +31,32 @@ const NAP: Duration = Duration::from_millis(5);
 /// Records between two looks at the clock of the progress.
 const PROGRESS_EVERY: u64 = 1 << 12;
 
-/// Sends what `options` name to these brokers; statistics go to standard output.
-pub fn run(config: &JobConfig, options: &ReplayOptions, brokers: &str, output: OutputFormat) -> JobResult<()> {
-    interrupt::drains();
+/// Looks whether topics of these brokers can be written to.
+pub fn connect(config: &JobConfig, brokers: &str) -> JobResult<Sender> {
+    if config.cluster.processes > 1 {
+        let error = JobError::configuration("history is sent by one process alone").at("flag --processes");
+        return Err(error.remedy("leave -n and -p out: each process would send all of it"));
+    }
     let settings = KafkaSettings { brokers: brokers.to_owned(), ..config.kafka.clone() };
     let mut topics: Vec<String> = settings.topics.iter().take(TopicKind::ALL.len()).cloned().collect();
+    topics.dedup();
     if topics.is_empty() {
         let error = JobError::configuration("no topic is named").at("kafka.topics");
         return Err(error.remedy("name at least one topic, for orders; a second for items, a third for payments"));
     }
-    topics.dedup();
-    let sender = Sender::connect(&settings, &topics)?;
+    Sender::connect(&settings, &topics)
+}
+
+/// Sends what `options` name to these brokers; statistics go to standard output.
+pub fn run(config: &JobConfig, options: &ReplayOptions, brokers: &str, output: OutputFormat) -> JobResult<()> {
+    interrupt::drains();
+    let sender = connect(config, brokers)?;
     let started = Instant::now();
     let mut progress = Progress::start(!options.no_console);
     let (history, left_out) = History::gather(config, options, |records| {
         progress.update(&ProgressNow { records_read: records, sorting: [records, 0], ..ProgressNow::default() });
     })?;
-    let sent = history.send(&sender, &settings.topics, options.speed, |records, at| {
+    let sent = history.send(&sender, &config.kafka.topics, options.speed, |records, at| {
         progress.update(&ProgressNow { records_read: records, event_time: Some(at), ..ProgressNow::default() });
     })?;
     progress.finish();

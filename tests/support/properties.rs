@@ -27,6 +27,7 @@ use orderwatch::config::{self};
 use orderwatch::decode::cells::PlainRows;
 use orderwatch::decode::decode_line;
 use orderwatch::decode::olist::{ItemColumns, OrderColumns, PaymentColumns};
+use orderwatch::decode::topic;
 use orderwatch::error::Fault;
 use orderwatch::instant::{format_instant, parse_instant};
 use orderwatch::rules;
@@ -67,6 +68,25 @@ pub fn json(line: &[u8]) {
                 assert!(std::str::from_utf8(line).is_err());
             }
         }
+    }
+}
+
+/// A record of a topic is decoded, to facts of one order, or refused for every reason; lines of files mean the same there.
+pub fn topic_record(bytes: &[u8]) {
+    let limits = Limits::at(NOW);
+    let decoded = topic::record(bytes, &limits);
+    assert_eq!(decoded, topic::record(bytes, &limits), "the same record comes to the same");
+    if let Ok(line) = decode_line(bytes, &limits) {
+        assert_eq!(decoded.as_ref(), Ok(&line));
+    }
+    match decoded {
+        Ok(facts) => {
+            assert!((1..=5).contains(&facts.iter().count()) && facts.at() <= facts.latest());
+            assert!(facts.latest() <= limits.latest());
+            assert!(facts.iter().all(|fact| fact.order == *facts.order()));
+            assert_eq!(topic::order_id(bytes).as_ref(), Some(&facts.order().order_id));
+        }
+        Err(broken) => assert_broken(&broken),
     }
 }
 

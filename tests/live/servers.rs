@@ -1,0 +1,165 @@
+//! The whole path with real servers: topics of Kafka in, tables of PostgreSQL out, killed on the way.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use dataflows::time::Time;
+use dataflows::views::COLLECTIONS;
+use orderwatch::instant::format_instant;
+
+use crate::broker::{broker, create_topic};
+use crate::read;
+use crate::run::{Running, hostfile, orderwatch, replay, run, start};
+use crate::server::Database;
+
+const DEADLINE: Duration = Duration::from_secs(100);
+
+/// A shop in topics of 1, 3 and 6 partitions, its tables, and where its job keeps checkpoints.
+struct Shop {
+    brokers: String,
+    topics: String,
+    database: Database,
+    folder: tempfile::TempDir,
+}
+
+impl Shop {
+    fn open() -> Option<Shop> {
+        let (brokers, database) = (broker()?, Database::new()?);
+        let create = |(name, partitions)| create_topic(&brokers, name, partitions);
+        let topics = [("orders", 1), ("items", 3), ("payments", 6)].map(create).join(",");
+        Some(Shop { brokers, topics, database, folder: tempfile::tempdir().unwrap() })
+    }
+
+    fn produce(&self, input: &Path) {
+        let mut command = replay(&[input]);
+        command.args(["--produce", &self.brokers, "--output", "json"]).env("ORDERWATCH__KAFKA__TOPICS", &self.topics);
+        let ended = run(&mut command);
+        assert_eq!((ended.code, &*ended.stderr), (Some(0), ""), "{}", ended.stdout);
+    }
+
+    /// A process of the job.
+    fn job(&self, workers: usize, more: &[&str]) -> Command {
+        let mut command = orderwatch();
+        let workers = workers.to_string();
+        command.args(["run", "--kafka", &self.brokers, "--topics", &self.topics, "--clock", "event", "-w", &workers]);
+        command.args(["--postgres", &self.database.url, "--checkpoint-interval", "200ms", "--no-console"]).args(more);
+        command.arg("--checkpoint").arg(self.folder.path().join("checkpoints"));
+        command
+    }
+
+    /// How far the tables are; 0 before there are any.
+    fn frontier(&self) -> Time {
+        let found = self.database.client().query("SELECT frontier FROM orderwatch_progress", &[]).unwrap_or_default();
+        found.first().map_or(0, |row| row.get::<_, i64>(0) as Time)
+    }
+
+    fn wait_until(&self, running: &mut [Running], what: &str, mut is_so: impl FnMut(Time) -> bool) {
+        let started = Instant::now();
+        while !is_so(self.frontier()) {
+            assert!(started.elapsed() < DEADLINE, "{what} never: they stand at {}", format_instant(self.frontier()));
+            for process in running.iter_mut() {
+                assert!(process.child.try_wait().unwrap().is_none(), "{what} never: a process ended");
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Every table holds what a replay of the topics says as of its frontier.
+    fn assert_as_replayed(&self) {
+        let out = self.folder.path().join("out");
+        let until = format_instant(self.frontier() - 1);
+        let mut command = replay(&[format!("kafka://{}/{}", self.brokers, self.topics)]);
+        command.args(["--no-console", "--grace", "5s", "--until", &until, "--out"]).arg(&out);
+        let ended = run(&mut command);
+        assert_eq!((ended.code, &*ended.stderr), (Some(0), ""));
+        for collection in &COLLECTIONS {
+            let (mut expected, mut found) = (read::csv(&out, collection), self.database.rows(collection));
+            if collection.name == "data_quality_metrics" {
+                // How late something was is told by reading; copies and records are counted alike.
+                let said = |rows: Vec<Vec<String>>| rows.into_iter().map(|row| row[..6].to_vec()).collect::<Vec<_>>();
+                (expected, found) = (said(expected), said(found));
+            }
+            expected.sort();
+            found.sort();
+            assert!(expected.len() > 0 || collection.name.ends_with("letters") || found.is_empty());
+            let more: Vec<_> = found.iter().filter(|row| !expected.contains(row)).take(3).collect();
+            let less: Vec<_> = expected.iter().filter(|row| !found.contains(row)).take(3).collect();
+            assert!(
+                more.is_empty() && less.is_empty(),
+                "{}: there are {more:?}, there should be {less:?}",
+                collection.name
+            );
+        }
+    }
+}
+
+fn kill(running: Running) {
+    drop(running);
+}
+
+fn terminate(running: &Running) {
+    let pid = running.child.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+}
+
+#[test]
+fn a_job_that_is_killed_leaves_tables_as_a_replay_says() {
+    let Some(shop) = Shop::open() else { return };
+    shop.produce(Path::new("data/sample"));
+    // Killed as soon as it has begun, in the middle, and once more at another number of workers.
+    let mut last = 0;
+    for workers in [2, 1, 4] {
+        let mut job = [start(&mut shop.job(workers, &[]))];
+        shop.wait_until(&mut job, "the tables move on", |frontier| frontier > last);
+        last = shop.frontier();
+        job.into_iter().for_each(kill);
+    }
+    let mut job = [start(&mut shop.job(2, &[]))];
+    // The last record of the sample but for the one that stays at the frontier.
+    shop.wait_until(&mut job, "the end", |frontier| frontier >= 1_538_158_318_000);
+    terminate(&job[0]);
+    let [job] = job;
+    let ended = job.wait();
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert!(ended.stderr.contains("stopped: "), "{}", ended.stderr);
+    shop.assert_as_replayed();
+    // Started once more it finds nothing to do, and is told to stop at once.
+    let stopped = start(&mut shop.job(3, &[]));
+    std::thread::sleep(Duration::from_millis(500));
+    terminate(&stopped);
+    assert_eq!(stopped.wait().code, Some(0));
+    shop.assert_as_replayed();
+}
+
+#[test]
+fn processes_share_a_job_that_is_killed_and_resumed() {
+    let Some(shop) = Shop::open() else { return };
+    shop.produce(Path::new("data/sample"));
+    let cluster = |processes: usize| -> Vec<Running> {
+        let hosts = hostfile(shop.folder.path(), processes);
+        let (hosts, count) = (hosts.to_str().unwrap(), processes.to_string());
+        let process = |index: usize| {
+            let index = index.to_string();
+            start(&mut shop.job(2, &["-n", &count, "-p", &index, "--hostfile", hosts]))
+        };
+        (0..processes).map(process).collect()
+    };
+    let mut first = cluster(2);
+    shop.wait_until(&mut first, "the tables move on", |frontier| frontier > 0);
+    // One is killed: the other one ends by itself, and says whom it lost.
+    let (killed, other) = (first.remove(1), first.remove(0));
+    kill(killed);
+    let ended = other.wait();
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    assert!(ended.stderr.contains("process 1 was lost"), "{}", ended.stderr);
+    let mut three = cluster(3);
+    shop.wait_until(&mut three, "the end", |frontier| frontier >= 1_538_158_318_000);
+    // One that is asked to stop stops all.
+    terminate(&three[2]);
+    for running in three {
+        let ended = running.wait();
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    }
+    shop.assert_as_replayed();
+}
