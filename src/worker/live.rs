@@ -34,7 +34,7 @@ use crate::live::publisher::{Update, rows_of};
 use crate::live::reading::Reading;
 
 /// How often marks are put down and time is promised.
-const TICK: Duration = Duration::from_millis(25);
+const TICK: Duration = Duration::from_millis(40);
 /// How long a worker without anything to do sleeps at most, for what was read meanwhile to be taken in soon.
 const NAP: Duration = Duration::from_millis(2);
 /// How long sinks have, in the end, to take what was published.
