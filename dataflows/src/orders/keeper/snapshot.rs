@@ -6,6 +6,7 @@
 //! those from the cut on are read again. Source: architecture.md, section 4; decision 10. Limits: only of a keeper that
 //! shows every change.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -37,7 +38,7 @@ enum Part<'b> {
         key: OrderKey,
         id: OrderId,
         accepted_at: Time,
-        facts: PackedFacts,
+        facts: Cow<'b, PackedFacts>,
     },
     Tombstone {
         key: OrderKey,
@@ -70,7 +71,7 @@ impl Keeper {
             }
         };
         for (key, order) in self.registry.by_key() {
-            let (id, accepted_at, facts) = (order.id(), order.accepted_at, order.facts.clone());
+            let (id, accepted_at, facts) = (order.id(), order.accepted_at, Cow::Borrowed(&order.facts));
             put(&Part::Order { key, id, accepted_at, facts });
         }
         for (key, bound, status) in self.registry.tombstones().iter() {
@@ -98,7 +99,7 @@ impl Keeper {
             bytes = rest;
             match part {
                 Part::Order { key, id, accepted_at, facts } if is_mine(key) => {
-                    self.take_up_order(time, key, Order::restored(&id, facts, accepted_at));
+                    self.take_up_order(time, key, Order::restored(&id, facts.into_owned(), accepted_at));
                 }
                 Part::Tombstone { key, bound, status } if is_mine(key) => {
                     self.registry.tombstones_mut().insert(key, bound, status);
