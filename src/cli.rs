@@ -332,8 +332,8 @@ job_flags! {
     sla_rules: "--sla-rules" => "job.sla_rules",
     /// Memory for inputs that are not in the order of time, such as 512M or 2G; beyond it TMPDIR is used [default: 1G]
     ///
-    /// Of each process, for all its threads and inputs. A quarter as much again holds rows for --out and --sqlite until they
-    /// are written, beyond it TMPDIR does. Results never depend on it.
+    /// Of each process, for all its threads and inputs. A quarter as much again holds rows for --out, --sqlite and --postgres
+    /// until they are written, beyond it TMPDIR does. Results never depend on it.
     #[arg(long, value_name = "SIZE", help_heading = INPUT)]
     sort_memory: "--sort-memory" => "input.sort_memory",
     /// How much longer alerts wait than counts [default: 0s]

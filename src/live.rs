@@ -25,10 +25,12 @@ use crate::config::{Cluster, JobConfig, Plan};
 use crate::error::{JobError, JobResult};
 use crate::incarnation::{self, Start, StartError};
 use crate::interrupt;
+use crate::kafka::KafkaSettings;
 use crate::serve;
 use crate::sink::change::Change;
 use crate::sink::commits::{Progress, Transactions};
 use crate::sink::committer::{Committer, CommitterSettings};
+use crate::sink::kafka::{ChangelogSettings, Kafka};
 use crate::sink::postgres::{Postgres, PostgresSettings};
 use crate::source::kafka::Fetcher;
 use crate::source::log::Log;
@@ -76,6 +78,11 @@ fn prepare(config: &JobConfig, options: &RunOptions, job: &LiveJob) -> JobResult
         let settings = PostgresSettings { url: url.clone(), job: config.name.clone() };
         sinks.push(Box::new(Postgres::connect(&settings)?));
         names.push("postgres");
+    }
+    if let Some(brokers) = &options.to_kafka {
+        let kafka = KafkaSettings { brokers: brokers.clone(), ..config.kafka.clone() };
+        sinks.push(Box::new(Kafka::connect(&ChangelogSettings { kafka, job: config.name.clone() })?));
+        names.push("kafka");
     }
     let mut teller = (!options.no_console).then(|| Teller::new(options.output));
     let told: Told = Box::new(move |changes| {

@@ -8,6 +8,7 @@ pub mod commits;
 pub mod committer;
 pub mod console;
 pub mod files;
+pub mod kafka;
 pub mod postgres;
 pub mod sql;
 pub mod sqlite;

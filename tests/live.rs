@@ -1,7 +1,12 @@
 //! The live job against a log and a sink in memory: whatever befalls it, its sink comes to hold what a replay says.
 
+// A test that cannot set up its case must fail loudly.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
 #[path = "support/broker.rs"]
 mod broker;
+#[path = "live/clocks.rs"]
+mod clocks;
 #[path = "live/memory.rs"]
 mod memory;
 #[path = "live/metrics.rs"]

@@ -18,6 +18,8 @@ mod final_state;
 mod harness;
 #[path = "reference/law.rs"]
 mod law;
+#[path = "oracle/resumed.rs"]
+mod resumed;
 #[path = "oracle/retractions.rs"]
 mod retractions;
 #[path = "oracle/story.rs"]

@@ -31,3 +31,5 @@ mod replayed;
 mod run;
 #[path = "postgres/server.rs"]
 mod server;
+#[path = "support/wanted.rs"]
+mod wanted;

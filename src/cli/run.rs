@@ -21,6 +21,8 @@ Examples:
     orderwatch run --kafka localhost:9092
   Keep every collection as a table of PostgreSQL, exactly once, on two threads:
     orderwatch run --kafka localhost:9092 --postgres postgresql://shop@localhost/shop -w 2
+  The same as changelog topics of the same broker:
+    orderwatch run --kafka localhost:9092 --to-kafka localhost:9092
   History that was sent into topics, with time as the records tell it:
     orderwatch run --kafka localhost:9092 --clock event --postgres postgresql://shop@localhost/shop
 
@@ -78,6 +80,12 @@ pub struct RunOptions {
     /// fails in between. The server is waited for.
     #[arg(long, value_name = "URL", help_heading = OUTPUT)]
     pub postgres: Option<Url>,
+    /// Keep every collection up to date as a changelog topic JOB.COLLECTION at these brokers
+    ///
+    /// A record's key is the row's key as JSON, its value the row as JSON, or none where the row is gone; in transactions, so
+    /// read them with isolation.level=read_committed. Compacted, and made where they are missing.
+    #[arg(long, value_name = "BROKERS", help_heading = OUTPUT)]
+    pub to_kafka: Option<String>,
     /// Where checkpoints are kept: a directory, or `none`
     ///
     /// Sinks that are kept up to date need them: without one a job that was stopped cannot go on.

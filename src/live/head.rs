@@ -20,6 +20,9 @@ use crate::error::JobError;
 use crate::sink::change::Change;
 use crate::sink::committer::Committer;
 
+/// A sink of a job in which nothing changes is told so often how far time is.
+const COMMIT_AT_LEAST_EVERY: Duration = Duration::from_secs(1);
+
 /// Is told what has changed for good, before sinks are.
 pub type Told = Box<dyn FnMut(&[(Change, Time)]) + Send>;
 
@@ -46,6 +49,9 @@ pub struct Head {
     /// Marks from the newest checkpoint on.
     trail: Trail,
     published: Time,
+    /// Up to here sinks were told to commit, and when.
+    committed: Time,
+    last_commit: Instant,
     /// The newest checkpoint.
     kept: Time,
     unfinished: Option<Unfinished>,
@@ -79,6 +85,8 @@ impl Head {
             peers,
             trail: Trail::new(),
             published: kept,
+            committed: kept,
+            last_commit: Instant::now(),
             kept,
             unfinished: None,
             next_checkpoint: Instant::now() + checkpoint_interval,
@@ -97,6 +105,9 @@ impl Head {
     /// Takes marks, as they were put down.
     pub fn mark(&mut self, trail: &Trail) {
         self.committers.iter().for_each(|committer| committer.mark(trail.clone()));
+        if self.archive.is_none() {
+            return;
+        }
         for (partition, marks) in trail {
             self.trail.entry(partition.clone()).or_default().extend(marks);
         }
@@ -111,6 +122,9 @@ impl Head {
             self.keep(unfinished);
         }
         self.publish(frontier);
+        if self.committed < self.published && self.last_commit.elapsed() >= COMMIT_AT_LEAST_EVERY {
+            self.commit();
+        }
         self.complete();
     }
 
@@ -122,11 +136,19 @@ impl Head {
         let changes = self.publisher.publish(until);
         self.count(&changes);
         (self.told)(&changes);
+        let has_changed = !changes.is_empty();
         if let Some((last, others)) = self.committers.split_last() {
             others.iter().for_each(|committer| committer.give(changes.clone()));
             last.give(changes);
         }
-        self.committers.iter().for_each(|committer| committer.commit(until));
+        if has_changed {
+            self.commit();
+        }
+    }
+
+    fn commit(&mut self) {
+        (self.committed, self.last_commit) = (self.published, Instant::now());
+        self.committers.iter().for_each(|committer| committer.commit(self.published));
     }
 
     /// Counts what has just been published.
@@ -263,7 +285,8 @@ impl Head {
     }
 
     /// Waits until the sinks have all that was published.
-    pub fn drain(self, within: Duration) -> Result<(), JobError> {
+    pub fn drain(mut self, within: Duration) -> Result<(), JobError> {
+        self.commit();
         let until = Instant::now() + within;
         let mut result = Ok(());
         for committer in self.committers {

@@ -303,10 +303,13 @@ pub fn split<R: Row>(row: &R) -> (Box<str>, Box<str>) {
     (text.into(), rest)
 }
 
+/// The rest of a row that stood before, or stands after; none where none does.
+type Rest = Option<Box<str>>;
+
 /// Rows of orders that come and go, as updates: of one key and time what it comes to.
 pub fn rows_of<R: Row>(updates: Vec<(R, Time, Diff)>) -> impl Iterator<Item = (Update, Time)> {
     let number = COLLECTIONS.iter().position(|collection| collection.name == R::NAME).unwrap_or_default() as u8;
-    let mut last: HashMap<(Time, Box<str>), [Option<Box<str>>; 2]> = HashMap::new();
+    let mut last: HashMap<(Time, Box<str>), [Rest; 2]> = HashMap::new();
     for (row, time, diff) in updates {
         let (key, rest) = split(&row);
         let is_first = !last.contains_key(&(time, key.clone()));

@@ -31,7 +31,7 @@ pub enum Outcome {
     Failed,
     /// Nobody knows.
     Unknown,
-    /// Another incarnation has taken over: this one must stop.
+    /// Another incarnation has taken over, or the sink was put back to an earlier state: this one must stop.
     Fenced,
 }
 
@@ -116,6 +116,8 @@ impl<U> Commits<U> {
             match sink.fence(self.progress.incarnation) {
                 None => return Outcome::Unknown,
                 Some(found) if found.incarnation != self.progress.incarnation => return Outcome::Fenced,
+                // Restored from a backup, or a replica that had not heard of all: what it lost waits here no longer.
+                Some(found) if found.frontier < self.progress.frontier => return Outcome::Fenced,
                 Some(found) => self.settle(found),
             }
         }

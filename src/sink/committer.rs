@@ -215,7 +215,10 @@ fn run(
             Attempt::Fenced => {
                 return Err(JobError::job(format!("another incarnation of job {job} has taken over this sink"))
                     .at(name)
-                    .remedy("let that one go on; to run two jobs give each its own --job and its own tables"));
+                    .remedy(
+                        "let that one go on; to run two jobs give each its own --job and its own tables. If there is no \
+                         other, the sink was put back to an earlier state: start the job again, it goes on from there",
+                    ));
             }
         }
     }

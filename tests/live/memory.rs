@@ -110,8 +110,8 @@ impl Transactions<Change> for MemorySink {
             return Outcome::Fenced;
         }
         tables.commits += 1;
-        let is_odd = self.loses_one_in > 0 && tables.commits % self.loses_one_in == 0;
-        if is_odd && tables.commits % 2 == 0 {
+        let is_odd = self.loses_one_in > 0 && tables.commits.is_multiple_of(self.loses_one_in);
+        if is_odd && tables.commits.is_multiple_of(2) {
             return Outcome::Unknown;
         }
         for (change, _) in updates {

@@ -18,7 +18,7 @@ use rdkafka::topic_partition_list::TopicPartitionList;
 
 use crate::memory::MemorySink;
 use crate::run::{orderwatch, run, start};
-use crate::{DEADLINE, Shop, broker, execute, prepare, servers};
+use crate::{DEADLINE, Shop, execute, prepare, servers};
 
 fn free_address() -> String {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
@@ -188,8 +188,11 @@ fn every_metric_is_documented_and_promtool_has_nothing_to_say() {
         rows.insert(format!("| `{name}` | {kind} | {} | {help} |", labels.join(", ")));
     }
     let document = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md")).unwrap();
-    let documented: BTreeSet<String> =
-        document.lines().filter(|line| line.starts_with("| `orderwatch_")).map(str::to_owned).collect();
+    let documented: BTreeSet<String> = document
+        .lines()
+        .filter(|line| line.matches("|").count() == 5 && line.contains("orderwatch_"))
+        .map(str::to_owned)
+        .collect();
     let lines = |rows: &BTreeSet<String>| rows.iter().cloned().collect::<Vec<_>>().join("\n");
     assert!(rows == documented, "docs/metrics.md should say:\n{}\n\nit says:\n{}", lines(&rows), lines(&documented));
 
@@ -274,8 +277,8 @@ fn an_address_that_cannot_be_had_is_an_error_that_names_the_flag() {
 fn a_job_between_real_servers_is_caught_up_and_tells_the_broker_so() {
     let Some(shop) = servers::Shop::open() else { return };
     shop.produce(std::path::Path::new("data/sample"));
-    let (address, group) = (free_address(), broker::unique("job"));
-    let mut job = [start(&mut shop.job(2, &["--serve", &address, "--job", &group]))];
+    let (address, group) = (free_address(), &shop.job);
+    let mut job = [start(&mut shop.job(2, &["--serve", &address]))];
     shop.wait_until(&mut job, "it is ready", |_| ask(&address, "/readyz").is_some_and(|(status, _)| status == 200));
     shop.wait_until(&mut job, "it is caught up", |_| {
         let found = scrape(&address);
@@ -290,7 +293,7 @@ fn a_job_between_real_servers_is_caught_up_and_tells_the_broker_so() {
     assert_eq!(ask(&address, "/healthz"), Some((200, "ok\n".to_owned())));
     // A tool that shows lag asks the broker what the group of this job has read.
     let mut config = ClientConfig::new();
-    let client: BaseConsumer = config.set("bootstrap.servers", &shop.brokers).set("group.id", &group).create().unwrap();
+    let client: BaseConsumer = config.set("bootstrap.servers", &shop.brokers).set("group.id", group).create().unwrap();
     let mut asked = TopicPartitionList::new();
     for (topic, partitions) in shop.topics.split(',').zip([1, 3, 6]) {
         asked.add_partition_range(topic, 0, partitions - 1);

@@ -1,70 +1,20 @@
 //! What a job commits: netted by key, once, at the frontier it says, and by nobody who was replaced.
 
-use std::collections::BTreeMap;
-
 use dataflows::time::Time;
 use dataflows::views::COLLECTIONS;
-use dataflows::views::collection::{Column, ColumnType};
 use orderwatch::clock::partitions::{Mark, Partition, Trail};
 use orderwatch::sink::change::Change;
 use orderwatch::sink::commits::{Outcome, Progress, Transactions};
-use orderwatch::sink::text_row;
 
 use super::inputs::Chance;
 use super::refused::connect;
 use super::server::Database;
+use super::wanted::Wanted;
 
-/// What the tables should hold: rows by collection and key.
-#[derive(Default)]
-pub struct Wanted(BTreeMap<&'static str, BTreeMap<Vec<String>, Vec<String>>>);
-
-impl Wanted {
-    /// A change as a graph might make it, of few keys and with every awkward value.
-    pub fn change(&mut self, chance: &mut Chance, keys: usize) -> Change {
-        let collection = COLLECTIONS[chance.below(COLLECTIONS.len())];
-        let number = chance.below(keys);
-        let (key, rest): (Vec<&Column>, Vec<&Column>) = collection.columns.iter().partition(|column| column.is_key);
-        let key: Vec<String> = key.into_iter().map(|column| cell(column, number)).collect();
-        let row: Option<Vec<String>> =
-            (chance.below(4) > 0).then(|| rest.into_iter().map(|column| cell(column, chance.below(1_000))).collect());
-        let text = |cells: &[String]| {
-            let mut text = String::new();
-            cells.iter().for_each(|cell| text_row::write_text(cell, &mut text));
-            text.into_boxed_str()
-        };
-        let change = Change { collection, key: text(&key), row: row.as_deref().map(text) };
-        let rows = self.0.entry(collection.name).or_default();
-        match row {
-            Some(row) => drop(rows.insert(key, row)),
-            None => drop(rows.remove(&key)),
-        }
-        change
-    }
-
-    #[track_caller]
-    pub fn assert_in(&self, database: &Database) {
-        for collection in &COLLECTIONS {
-            let rows = self.0.get(collection.name).into_iter().flatten();
-            let mut wanted: Vec<Vec<String>> = rows.map(|(key, row)| [&key[..], row].concat()).collect();
-            wanted.sort();
-            assert_eq!(database.rows(collection), wanted, "{}", collection.name);
-        }
-    }
-}
-
-/// A value for a column, the same for the same number.
-fn cell(column: &Column, number: usize) -> String {
-    if column.is_optional && number.is_multiple_of(5) {
-        return String::new();
-    }
-    match column.column_type {
-        ColumnType::Text => ["", "ü\t\\N\n", "\\", "a'\"\r", "\u{1}"][number % 5].to_owned() + &number.to_string(),
-        ColumnType::Time => format!("20{:02}-02-28T23:59:59.{:03}Z", number / 100 % 90, number % 1_000),
-        ColumnType::Integer => format!("-{}", number + 1),
-        ColumnType::Money => format!("{number}.50"),
-        ColumnType::Hundredths => format!("-{number}.05"),
-        ColumnType::Seconds => format!("{number}.125"),
-        ColumnType::Boolean => number.is_multiple_of(2).to_string(),
+#[track_caller]
+pub fn assert_holds(database: &Database, wanted: &Wanted) {
+    for collection in &COLLECTIONS {
+        assert_eq!(database.rows(collection), wanted.rows(collection), "{}", collection.name);
     }
 }
 
@@ -89,10 +39,10 @@ fn the_tables_are_what_the_changes_come_to() {
         let outcome = postgres.commit(frontier, &progress(7, frontier + 1), &updates);
         assert_eq!(outcome, Outcome::Done);
         if frontier % 10 == 0 {
-            wanted.assert_in(&database);
+            assert_holds(&database, &wanted);
         }
     }
-    wanted.assert_in(&database);
+    assert_holds(&database, &wanted);
     let mut again = connect(&database.url, "shop").unwrap();
     assert_eq!(again.fence(7), Some(progress(7, 30)), "another connection reads the trail, too");
 }
@@ -111,10 +61,10 @@ fn nobody_but_the_newest_incarnation_commits_and_only_from_where_the_sink_is() {
     assert_eq!(old.commit(5, &progress(1, 9), std::slice::from_ref(&lost)), Outcome::Fenced);
     assert_eq!(old.fence(1), Some(Progress { incarnation: 2, ..progress(1, 5) }), "an older one changes nothing");
     assert_eq!(new.commit(4, &progress(2, 9), std::slice::from_ref(&lost)), Outcome::Fenced);
-    wanted.assert_in(&database);
+    assert_holds(&database, &wanted);
     let change = wanted.change(&mut chance, 40);
     assert_eq!(new.commit(5, &progress(2, 9), &[(change, 6)]), Outcome::Done);
-    wanted.assert_in(&database);
+    assert_holds(&database, &wanted);
 }
 
 #[test]
@@ -131,7 +81,7 @@ fn a_zombie_that_stands_still_in_its_transaction_holds_its_successor_up_for_seco
     let change = wanted.change(&mut chance, 40);
     assert_eq!(new.commit(0, &progress(2, 9), &[(change, 6)]), Outcome::Done);
     assert!(zombie.batch_execute("COMMIT").is_err());
-    wanted.assert_in(&database);
+    assert_holds(&database, &wanted);
 }
 
 #[test]
@@ -153,12 +103,12 @@ fn a_table_that_was_dropped_or_altered_fails_until_it_is_back_and_changes_nothin
         database.run(away);
         assert_eq!(postgres.commit(0, &progress(1, 2), &updates), Outcome::Failed, "{away}");
         database.run(back);
-        Wanted::default().assert_in(&database);
+        assert_holds(&database, &Wanted::default());
     }
     database.client().query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()", &[]).unwrap();
     assert_eq!(postgres.commit(0, &progress(1, 2), &updates), Outcome::Unknown);
     assert_eq!(postgres.commit(0, &progress(1, 2), &updates), Outcome::Unknown, "nothing before the progress was read");
     assert_eq!(postgres.fence(1).map(|found| found.frontier), Some(0));
     assert_eq!(postgres.commit(0, &progress(1, 2), &updates), Outcome::Done);
-    wanted.assert_in(&database);
+    assert_holds(&database, &wanted);
 }

@@ -9,10 +9,11 @@ use orderwatch::sink::commits::Transactions;
 use orderwatch::sink::committer::circuit::State;
 use orderwatch::sink::committer::{Committer, CommitterSettings};
 
-use super::committed::Wanted;
+use super::committed::assert_holds;
 use super::inputs::Chance;
 use super::refused::connect;
 use super::server::{Database, Server, wait_until};
+use super::wanted::Wanted;
 
 #[test]
 fn a_server_that_is_killed_again_and_again_has_everything_once() {
@@ -43,12 +44,12 @@ fn a_server_that_is_killed_again_and_again_has_everything_once() {
         server.restart();
         wait_until("all is there", || committer.frontier() == given);
         assert!(committer.failure().is_none());
-        wanted.assert_in(&database);
+        assert_holds(&database, &wanted);
     }
     assert!(count(&committer.counters().failures) >= 9 && count(&committer.counters().waiting_bytes) == 0);
     let given = give(10, &mut wanted);
     committer.drain(Duration::from_secs(60)).unwrap();
-    wanted.assert_in(&database);
+    assert_holds(&database, &wanted);
     let mut again = connect(&database.url, "shop").unwrap();
     assert_eq!(again.fence(2).map(|found| found.frontier), Some(given));
 }

@@ -127,6 +127,12 @@ impl Running {
         self.wait_until(&format!("it never said {text:?}"), |running| running.stderr.so_far().contains(text));
     }
 
+    /// Waits until it has said so on standard output.
+    #[allow(dead_code)] // of the live job alone
+    pub fn wait_until_it_prints(&mut self, text: &str) {
+        self.wait_until(&format!("it never printed {text:?}"), |running| running.stdout.so_far().contains(text));
+    }
+
     /// Waits until it has opened the file of this name.
     pub fn wait_until_it_opens(&mut self, name: &str) {
         self.wait_until(&format!("it never opened {name}"), |running| {

@@ -202,6 +202,23 @@ fn a_sink_that_fails_all_the_time_fills_memory_and_a_drain_says_what_is_left() {
 }
 
 #[test]
+fn a_sink_that_was_put_back_is_not_gone_on_with() {
+    let fake = Fake::default();
+    let mut sink: Box<dyn Transactions<Change> + Send> = Box::new(fake.clone());
+    let (mut queue, _) = queue(sink.fence(1).unwrap());
+    for time in [1, 2] {
+        queue.take(Message::Give(vec![(change(time, Some(time)), time)]));
+        queue.take(Message::Commit(time + 1));
+        assert_eq!(queue.attempt(&mut sink), Attempt::Done);
+    }
+    fake.table().progress.frontier = 2;
+    fake.table().happens = vec![Happens::Nothing, Happens::Lost];
+    queue.take(Message::Commit(9));
+    assert!(matches!(queue.attempt(&mut sink), Attempt::Again(_)));
+    assert_eq!(queue.attempt(&mut sink), Attempt::Fenced, "what was given at 2 is not here any more");
+}
+
+#[test]
 fn whoever_was_replaced_stops() {
     let fake = Fake::default();
     let committer = started(&fake);

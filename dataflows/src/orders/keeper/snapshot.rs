@@ -103,10 +103,11 @@ impl Keeper {
                 Part::Tombstone { key, bound, status } if is_mine(key) => {
                     self.registry.tombstones_mut().insert(key, bound, status);
                 }
-                Part::Fact { time, record } if is_mine(Delivery::key_of(record)) => {
-                    if is_before_cut(Delivery::read(time, record).fact().position) {
-                        self.stash.push(time, Delivery::key_of(record) as u32, record);
-                    }
+                Part::Fact { time, record }
+                    if is_mine(Delivery::key_of(record))
+                        && is_before_cut(Delivery::read(time, record).fact().position) =>
+                {
+                    self.stash.push(time, Delivery::key_of(record) as u32, record);
                 }
                 Part::Sums(sums) if is_first => self.contributions.resume(&sums),
                 Part::Quality(tick, key, counts) if is_first => self.quality.give(tick, key, &counts),

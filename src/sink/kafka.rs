@@ -1,0 +1,311 @@
+//! Kafka: a changelog topic a collection, kept up to date by a job in transactions.
+//!
+//! A record's key is the key of a row as JSON, its value the row as JSON, or none where the row is gone. A commit is one
+//! transaction: the last change of each key, and the progress, in a topic of the job's own. Whoever reads committed records
+//! alone sees all of a commit or nothing; after compaction a topic is the collection. Invariant: nothing is sent through a
+//! producer that did not fence off all before it and read the progress after that, so an answer that was lost is never
+//! guessed. Limits: a topic that was there before is taken as it is. Source: outputs.md; decision 10.
+
+use std::time::{Duration, Instant};
+
+use dataflows::time::Time;
+use dataflows::views::COLLECTIONS;
+use dataflows::views::collection::Column;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::consumer::Consumer;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::Message;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+
+use super::cell;
+use super::change::{Change, netted};
+use super::commits::{Outcome, Progress, Transactions};
+use super::text_row::TextRow;
+use crate::error::{JobError, JobResult};
+use crate::interrupt;
+use crate::kafka::{ANSWER_TIMEOUT, Inquirer, KafkaSettings, Listener, is_silence};
+
+/// How long the end of a transaction may take; also that of one that was left open by a process that is gone.
+const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long to wait for room in the producer's queue, or for the next record of the progress.
+const WAIT: Duration = Duration::from_millis(50);
+/// How long reading the progress may take.
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
+/// So many records before the end of its topic the progress is looked for first.
+const RECORDS_BACK: i64 = 64;
+/// How often it is said that a broker is waited for.
+const SAY_EVERY: Duration = Duration::from_secs(5);
+/// The largest row, as bytes that are no text may make of a record: each is four characters, and JSON escapes one of them.
+const RECORD_BYTES_MAX: &str = "16777216";
+/// What the user's settings may change: a key has the same partition as with Kafka's own clients.
+const DEFAULTS: [(&str, &str); 2] = [("partitioner", "murmur2_random"), ("message.max.bytes", RECORD_BYTES_MAX)];
+
+/// Where a job keeps its changelogs.
+#[derive(Clone, Debug)]
+pub struct ChangelogSettings {
+    /// Brokers, and settings of their clients.
+    pub kafka: KafkaSettings,
+    /// Identity of the job: topics are `JOB.COLLECTION` and `JOB.progress`, and it is the transactional id.
+    pub job: String,
+}
+
+/// Changelogs that a job keeps up to date.
+pub struct Kafka {
+    settings: ChangelogSettings,
+    /// None where it was lost, and the progress has not been read since.
+    session: Option<Session>,
+}
+
+/// A producer that fenced off all before it.
+struct Session {
+    producer: BaseProducer<Listener>,
+    frontier: Time,
+}
+
+impl ChangelogSettings {
+    fn topic(&self, collection: &str) -> String {
+        format!("{}.{collection}", self.job)
+    }
+
+    fn progress_topic(&self) -> String {
+        self.topic("progress")
+    }
+
+    fn producer(&self) -> JobResult<BaseProducer<Listener>> {
+        let own = [("transactional.id", self.job.as_str()), ("acks", "all"), ("enable.idempotence", "true")];
+        self.kafka.create(&own, Listener::default())
+    }
+
+    /// Makes the topics that are missing; none where nobody answers, or does not know them yet.
+    fn create_topics(&self) -> JobResult<Option<()>> {
+        let topics: Vec<String> = COLLECTIONS.iter().map(|collection| self.topic(collection.name)).collect();
+        let progress = self.progress_topic();
+        let new = |topic, partitions| {
+            // As many replicas as the broker makes by default.
+            let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(-1));
+            new.set("cleanup.policy", "compact").set("max.message.bytes", RECORD_BYTES_MAX)
+        };
+        let new: Vec<NewTopic<'_>> =
+            topics.iter().map(|topic| new(topic.as_str(), -1)).chain([new(progress.as_str(), 1)]).collect();
+        let admin: AdminClient<Listener> = self.kafka.create(&[], Listener::default())?;
+        let failed =
+            |error: &KafkaError| self.kafka.failed("create the topics of results", error, admin.inner().context());
+        let options = AdminOptions::new().request_timeout(Some(ANSWER_TIMEOUT)).operation_timeout(Some(ANSWER_TIMEOUT));
+        let runtime = tokio::runtime::Builder::new_current_thread().build();
+        let runtime = runtime.map_err(|error| JobError::job(format!("cannot wait for an answer: {error}")))?;
+        let created = match runtime.block_on(admin.create_topics(&new, &options)) {
+            Err(error) if error.rdkafka_error_code().is_some_and(is_silence) => return Ok(None),
+            created => created.map_err(|error| failed(&error))?,
+        };
+        for topic in created {
+            match topic {
+                Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+                Err((topic, code)) => return Err(failed(&KafkaError::AdminOp(code)).at(topic)),
+            }
+        }
+        // A topic that was made a moment ago may not be known everywhere yet.
+        let known = self.kafka.inquirer()?.fetch_watermarks(&progress, 0, ANSWER_TIMEOUT);
+        Ok(known.is_ok().then_some(()))
+    }
+
+    /// What the job last committed, by this process or others; before all where there is nothing.
+    fn read_progress(&self) -> Result<Progress, Failure> {
+        let own = [
+            ("group.id", self.job.as_str()),
+            ("isolation.level", "read_committed"),
+            ("enable.auto.commit", "false"),
+            ("enable.partition.eof", "true"),
+        ];
+        let reader: Inquirer = self.kafka.create(&own, Listener::default())?;
+        let topic = self.progress_topic();
+        let (low, high) = reader.fetch_watermarks(&topic, 0, ANSWER_TIMEOUT)?;
+        let mut back = RECORDS_BACK;
+        loop {
+            let from = (high - back).max(low);
+            let found = last_record(&reader, &topic, from)?;
+            if let Some(found) = found {
+                // What cannot be read is as if it had been written by nobody: the job then says that nothing fits.
+                return Ok(postcard::from_bytes(&found).unwrap_or_default());
+            }
+            if from == low {
+                return Ok(Progress::default());
+            }
+            back = back.saturating_mul(8);
+        }
+    }
+}
+
+/// The last committed record from `from` to the end.
+fn last_record(reader: &Inquirer, topic: &str, from: i64) -> Result<Option<Vec<u8>>, Failure> {
+    let mut assigned = TopicPartitionList::new();
+    assigned.add_partition_offset(topic, 0, Offset::Offset(from))?;
+    reader.assign(&assigned)?;
+    let (started, mut last) = (Instant::now(), None);
+    loop {
+        match reader.poll(WAIT) {
+            Some(Ok(record)) => last = record.payload().map(<[u8]>::to_vec).or(last),
+            Some(Err(KafkaError::PartitionEOF(_))) => return Ok(last),
+            Some(Err(error)) if !error.rdkafka_error_code().is_some_and(is_silence) => return Err(error.into()),
+            Some(Err(_)) | None => {}
+        }
+        if started.elapsed() > READ_TIMEOUT {
+            return Err(KafkaError::MessageConsumption(RDKafkaErrorCode::OperationTimedOut).into());
+        }
+    }
+}
+
+/// What went wrong: with a client's settings, or with what was asked of a broker.
+enum Failure {
+    Settings(JobError),
+    Broker(KafkaError),
+}
+
+impl From<JobError> for Failure {
+    fn from(error: JobError) -> Failure {
+        Failure::Settings(error)
+    }
+}
+
+impl From<KafkaError> for Failure {
+    fn from(error: KafkaError) -> Failure {
+        Failure::Broker(error)
+    }
+}
+
+impl Kafka {
+    /// Waits for a broker, and makes the topics that are missing.
+    pub fn connect(settings: &ChangelogSettings) -> JobResult<Kafka> {
+        let settings = ChangelogSettings { kafka: settings.kafka.with_defaults(&DEFAULTS), ..settings.clone() };
+        // That topics are made takes a moment, of which nothing needs to be said.
+        let mut said = Instant::now();
+        while settings.create_topics()?.is_none() {
+            if interrupt::is_requested() {
+                let error = JobError::job("Kafka was not there, and the program was asked to end");
+                return Err(error.at(settings.kafka.brokers).remedy("start the broker, then this again"));
+            }
+            if said.elapsed() >= SAY_EVERY {
+                said = Instant::now();
+                tracing::warn!("waiting for Kafka at {}, to write results to", settings.kafka.brokers);
+            }
+            std::thread::sleep(WAIT);
+        }
+        Ok(Kafka { settings, session: None })
+    }
+
+    fn fenced(&mut self, incarnation: u64) -> Result<Progress, Failure> {
+        self.session = None;
+        // The newest producer wins: whoever was replaced must not become that.
+        let found = self.settings.read_progress()?;
+        if found.incarnation > incarnation {
+            return Ok(found);
+        }
+        let producer = self.settings.producer()?;
+        producer.init_transactions(TRANSACTION_TIMEOUT)?;
+        // From here on all that others began is done or was given up.
+        let found = self.settings.read_progress()?;
+        if found.incarnation > incarnation {
+            return Ok(found);
+        }
+        let progress = Progress { incarnation, ..found };
+        producer.begin_transaction()?;
+        self.settings.send_progress(&producer, &progress)?;
+        producer.commit_transaction(TRANSACTION_TIMEOUT)?;
+        self.session = Some(Session { producer, frontier: progress.frontier });
+        Ok(progress)
+    }
+
+    /// What a job survives is told by its log.
+    fn say(&self, doing: &str, failure: Failure) {
+        let error = match failure {
+            Failure::Settings(error) => error,
+            Failure::Broker(error) => self.settings.kafka.failed(doing, &error, &Listener::default()),
+        };
+        let [place, remedy] = [error.location(), error.remedy_text()].map(Option::unwrap_or_default);
+        tracing::warn!("{} ({place}): {remedy}", error.what());
+    }
+}
+
+impl Transactions<Change> for Kafka {
+    fn fence(&mut self, incarnation: u64) -> Option<Progress> {
+        match self.fenced(incarnation) {
+            Ok(progress) => Some(progress),
+            Err(failure) => {
+                self.say("read how far the changelogs are", failure);
+                None
+            }
+        }
+    }
+
+    fn commit(&mut self, from: Time, to: &Progress, updates: &[(Change, Time)]) -> Outcome {
+        let Some(session) = self.session.as_mut().filter(|session| session.frontier == from) else {
+            return Outcome::Unknown;
+        };
+        let Err(error) = self.settings.commit(&session.producer, to, updates) else {
+            session.frontier = to.frontier;
+            return Outcome::Done;
+        };
+        // Whoever was fenced off learns from the progress by whom.
+        let may_abort = match &error {
+            KafkaError::Transaction(error) => error.txn_requires_abort(),
+            _ => session.producer.client().fatal_error().is_none(),
+        };
+        let is_aborted = may_abort && session.producer.abort_transaction(TRANSACTION_TIMEOUT).is_ok();
+        self.say("commit to the changelogs", error.into());
+        if is_aborted {
+            return Outcome::Failed;
+        }
+        self.session = None;
+        Outcome::Unknown
+    }
+}
+
+impl ChangelogSettings {
+    fn commit(
+        &self,
+        producer: &BaseProducer<Listener>,
+        to: &Progress,
+        updates: &[(Change, Time)],
+    ) -> Result<(), KafkaError> {
+        producer.begin_transaction()?;
+        for (collection, keys) in netted(updates).into_values() {
+            let topic = self.topic(collection.name);
+            let key_columns: Vec<Column> = collection.columns.iter().filter(|column| column.is_key).copied().collect();
+            for (key, row) in keys {
+                let value = row.map(|row| object(collection.columns, &[key, row].concat()));
+                send(producer, &topic, &object(&key_columns, key), value.as_deref())?;
+            }
+        }
+        self.send_progress(producer, to)?;
+        producer.commit_transaction(TRANSACTION_TIMEOUT)
+    }
+
+    fn send_progress(&self, producer: &BaseProducer<Listener>, progress: &Progress) -> Result<(), KafkaError> {
+        let written = postcard::to_stdvec(progress).unwrap_or_default();
+        send(producer, &self.progress_topic(), self.job.as_bytes(), Some(&written))
+    }
+}
+
+/// A row, or the key of one, as JSON.
+fn object(columns: &[Column], cells: &str) -> Vec<u8> {
+    let mut json = Vec::new();
+    // Writing to a vector does not fail.
+    let _ = cell::write_object(columns, TextRow::new(cells).cells(), &mut json);
+    json
+}
+
+/// Puts a record into the producer's queue; waits for room. What becomes of it the end of the transaction says.
+fn send(producer: &BaseProducer<Listener>, topic: &str, key: &[u8], value: Option<&[u8]>) -> Result<(), KafkaError> {
+    let mut record = BaseRecord::<[u8], [u8]>::to(topic).key(key);
+    record.payload = value;
+    loop {
+        match producer.send(record) {
+            Ok(()) => return Ok(()),
+            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
+                producer.poll(WAIT);
+                record = back;
+            }
+            Err((error, _)) => return Err(error),
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! Changelogs in Kafka, with a real broker: read committed and compacted they are what was given, each commit whole, whoever
+//! is fenced off, cut off or killed.
+//!
+//! ORDERWATCH_KAFKA names the broker (`eval "$(scripts/services up kafka)"`); each test has topics of its own. The one that
+//! kills a broker starts one of its own. What is missing is said by name.
+
+// A test that cannot set up its case must fail loudly.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+#[path = "goldens/inputs.rs"]
+#[allow(dead_code)] // shared with goldens.rs
+mod inputs;
+#[path = "support/wanted.rs"]
+mod wanted;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use dataflows::time::Time;
+use dataflows::views::COLLECTIONS;
+use dataflows::views::collection::{Collection, Column};
+use orderwatch::clock::partitions::{Mark, Partition, Trail};
+use orderwatch::config::SinkConfig;
+use orderwatch::kafka::KafkaSettings;
+use orderwatch::sink::cell;
+use orderwatch::sink::change::Change;
+use orderwatch::sink::commits::{Outcome, Progress, Transactions};
+use orderwatch::sink::committer::{Committer, CommitterSettings};
+use orderwatch::sink::kafka::{ChangelogSettings, Kafka};
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::Message;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+
+use inputs::Chance;
+use wanted::Wanted;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+static JOBS: AtomicUsize = AtomicUsize::new(0);
+
+/// Settings with topics of the test's own; none where there is no broker, which is said by name.
+fn settings() -> Option<ChangelogSettings> {
+    let Ok(brokers) = std::env::var("ORDERWATCH_KAFKA") else {
+        eprintln!("not checked: ORDERWATCH_KAFKA names no broker (eval \"$(scripts/services up kafka)\")");
+        return None;
+    };
+    Some(settings_at(brokers))
+}
+
+fn settings_at(brokers: String) -> ChangelogSettings {
+    let job = format!("shop-{}-{}", std::process::id(), JOBS.fetch_add(1, Ordering::Relaxed));
+    ChangelogSettings { kafka: KafkaSettings { brokers, ..KafkaSettings::default() }, job }
+}
+
+fn client(settings: &ChangelogSettings) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", &settings.kafka.brokers).set("group.id", "tests");
+    config.set("isolation.level", "read_committed").set("enable.partition.eof", "true");
+    config
+}
+
+/// What a topic comes to: the last committed value of each key.
+fn compacted(settings: &ChangelogSettings, collection: &Collection) -> BTreeMap<String, String> {
+    let reader: BaseConsumer = client(settings).create().unwrap();
+    let topic = format!("{}.{}", settings.job, collection.name);
+    let partitions = reader.fetch_metadata(Some(&topic), PATIENCE).unwrap().topics()[0].partitions().len();
+    let mut assigned = TopicPartitionList::new();
+    (0..partitions).for_each(|number| {
+        assigned.add_partition_offset(&topic, number as i32, Offset::Beginning).unwrap();
+    });
+    reader.assign(&assigned).unwrap();
+    let (mut rows, mut ended, started) = (BTreeMap::new(), 0, Instant::now());
+    while ended < partitions {
+        assert!(started.elapsed() < PATIENCE, "{topic} has no end");
+        match reader.poll(Duration::from_millis(100)) {
+            Some(Err(KafkaError::PartitionEOF(_))) => ended += 1,
+            Some(Ok(record)) => {
+                let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+                let key = text(record.key().unwrap());
+                match record.payload() {
+                    Some(row) => drop(rows.insert(key, text(row))),
+                    None => drop(rows.remove(&key)),
+                }
+            }
+            // A broker that was started a moment ago.
+            Some(Err(_)) | None => {}
+        }
+    }
+    rows
+}
+
+#[track_caller]
+fn assert_holds(settings: &ChangelogSettings, wanted: &Wanted) {
+    for collection in &COLLECTIONS {
+        let keys: Vec<Column> = collection.columns.iter().filter(|column| column.is_key).copied().collect();
+        let object = |columns: &[Column], row: &[String]| {
+            let mut json = Vec::new();
+            cell::write_object(columns, row.iter(), &mut json).unwrap();
+            String::from_utf8(json).unwrap()
+        };
+        let rows = wanted.rows(collection);
+        let wanted = rows.iter().map(|row| (object(&keys, row), object(collection.columns, row))).collect();
+        assert_eq!(compacted(settings, collection), wanted, "{}", collection.name);
+    }
+}
+
+fn progress(incarnation: u64, frontier: Time) -> Progress {
+    let mark = Mark { next_offset: frontier, largest_at: 5, watermark: u64::MAX, ceiling: 1 << 60 };
+    let trail = Trail::from([(Partition { topic: "orders".into(), number: 3 }, vec![mark])]);
+    Progress { incarnation, frontier, trail }
+}
+
+#[test]
+fn changelogs_are_what_the_changes_come_to() {
+    let Some(settings) = settings() else { return };
+    let mut kafka = Kafka::connect(&settings).unwrap();
+    assert_eq!(kafka.fence(7), Some(Progress { incarnation: 7, ..Progress::default() }));
+    let (mut wanted, mut chance) = (Wanted::default(), Chance(1));
+    for frontier in 0..80 {
+        let count = chance.below(100);
+        let updates: Vec<(Change, Time)> = (0..count).map(|_| (wanted.change(&mut chance, 40), frontier)).collect();
+        assert_eq!(kafka.commit(frontier, &progress(7, frontier + 1), &updates), Outcome::Done);
+    }
+    assert_holds(&settings, &wanted);
+    assert_eq!(Kafka::connect(&settings).unwrap().fence(7), Some(progress(7, 80)), "another process reads it, too");
+}
+
+#[test]
+fn nobody_but_the_newest_incarnation_commits() {
+    let Some(settings) = settings() else { return };
+    let (mut old, mut new) = (Kafka::connect(&settings).unwrap(), Kafka::connect(&settings).unwrap());
+    let (mut wanted, mut chance) = (Wanted::default(), Chance(2));
+    assert_eq!(old.commit(0, &progress(1, 9), &[]), Outcome::Unknown, "the progress was not read");
+    old.fence(1).unwrap();
+    let change = wanted.change(&mut chance, 40);
+    assert_eq!(old.commit(0, &progress(1, 5), &[(change, 1)]), Outcome::Done);
+    assert_eq!(new.fence(2), Some(Progress { incarnation: 2, ..progress(1, 5) }));
+    let lost = (Wanted::default().change(&mut chance, 40), 6);
+    assert_eq!(old.commit(5, &progress(1, 9), std::slice::from_ref(&lost)), Outcome::Unknown);
+    assert_eq!(old.fence(1), Some(Progress { incarnation: 2, ..progress(1, 5) }), "an older one changes nothing");
+    assert_holds(&settings, &wanted);
+    let change = wanted.change(&mut chance, 40);
+    assert_eq!(new.commit(5, &progress(2, 9), &[(change, 6)]), Outcome::Done);
+    assert_holds(&settings, &wanted);
+}
+
+#[test]
+fn what_a_process_began_that_is_gone_is_given_up() {
+    let Some(settings) = settings() else { return };
+    let mut kafka = Kafka::connect(&settings).unwrap();
+    kafka.fence(1).unwrap();
+    // One that is cut off with a transaction open: it has the identity of the job.
+    let id = &settings.job;
+    let zombie: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", &settings.kafka.brokers)
+        .set("transactional.id", id)
+        .create()
+        .unwrap();
+    zombie.init_transactions(PATIENCE).unwrap();
+    zombie.begin_transaction().unwrap();
+    let topic = format!("{}.orders", settings.job);
+    zombie.send(BaseRecord::<str, str>::to(&topic).key("{}").payload("{}")).unwrap();
+    zombie.flush(PATIENCE).unwrap();
+    // The newer producer has fenced us off, though it is no newer incarnation: the progress says so.
+    let mut wanted = Wanted::default();
+    let updates = [(wanted.change(&mut Chance(3), 40), 1)];
+    assert_eq!(kafka.commit(0, &progress(1, 2), &updates), Outcome::Unknown);
+    assert_eq!(kafka.fence(1), Some(Progress { incarnation: 1, ..Progress::default() }));
+    assert_eq!(kafka.commit(0, &progress(1, 2), &updates), Outcome::Done);
+    assert!(zombie.commit_transaction(PATIENCE).is_err());
+    assert_holds(&settings, &wanted);
+}
+
+/// What `scripts/services` says, of servers of this test; none where it fails.
+fn services(folder: &tempfile::TempDir, arguments: &[&str]) -> Option<String> {
+    let mut command = Command::new(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("scripts/services"));
+    command.args(arguments).env("CARGO_TARGET_DIR", folder.path()).env_remove("ORDERWATCH_KAFKA");
+    let ended = command.stdin(Stdio::null()).output().unwrap();
+    if !ended.status.success() {
+        eprint!("{}", String::from_utf8_lossy(&ended.stderr));
+        return None;
+    }
+    Some(String::from_utf8(ended.stdout).unwrap())
+}
+
+#[test]
+fn a_broker_that_is_killed_has_everything_once() {
+    let folder = tempfile::tempdir().unwrap();
+    // What was fetched once need not be fetched again.
+    let fetched = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/services/cache");
+    std::fs::create_dir(folder.path().join("services")).unwrap();
+    if fetched.is_dir() {
+        std::os::unix::fs::symlink(fetched, folder.path().join("services/cache")).unwrap();
+    }
+    let Some(said) = services(&folder, &["up", "kafka"]) else {
+        eprintln!("not checked: no broker of the test's own could be started");
+        return;
+    };
+    let checked = std::panic::catch_unwind(|| {
+        let settings = settings_at(said.trim().strip_prefix("export ORDERWATCH_KAFKA=").unwrap().to_owned());
+        let mut kafka = Kafka::connect(&settings).unwrap();
+        let found = kafka.fence(1).unwrap();
+        let sink = SinkConfig { memory_bytes: 64 << 20, circuit_failures: 3, circuit_probe_after_ms: 500 };
+        let committer_settings = CommitterSettings { job: "shop".into(), sink };
+        let committer = Committer::start("kafka", found, &Trail::new(), Box::new(kafka), committer_settings).unwrap();
+        let (mut wanted, mut chance, mut time) = (Wanted::default(), Chance(5), 0);
+        let wait_for = |frontier| {
+            let started = Instant::now();
+            while committer.frontier() < frontier {
+                assert!(started.elapsed() < 2 * PATIENCE && committer.failure().is_none(), "{:?}", committer.failure());
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        };
+        for _ in 0..2 {
+            for _ in 0..300 {
+                time += 1;
+                committer.give((0..10).map(|_| (wanted.change(&mut chance, 100), time)).collect());
+                committer.commit(time + 1);
+            }
+            wait_for(time / 2);
+            let pid = std::fs::read_to_string(folder.path().join("services/kafka/pid")).unwrap();
+            assert!(Command::new("kill").args(["-KILL", pid.trim()]).status().unwrap().success());
+            while services(&folder, &["restart", "kafka"]).is_none() {}
+            wait_for(time + 1);
+            assert_holds(&settings, &wanted);
+        }
+        committer.drain(PATIENCE).unwrap();
+    });
+    services(&folder, &["down", "kafka"]);
+    checked.unwrap();
+}
