@@ -51,11 +51,16 @@ fn is_terminal(stream: &impl IsTerminal) -> bool {
 
 /// The most memory this process ever held, in bytes, where the system tells (Linux).
 pub fn peak_memory_bytes() -> Option<u64> {
-    peak_in(&fs::read_to_string("/proc/self/status").ok()?)
+    memory_in(&fs::read_to_string("/proc/self/status").ok()?, "VmHWM:")
 }
 
-fn peak_in(status: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+/// The memory that this process holds, in bytes, likewise.
+pub fn resident_memory_bytes() -> Option<u64> {
+    memory_in(&fs::read_to_string("/proc/self/status").ok()?, "VmRSS:")
+}
+
+fn memory_in(status: &str, name: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     line.trim().strip_suffix("kB")?.trim_end().parse::<u64>().ok()?.checked_mul(1024)
 }
 
@@ -90,9 +95,11 @@ mod tests {
     }
 
     #[test]
-    fn reads_the_peak_of_memory() {
-        assert_eq!(peak_in("VmPeak:\t 9 kB\nVmHWM:\t    2048 kB\nVmRSS:\t 1 kB\n"), Some(2 << 20));
-        assert_eq!(peak_in("VmRSS:\t 1 kB\n"), None);
+    fn reads_memory_and_its_peak() {
+        let status = "VmPeak:\t 9 kB\nVmHWM:\t    2048 kB\nVmRSS:\t 1 kB\n";
+        assert_eq!(memory_in(status, "VmHWM:"), Some(2 << 20));
+        assert_eq!(memory_in(status, "VmRSS:"), Some(1 << 10));
+        assert_eq!(memory_in("VmRSS:\t 1 kB\n", "VmHWM:"), None);
     }
 
     #[test]

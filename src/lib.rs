@@ -25,6 +25,7 @@ pub mod replay;
 pub mod results;
 pub mod rules;
 pub mod runs;
+pub mod serve;
 pub mod sink;
 pub mod source;
 pub mod store;

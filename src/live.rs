@@ -4,9 +4,11 @@
 //! Invariant: nobody writes before the start has succeeded.
 
 pub mod archive;
+pub mod counters;
 pub mod discovery;
 pub mod head;
 pub mod job;
+pub mod metrics;
 pub mod publisher;
 pub mod reading;
 pub mod teller;
@@ -24,6 +26,7 @@ use crate::error::{JobError, JobResult};
 use crate::incarnation::{self, Start, StartError};
 use crate::interrupt;
 use crate::kafka::KafkaSettings;
+use crate::serve;
 use crate::sink::change::Change;
 use crate::sink::commits::{Progress, Transactions};
 use crate::sink::committer::{Committer, CommitterSettings};
@@ -49,6 +52,9 @@ pub fn run(config: &JobConfig, options: &RunOptions) -> JobResult<()> {
     let settings = config.kafka.clone();
     let open = Box::new(move || Ok(Box::new(Fetcher::start(&settings)?) as Box<dyn Log>));
     let mut job = LiveJob::new(config, Topics(config.kafka.topics.clone()), options.clock.mode(), open);
+    if let Some(address) = options.served_at() {
+        serve::start(address, Arc::clone(&job.counters))?;
+    }
     job.store = options.store().map(str::to_owned);
     if config.cluster.process == 0 {
         let lead;
@@ -170,6 +176,7 @@ fn refused(store: &str, name: &str, error: &StartError) -> JobError {
 
 /// Runs the workers of this process until the job is stopped.
 pub fn execute(cluster: &Cluster, job: &Arc<LiveJob>) -> JobResult<()> {
+    job.counters.note(|numbers| numbers.workers_wanted = cluster.workers);
     let (shared, failed) = (Arc::clone(job), Arc::clone(job));
     cluster::execute(cluster, job.fingerprint, move |worker| live::run(worker, &shared), move || failed.failure())
         .map(drop)

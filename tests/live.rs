@@ -9,6 +9,8 @@ mod broker;
 mod clocks;
 #[path = "live/memory.rs"]
 mod memory;
+#[path = "live/metrics.rs"]
+mod metrics;
 #[path = "sinks/read.rs"]
 #[allow(dead_code)]
 mod read;
@@ -134,8 +136,8 @@ enum End {
     Stopped(usize),
 }
 
-/// Runs one incarnation.
-fn incarnation(shop: &Shop, store: &str, sink: &MemorySink, workers: usize, end: End) {
+/// An incarnation that is ready to run.
+fn prepare(shop: &Shop, store: &str, sink: &MemorySink) -> Arc<LiveJob> {
     let config = shop.config();
     let topics = Topics(TOPICS.map(str::to_owned).to_vec());
     let records = Arc::clone(&shop.records);
@@ -153,7 +155,17 @@ fn incarnation(shop: &Shop, store: &str, sink: &MemorySink, workers: usize, end:
     let committers = committers.collect();
     job.found = Some(found.shared);
     job.lead = Mutex::new(Some(Lead { committers, told: Box::new(|_| {}) }));
-    let job = Arc::new(job);
+    Arc::new(job)
+}
+
+/// Runs a job in this process.
+fn execute(job: &Arc<LiveJob>, workers: usize) -> Result<(), JobError> {
+    live::execute(&Cluster { workers, processes: 1, process: 0, addresses: Vec::new() }, job)
+}
+
+/// Runs one incarnation.
+fn incarnation(shop: &Shop, store: &str, sink: &MemorySink, workers: usize, end: End) {
+    let job = prepare(shop, store, sink);
     let watched = Arc::clone(&job);
     let (tables, largest) = (Arc::clone(&sink.tables), shop.largest);
     let begun = sink.tables.lock().unwrap().commits;
@@ -177,8 +189,7 @@ fn incarnation(shop: &Shop, store: &str, sink: &MemorySink, workers: usize, end:
             }
         }
     });
-    let cluster = Cluster { workers, processes: 1, process: 0, addresses: Vec::new() };
-    let ended = live::execute(&cluster, &job);
+    let ended = execute(&job, workers);
     watch.join().unwrap();
     match end {
         End::Killed(_) => assert!(ended.unwrap_err().to_string().contains("killed")),

@@ -12,8 +12,8 @@ use crate::sink::postgres::address::Url;
 
 /// Where checkpoints are kept when nothing is said.
 pub const DEFAULT_STORE: &str = "orderwatch-checkpoints";
-/// Says that none are to be kept.
-const NO_STORE: &str = "none";
+/// Says that none are to be kept, or that nothing is to be served.
+const NONE: &str = "none";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -91,6 +91,12 @@ pub struct RunOptions {
     /// Sinks that are kept up to date need them: without one a job that was stopped cannot go on.
     #[arg(long, value_name = "DIR", default_value = DEFAULT_STORE, help_heading = OUTPUT)]
     pub checkpoint: String,
+    /// Where /metrics (Prometheus), /healthz and /readyz are served: HOST:PORT, or `none`
+    ///
+    /// Each process of a cluster serves its own numbers, so each on one machine needs a port of its own. Nobody is asked
+    /// who they are: think before you name an address that others can reach.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080", help_heading = OUTPUT)]
+    pub serve: String,
     /// How breaches are told: a line for people, or a JSON object a line
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT", help_heading = OUTPUT)]
     pub output: OutputFormat,
@@ -102,7 +108,12 @@ pub struct RunOptions {
 impl RunOptions {
     /// Where checkpoints are kept, if they are.
     pub fn store(&self) -> Option<&str> {
-        Some(self.checkpoint.as_str()).filter(|store| *store != NO_STORE)
+        Some(self.checkpoint.as_str()).filter(|store| *store != NONE)
+    }
+
+    /// Where metrics are served, if they are.
+    pub fn served_at(&self) -> Option<&str> {
+        Some(self.serve.as_str()).filter(|address| *address != NONE)
     }
 }
 

@@ -154,6 +154,11 @@ impl PartitionClock {
         self.readings.get(partition).map(|reading| reading.now.next_offset)
     }
 
+    /// Before this nothing of a partition counts any more.
+    pub fn watermark(&self, partition: &Partition) -> Option<Time> {
+        self.readings.get(partition).map(|reading| reading.now.watermark)
+    }
+
     /// True where a partition may be read: it is not so far ahead of the time that all have `reached`.
     pub fn may_read(&self, partition: &Partition, reached: Time, max_read_ahead_ms: u64) -> bool {
         let limit = reached.saturating_add(max_read_ahead_ms);

@@ -5,12 +5,14 @@
 //! published before its frontier, and no more.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
 use dataflows::time::Time;
 
 use super::archive::{Archive, Report};
+use super::counters::{Counters, Newest};
 use super::publisher::{Publisher, Update};
 use crate::checkpoint::Part;
 use crate::clock::partitions::{Cut, Trail, cut_at};
@@ -30,6 +32,8 @@ struct Unfinished {
     asked: Instant,
     is_published: bool,
     parts: BTreeMap<usize, Part>,
+    /// Of all parts, once they are there.
+    bytes: u64,
     is_complete: bool,
 }
 
@@ -40,6 +44,7 @@ pub struct Head {
     archive: Option<Archive>,
     reply: Sender<Report>,
     told: Told,
+    counters: Arc<Counters>,
     peers: usize,
     /// Marks from the newest checkpoint on.
     trail: Trail,
@@ -65,16 +70,18 @@ impl Head {
         archive: Option<Archive>,
         reply: Sender<Report>,
         told: Told,
+        counters: Arc<Counters>,
         peers: usize,
         kept: Time,
         checkpoint_interval: Duration,
     ) -> Head {
-        Head {
+        let mut head = Head {
             publisher,
             committers,
             archive,
             reply,
             told,
+            counters,
             peers,
             trail: Trail::new(),
             published: kept,
@@ -85,7 +92,9 @@ impl Head {
             next_checkpoint: Instant::now() + checkpoint_interval,
             checkpoint_interval,
             stopped: BTreeMap::new(),
-        }
+        };
+        head.count(&[]);
+        head
     }
 
     /// Takes an update of the graph.
@@ -125,6 +134,7 @@ impl Head {
         }
         self.published = until;
         let changes = self.publisher.publish(until);
+        self.count(&changes);
         (self.told)(&changes);
         let has_changed = !changes.is_empty();
         if let Some((last, others)) = self.committers.split_last() {
@@ -139,6 +149,21 @@ impl Head {
     fn commit(&mut self) {
         (self.committed, self.last_commit) = (self.published, Instant::now());
         self.committers.iter().for_each(|committer| committer.commit(self.published));
+    }
+
+    /// Counts what has just been published.
+    fn count(&mut self, changes: &[(Change, Time)]) {
+        let mut by_collection = BTreeMap::<&'static str, u64>::new();
+        for (change, _) in changes {
+            *by_collection.entry(change.collection.name).or_default() += 1;
+        }
+        let tally = self.publisher.take_tally();
+        let (breaches_open, orders) = (self.publisher.breaches_open(), self.publisher.orders());
+        self.counters.note(|numbers| {
+            numbers.tally.add(tally);
+            by_collection.into_iter().for_each(|(name, count)| *numbers.changes.entry(name).or_default() += count);
+            (numbers.breaches_open, numbers.orders) = (breaches_open, orders);
+        });
     }
 
     /// Writes down what has been published, as its part of a checkpoint.
@@ -157,6 +182,7 @@ impl Head {
     fn give_up(&mut self, frontier: Time, why: &str) {
         if self.unfinished.take_if(|unfinished| unfinished.frontier == frontier).is_some() {
             tracing::warn!("no checkpoint could be written: {why}; the job goes on from the one before if it has to");
+            self.counters.note(|numbers| numbers.checkpoints_failed += 1);
         }
     }
 
@@ -181,7 +207,8 @@ impl Head {
         }
         self.next_checkpoint = Instant::now() + self.checkpoint_interval;
         let (asked, parts) = (Instant::now(), BTreeMap::new());
-        self.unfinished = Some(Unfinished { frontier, asked, is_published: false, parts, is_complete: false });
+        self.unfinished =
+            Some(Unfinished { frontier, asked, is_published: false, parts, bytes: 0, is_complete: false });
         true
     }
 
@@ -219,7 +246,12 @@ impl Head {
                     self.committers.iter().for_each(|committer| committer.trim(cut.clone()));
                 }
                 if let Some(finished) = finished {
+                    let (took, bytes) = (Some(finished.asked.elapsed()), finished.bytes);
                     tracing::info!("checkpoint as of {frontier} written in {:?}", finished.asked.elapsed());
+                    self.counters.note(|numbers| {
+                        numbers.checkpoints_written += 1;
+                        numbers.newest_checkpoint = Some(Newest { frontier, bytes, took, at: Instant::now() });
+                    });
                 }
             }
             Report::Stopped { worker, promise } => {
@@ -237,6 +269,7 @@ impl Head {
         let Some(cut) = cut_at(trail, unfinished.frontier) else { return };
         unfinished.is_complete = true;
         let slowest = committers.iter().map(Committer::frontier).min().unwrap_or(Time::MAX);
+        unfinished.bytes = unfinished.parts.values().map(|part| part.bytes).sum();
         let parts = std::mem::take(&mut unfinished.parts).into_values().collect();
         archive.complete(unfinished.frontier, cut, parts, slowest, &self.reply);
     }

@@ -4,17 +4,20 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Mutex, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use dataflows::orders::keeper::Census;
 use dataflows::orders::outlook::Law;
 use dataflows::orders::sla::RuleBook;
+use dataflows::time::Time;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::archive::{Archive, Report};
+use super::counters::{Counters, Newest, Turn};
 use super::head::{Head, Told};
 use super::publisher::Publisher;
 use super::reading::{Beginning, Reading, Terms, Topics};
@@ -78,7 +81,7 @@ pub struct LiveJob {
     /// See [`LiveJob::archive`].
     pub archive: Mutex<Option<Archive>>,
     /// What is counted.
-    pub counters: Counters,
+    pub counters: Arc<Counters>,
     /// The first error.
     pub error: Mutex<Option<JobError>>,
     /// True once there is an error.
@@ -87,17 +90,6 @@ pub struct LiveJob {
     pub full: AtomicBool,
     /// True once the job was asked to stop.
     pub stops: AtomicBool,
-}
-
-/// What is counted of a process.
-#[derive(Debug, Default)]
-pub struct Counters {
-    /// Records read, by worker.
-    pub records_read: Mutex<BTreeMap<usize, u64>>,
-    /// How far each partition has been read.
-    pub positions: Mutex<BTreeMap<Partition, u64>>,
-    /// How far this process has promised that time is.
-    pub promised: AtomicU64,
 }
 
 impl LiveJob {
@@ -131,7 +123,7 @@ impl LiveJob {
             lead: Mutex::default(),
             parts: OnceLock::new(),
             archive: Mutex::default(),
-            counters: Counters::default(),
+            counters: Arc::default(),
             error: Mutex::default(),
             failed: AtomicBool::new(false),
             full: AtomicBool::new(false),
@@ -228,21 +220,36 @@ impl LiveJob {
                 .restore(bytes, |position| topics.is_before(cut, position))
                 .map_err(|error| JobError::job(format!("cannot read the checkpoint: {error}")))?;
         }
-        let kept = shared.beginning.frontier;
-        Ok(Head::new(publisher, committers, self.archive(shared)?, reply, told, peers, kept, self.checkpoint_interval))
+        let (kept, counters) = (shared.beginning.frontier, Arc::clone(&self.counters));
+        counters.note(|numbers| {
+            numbers.sinks = committers.iter().map(Committer::watched).collect();
+            numbers.newest_checkpoint = shared.manifest.as_ref().map(|manifest| {
+                let bytes = manifest.parts.iter().map(|part| part.bytes).sum();
+                Newest { frontier: manifest.frontier, bytes, took: None, at: Instant::now() }
+            });
+        });
+        let archive = self.archive(shared)?;
+        let interval = self.checkpoint_interval;
+        Ok(Head::new(publisher, committers, archive, reply, told, counters, peers, kept, interval))
     }
 
-    /// Notes how far a worker is.
-    pub fn note(&self, worker: usize, reading: &Reading) {
-        let counters = &self.counters;
-        counters.records_read.lock().unwrap_or_else(PoisonError::into_inner).insert(worker, reading.records_read);
-        counters.positions.lock().unwrap_or_else(PoisonError::into_inner).extend(reading.positions());
-        counters.promised.fetch_max(reading.promise(), Ordering::Relaxed);
+    /// Notes how far a worker is, how many orders it has, and how far all have been published.
+    pub fn note(&self, worker: usize, reading: &Reading, census: Census, published: Time) {
+        let turn = Turn { at: Instant::now(), records_read: reading.records_read, census };
+        let lags = reading.lags();
+        let knows_partitions = !self.partitions.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
+        self.counters.note(|numbers| {
+            numbers.workers.insert(worker, turn);
+            numbers.partitions.extend(lags);
+            numbers.knows_partitions = knows_partitions;
+            numbers.frontier = numbers.frontier.max(published);
+            numbers.is_stopping = self.is_stopping();
+        });
     }
 
     /// Records that this process has read.
     pub fn records_read(&self) -> u64 {
-        self.counters.records_read.lock().unwrap_or_else(PoisonError::into_inner).values().sum()
+        self.counters.numbers().records_read()
     }
 
     /// What ended the job, if an error did.

@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 
-use dataflows::model::{Position, Text};
+use dataflows::model::{Position, Sla, Status, Symbol, Text};
 use dataflows::settings::Settings;
 use dataflows::time::{Diff, HOUR_MS, Time, Window};
 use dataflows::views::COLLECTIONS;
@@ -18,7 +18,7 @@ use dataflows::views::dead_letters::{DeadLetterRow, RefusedFact, RefusedFacts, R
 use dataflows::views::drop_off::DropOffRow;
 use dataflows::views::funnel::FunnelRow;
 use dataflows::views::gmv::GmvRow;
-use dataflows::views::measures::{LineMeasures, MeasureKey, Measures};
+use dataflows::views::measures::{Aggregate, LineMeasures, MeasureKey, Measures};
 use dataflows::views::payments::PaymentRow;
 use dataflows::views::quality::{self, QualityCounts, QualityKey};
 use dataflows::views::roll_up::{AggregateRow, RolledKey, RowSums, rolled_changes};
@@ -27,6 +27,7 @@ use dataflows::views::status::StatusRow;
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
+use super::counters::Tally;
 use crate::sink::change::Change;
 use crate::sink::text_row;
 
@@ -99,6 +100,8 @@ pub struct Publisher {
     waiting: BTreeMap<Time, Waiting>,
     /// Changes of rows of orders, and the others as they are found.
     changes: Vec<(Change, Time)>,
+    /// What was counted since it was asked last.
+    tally: Tally,
 }
 
 impl Publisher {
@@ -111,6 +114,7 @@ impl Publisher {
             standing: Standing::default(),
             waiting: BTreeMap::new(),
             changes: Vec::new(),
+            tally: Tally::default(),
         }
     }
 
@@ -144,19 +148,31 @@ impl Publisher {
             let of_reading = waiting.read.into_iter().filter_map(|(_, reading)| match reading {
                 Reading::Quality(key, counts) => Some((key, counts)),
                 Reading::Refused(record) => {
+                    for reason in &record.reasons {
+                        *self.tally.dead_letters.entry(reason.clone()).or_default() += 1;
+                    }
                     let (source, position) = (self.place)(record.position);
                     self.changes.push((change(&DeadLetterRow::of(source, position, &record), true), time));
                     None
                 }
             });
             for (key, counts) in waiting.quality.into_iter().chain(of_reading) {
+                self.tally.late += counts.late;
                 self.standing.quality.entry(key).or_default().add(&counts);
                 quality.insert(key, time);
             }
             for (fact, diff) in waiting.refused {
                 refused.insert(fact.position, time);
+                if diff > 0 {
+                    *self.tally.dead_letters.entry(fact.reason.code().to_owned()).or_default() +=
+                        diff.unsigned_abs() as u64;
+                }
                 self.standing.refused.add(fact, diff);
             }
+        }
+        for (_, _, sums) in all.orders.iter().filter(|(key, ..)| key.aggregate == Aggregate::RecordLaw) {
+            let [_, _, accepted, duplicates, refused, ..] = sums.counts;
+            self.tally.add(Tally { accepted, duplicates, refused, ..Tally::default() });
         }
         let Publisher { windows, standing, changes, place, .. } = self;
         apply::<FunnelRow>(&mut standing.funnel, &all.orders, windows, changes);
@@ -179,6 +195,29 @@ impl Publisher {
         }
         self.sweep(frontier);
         std::mem::take(&mut self.changes)
+    }
+
+    /// What came of facts since this was asked last.
+    pub fn take_tally(&mut self) -> Tally {
+        std::mem::take(&mut self.tally)
+    }
+
+    /// Orders of all tenants that are overdue, by SLA.
+    pub fn breaches_open(&self) -> BTreeMap<&'static str, i64> {
+        let open = |(code, sla): (usize, Sla)| {
+            let sums = self.standing.sla_summary.get(&of_all(code)).copied().unwrap_or_default();
+            (sla.name(), SlaSummaryRow::of(of_all(code), sums).breached_open)
+        };
+        Sla::ALL.into_iter().enumerate().map(open).collect()
+    }
+
+    /// Orders of all tenants, by status.
+    pub fn orders(&self) -> BTreeMap<&'static str, i64> {
+        let orders = |(code, status): (usize, Status)| {
+            let sums = self.standing.by_status.get(&of_all(code)).copied().unwrap_or_default();
+            (status.name(), StatusRow::of(of_all(code), sums).orders)
+        };
+        Status::ALL.into_iter().enumerate().map(orders).collect()
     }
 
     /// Forgets sums of windows that have closed: their rows stay and change no more.
@@ -219,6 +258,11 @@ impl Publisher {
         }
         Ok(())
     }
+}
+
+/// The sums of a code over all tenants and all time.
+fn of_all(code: usize) -> RolledKey {
+    (Window::Total, 0, None, code as u16, Symbol::default())
 }
 
 /// Adds differences to sums; the changes of the rows that these make.

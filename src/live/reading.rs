@@ -11,6 +11,7 @@ use dataflows::orders::parcel::{Parcel, order_key};
 use dataflows::time::Time;
 use serde::{Deserialize, Serialize};
 
+use super::counters::Lag;
 use super::publisher::{Reading as Said, Update};
 use crate::clock::partitions::{Backlog, Cut, Partition, PartitionClock, Standing, TimeMode, Trail};
 use crate::clock::{Lateness, wall_clock_ms};
@@ -242,6 +243,21 @@ impl Reading {
     /// The time before which nothing more comes.
     pub fn promise(&self) -> Time {
         self.clock.promise()
+    }
+
+    /// How far each partition is, and how far it has to go.
+    pub fn lags(&self) -> BTreeMap<Partition, Lag> {
+        let lag = |(partition, next_offset): (Partition, u64)| {
+            let (high_watermark, watermark) = (self.log.high_watermark(&partition), self.clock.watermark(&partition));
+            let lag = Lag { next_offset, high_watermark, watermark: watermark.unwrap_or(0) };
+            (partition, lag)
+        };
+        self.positions().into_iter().map(lag).collect()
+    }
+
+    /// Tells the log how far each partition has been read, for tools that show it.
+    pub fn publish(&self) {
+        self.log.publish(&self.positions());
     }
 
     /// How far each partition has been read.

@@ -40,6 +40,17 @@ pub struct CommitterSettings {
     pub sink: SinkConfig,
 }
 
+/// A sink as whoever watches it sees it.
+#[derive(Clone, Debug)]
+pub struct Watched {
+    /// Its name.
+    pub name: String,
+    /// What is counted.
+    pub counters: Arc<CommitterCounters>,
+    /// Everything before this is in the sink.
+    pub frontier: Arc<AtomicU64>,
+}
+
 /// The thread that commits to one sink, as the worker loop sees it.
 pub struct Committer {
     name: String,
@@ -122,9 +133,15 @@ impl Committer {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// What there is to be watched.
+    /// What is counted.
     pub fn counters(&self) -> &Arc<CommitterCounters> {
         &self.counters
+    }
+
+    /// What there is to be watched.
+    pub fn watched(&self) -> Watched {
+        let (counters, frontier) = (Arc::clone(&self.counters), Arc::clone(&self.frontier));
+        Watched { name: self.name.clone(), counters, frontier }
     }
 
     /// Commits what is to be committed, within that time, and ends. An error says what is left.

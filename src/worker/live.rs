@@ -35,6 +35,8 @@ use crate::live::reading::Reading;
 
 /// How often marks are put down and time is promised.
 const TICK: Duration = Duration::from_millis(40);
+/// How often the log is told how far it has been read.
+const TELL_EVERY: Duration = Duration::from_secs(1);
 /// How long a worker without anything to do sleeps at most, for what was read meanwhile to be taken in soon.
 const NAP: Duration = Duration::from_millis(2);
 /// How long sinks have, in the end, to take what was published.
@@ -113,6 +115,7 @@ fn work(worker: &mut Worker, job: &Arc<LiveJob>) -> JobResult<()> {
     let Some(shared) = agree(worker, job) else { return Ok(()) };
     let snapshots = Snapshots::default();
     let keeper = take_up(job, &shared, Rc::clone(&snapshots), index, peers)?;
+    let census = keeper.census();
     let (reply, replies) = channel();
     let archive = job.archive(&shared)?;
     let mut head = if index == 0 { Some(job.head(&shared, reply.clone(), peers)?) } else { None };
@@ -124,7 +127,7 @@ fn work(worker: &mut Worker, job: &Arc<LiveJob>) -> JobResult<()> {
     feed.advance_to(shared.beginning.frontier);
     let mut each =
         Loop { worker_index: index, peers, job, archive, reply, snapshots, has_told_stop: false, stood: None };
-    let mut next_tick = Instant::now();
+    let (mut next_tick, mut next_telling) = (Instant::now(), Instant::now());
     while !(job.has_failed() || heard.borrow().is_over) {
         let [judged, published] = [&probes[0], &probes[1]].map(|probe| reached(probe).unwrap_or(0));
         let mut is_idle = true;
@@ -136,6 +139,11 @@ fn work(worker: &mut Worker, job: &Arc<LiveJob>) -> JobResult<()> {
         if Instant::now() >= next_tick {
             next_tick = Instant::now() + TICK;
             each.tick(&mut reading, &mut feed, &heard.borrow(), head.as_mut());
+            job.note(index, &reading, census.get(), published);
+            if Instant::now() >= next_telling {
+                next_telling = Instant::now() + TELL_EVERY;
+                reading.publish();
+            }
         }
         each.forward(&mut feed, &replies);
         feed.flush();
@@ -199,7 +207,6 @@ impl Loop<'_> {
         if self.peers > 1 && self.stood.replace(standing) != Some(standing) {
             feed.told.send(Told::Standing(self.worker_index, standing));
         }
-        self.job.note(self.worker_index, reading);
         feed.advance_to(reading.promise());
         let promised = *feed.parcels.time();
         if let Some(time) = head.and_then(|head| head.ask(promised)) {

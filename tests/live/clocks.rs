@@ -38,6 +38,7 @@ fn what_is_due_is_told_in_time_and_what_is_refuted_never() {
     let folder = tempfile::tempdir().unwrap();
     let mut command = orderwatch();
     command.args(["run", "--kafka", &brokers, "--topics", &topic, "--grace", "0s", "--postgres", &database.url]);
+    command.args(["--serve", "none"]);
     command.arg("--checkpoint").arg(folder.path());
     let mut job = start(&mut command);
     let rows = |sql: &str| database.client().query_one(sql, &[]).map_or(-1, |row| row.get::<_, i64>(0));

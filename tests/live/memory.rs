@@ -65,6 +65,10 @@ impl Log for MemoryLog {
     fn end_position(&self, _: &Partition) -> Option<u64> {
         None
     }
+
+    fn high_watermark(&self, partition: &Partition) -> Option<u64> {
+        Some(self.records[partition].len() as u64)
+    }
 }
 
 /// Rows by collection, each its cells, and how far they are.

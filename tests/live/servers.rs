@@ -20,24 +20,24 @@ use crate::server::Database;
 const DEADLINE: Duration = Duration::from_secs(100);
 
 /// A shop in topics of 1, 3 and 6 partitions, its tables, and where its job keeps checkpoints.
-struct Shop {
-    brokers: String,
-    topics: String,
+pub struct Shop {
+    pub brokers: String,
+    pub topics: String,
     /// Changelogs are named after it.
-    job: String,
+    pub job: String,
     database: Database,
     folder: tempfile::TempDir,
 }
 
 impl Shop {
-    fn open() -> Option<Shop> {
+    pub fn open() -> Option<Shop> {
         let (brokers, database) = (broker()?, Database::new()?);
         let create = |(name, partitions)| create_topic(&brokers, name, partitions);
         let topics = [("orders", 1), ("items", 3), ("payments", 6)].map(create).join(",");
         Some(Shop { brokers, topics, job: unique("shop"), database, folder: tempfile::tempdir().unwrap() })
     }
 
-    fn produce(&self, input: &Path) {
+    pub fn produce(&self, input: &Path) {
         let mut command = replay(&[input]);
         command.args(["--produce", &self.brokers, "--output", "json"]).env("ORDERWATCH__KAFKA__TOPICS", &self.topics);
         let ended = run(&mut command);
@@ -45,7 +45,7 @@ impl Shop {
     }
 
     /// A process of the job.
-    fn job(&self, workers: usize, more: &[&str]) -> Command {
+    pub fn job(&self, workers: usize, more: &[&str]) -> Command {
         let mut command = orderwatch();
         let workers = workers.to_string();
         command.args(["run", "--kafka", &self.brokers, "--topics", &self.topics, "--clock", "event", "-w", &workers]);
@@ -62,6 +62,9 @@ impl Shop {
                 "--no-console",
             ])
             .args(more);
+        if !more.contains(&"--serve") {
+            command.args(["--serve", "none"]);
+        }
         command.arg("--checkpoint").arg(self.folder.path().join("checkpoints"));
         command
     }
@@ -72,7 +75,7 @@ impl Shop {
         found.first().map_or(0, |row| row.get::<_, i64>(0) as Time)
     }
 
-    fn wait_until(&self, running: &mut [Running], what: &str, mut is_so: impl FnMut(Time) -> bool) {
+    pub fn wait_until(&self, running: &mut [Running], what: &str, mut is_so: impl FnMut(Time) -> bool) {
         let started = Instant::now();
         while !is_so(self.frontier()) {
             assert!(started.elapsed() < DEADLINE, "{what} never: they stand at {}", format_instant(self.frontier()));

@@ -354,6 +354,11 @@ impl Registry {
         self.orders.iter().filter_map(|(number, order)| Some((self.heads.get(number as usize)?.key, order)))
     }
 
+    /// How many orders live.
+    pub fn count(&self) -> usize {
+        self.orders.len()
+    }
+
     /// What is left of orders that are retired.
     pub fn tombstones(&self) -> &Tombstones {
         &self.tombstones

@@ -10,6 +10,7 @@ mod change;
 mod snapshot;
 mod whole;
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use super::Detail;
@@ -58,6 +59,15 @@ const ORDERS_AT_ONCE: usize = 32;
 /// Orders whose rows are given at once in the end: all rows would not fit into memory.
 const ORDERS_AT_END: u32 = 1 << 12;
 
+/// How many orders a keeper has, as of when it last advanced.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Census {
+    /// Orders that live.
+    pub live: usize,
+    /// Orders that are retired and not yet forgotten.
+    pub tombstones: usize,
+}
+
 /// A worker's orders.
 pub struct Keeper {
     law: Rc<Law>,
@@ -87,6 +97,7 @@ pub struct Keeper {
     /// When a snapshot is to be taken, and where they are put.
     snapshot_at: Option<Time>,
     snapshots: Snapshots,
+    census: Rc<Cell<Census>>,
 }
 
 impl Keeper {
@@ -113,7 +124,13 @@ impl Keeper {
             given_before: None,
             snapshot_at: None,
             snapshots: Snapshots::default(),
+            census: Rc::default(),
         }
+    }
+
+    /// Where it says how many orders it has, whoever owns it later.
+    pub fn census(&self) -> Rc<Cell<Census>> {
+        Rc::clone(&self.census)
     }
 
     /// Every order that lives.
@@ -274,6 +291,8 @@ impl Machine<Parcel> for Keeper {
         self.numbers = numbers;
         self.advance_timers(frontier);
         self.judged_before = frontier;
+        let (live, tombstones) = (self.registry.count(), self.registry.tombstones().count());
+        self.census.set(Census { live, tombstones });
     }
 
     fn done_before(&mut self, frontier: Time) -> Time {

@@ -76,6 +76,11 @@ impl Tombstones {
         })
     }
 
+    /// How many there are that count.
+    pub fn count(&self) -> usize {
+        self.places.len()
+    }
+
     /// Forgets an order's tombstone.
     pub fn remove(&mut self, key: OrderKey) {
         let Tombstones { pieces, dropped, places } = self;

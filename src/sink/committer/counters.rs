@@ -32,7 +32,7 @@ impl CommitterCounters {
         }
     }
 
-    pub(super) fn set_circuit(&self, state: State) {
+    pub(crate) fn set_circuit(&self, state: State) {
         self.circuit.store(state as u8, Ordering::Relaxed);
     }
 }
