@@ -4,9 +4,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use dataflows::orders::keeper::Census;
@@ -51,6 +51,9 @@ pub struct Lead {
     pub told: Told,
 }
 
+/// The parts of a checkpoint, shared by the workers of a process.
+pub type Parts = Arc<Vec<Vec<u8>>>;
+
 /// Opens the log for a worker.
 pub type OpenLog = Box<dyn Fn() -> JobResult<Box<dyn Log>> + Send + Sync>;
 
@@ -77,7 +80,9 @@ pub struct LiveJob {
     /// See [`Lead`]; taken by the first worker.
     pub lead: Mutex<Option<Lead>>,
     /// See [`LiveJob::parts`].
-    pub parts: OnceLock<JobResult<Vec<Vec<u8>>>>,
+    pub parts: Mutex<Option<Parts>>,
+    /// Workers of this process that have yet to take up their share of them.
+    pub untaken: AtomicUsize,
     /// See [`LiveJob::archive`].
     pub archive: Mutex<Option<Archive>>,
     /// What is counted.
@@ -121,7 +126,8 @@ impl LiveJob {
             checkpoint_interval: Duration::from_millis(config.checkpoint_interval_ms),
             found: None,
             lead: Mutex::default(),
-            parts: OnceLock::new(),
+            parts: Mutex::default(),
+            untaken: AtomicUsize::new(config.cluster.workers),
             archive: Mutex::default(),
             counters: Arc::default(),
             error: Mutex::default(),
@@ -184,18 +190,26 @@ impl LiveJob {
         known.iter().filter(|(partition, _)| is_mine(partition)).map(|(name, start)| (name.clone(), *start)).collect()
     }
 
-    /// The parts of the checkpoint that is taken up; read once a process.
-    pub fn parts(&self, shared: &Shared) -> JobResult<&[Vec<u8>]> {
-        let read = || -> JobResult<Vec<Vec<u8>>> {
-            let (Some(manifest), Some(store)) = (&shared.manifest, &self.store) else { return Ok(Vec::new()) };
-            let restored = read_parts(&Objects::open(store)?, manifest.clone());
-            restored.map(|restored| restored.parts).map_err(|unfit| {
-                JobError::job(format!("cannot read the checkpoint as of {}: {unfit}", manifest.frontier))
-                    .at(store.clone())
-                    .remedy("give all processes the same --checkpoint; see what `orderwatch checkpoint list` says")
-            })
-        };
-        self.parts.get_or_init(read).as_deref().map_err(Clone::clone)
+    /// The parts of the checkpoint that is taken up; read once a process, and kept until [`LiveJob::has_taken_up`].
+    pub fn parts(&self, shared: &Shared) -> JobResult<Parts> {
+        let (Some(manifest), Some(store)) = (&shared.manifest, &self.store) else { return Ok(Parts::default()) };
+        let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(parts) = &*parts {
+            return Ok(Arc::clone(parts));
+        }
+        let restored = read_parts(&Objects::open(store)?, manifest.clone()).map_err(|unfit| {
+            JobError::job(format!("cannot read the checkpoint as of {}: {unfit}", manifest.frontier))
+                .at(store.clone())
+                .remedy("give all processes the same --checkpoint; see what `orderwatch checkpoint list` says")
+        })?;
+        Ok(Arc::clone(parts.insert(Arc::new(restored.parts))))
+    }
+
+    /// A worker has its share of the checkpoint: after the last one its bytes leave memory.
+    pub fn has_taken_up(&self) {
+        if self.untaken.fetch_sub(1, Ordering::AcqRel) == 1 {
+            *self.parts.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        }
     }
 
     /// The thread that writes checkpoints, one a process; none where there is no store.

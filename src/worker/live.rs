@@ -119,6 +119,7 @@ fn work(worker: &mut Worker, job: &Arc<LiveJob>) -> JobResult<()> {
     let (reply, replies) = channel();
     let archive = job.archive(&shared)?;
     let mut head = if index == 0 { Some(job.head(&shared, reply.clone(), peers)?) } else { None };
+    job.has_taken_up();
     let mut reading = Reading::new(job.open_log()?, job.terms.clone(), &shared.beginning, peers);
     let probes = [ProbeHandle::new(), ProbeHandle::new()];
     let arrived = Rc::new(RefCell::new(Arrived::default()));
