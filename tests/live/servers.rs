@@ -13,6 +13,7 @@ use orderwatch::instant::format_instant;
 use orderwatch::source::kafka::{Fetcher, partitions};
 
 use crate::broker::{broker, create_topic, settings, unique};
+use crate::metrics::{ask, free_address, wait_until};
 use crate::read::{self, Rows};
 use crate::run::{Running, hostfile, orderwatch, replay, run, start};
 use crate::server::Database;
@@ -190,8 +191,9 @@ fn a_job_that_is_killed_leaves_tables_as_a_replay_says() {
     assert!(ended.stderr.contains("stopped: "), "{}", ended.stderr);
     shop.assert_as_replayed();
     // Started once more it finds nothing to do, and is told to stop at once.
-    let stopped = start(&mut shop.job(3, &[]));
-    std::thread::sleep(Duration::from_millis(500));
+    let address = free_address();
+    let stopped = start(&mut shop.job(3, &["--serve", &address]));
+    wait_until("its workers turn", || ask(&address, "/healthz").filter(|(status, _)| *status == 200));
     terminate(&stopped);
     assert_eq!(stopped.wait().code, Some(0));
     shop.assert_as_replayed();
