@@ -45,6 +45,8 @@ use teller::Teller;
 /// Runs a live job until it is stopped.
 pub fn run(config: &JobConfig, options: &RunOptions) -> JobResult<()> {
     config.kafka.check_named()?;
+    // From here on to stop is to drain, even if there is nothing yet.
+    interrupt::drains();
     if config.plan == Plan::Relational {
         let what = "--plan relational forgets nothing, so it cannot write checkpoints";
         return Err(JobError::configuration(what).at("flag --plan").remedy("leave it out: results are equal"));
@@ -62,7 +64,6 @@ pub fn run(config: &JobConfig, options: &RunOptions) -> JobResult<()> {
         job.lead = Mutex::new(Some(lead));
     }
     discovery::start(config.kafka.clone(), options.start, Arc::clone(&job.partitions))?;
-    interrupt::drains();
     let job = Arc::new(job);
     execute(&config.cluster, &job)?;
     // Whoever closed standard error does not want to know.
