@@ -112,7 +112,9 @@ impl Shop {
                 }
             }
         }
-        rows.into_values().collect()
+        let mut rows: Rows = rows.into_values().collect();
+        rows.sort();
+        rows
     }
 
     /// Every table holds what a replay of the topics says as of its frontier.
@@ -125,9 +127,12 @@ impl Shop {
         assert_eq!(ended.code, Some(0), "{}", ended.stderr);
         for collection in &COLLECTIONS {
             let (mut expected, mut found) = (read::csv(&out, collection), self.database.rows(collection));
-            let mut told = self.changelog(collection);
-            told.sort();
             found.sort();
+            // A broker shows what was committed a moment after it has said so.
+            let (mut told, asked) = (self.changelog(collection), Instant::now());
+            while told != found && asked.elapsed() < Duration::from_secs(20) {
+                told = self.changelog(collection);
+            }
             assert_eq!(told, found, "the changelog of {}", collection.name);
             if collection.name == "data_quality_metrics" {
                 // How late something was is told by reading; copies and records are counted alike.
