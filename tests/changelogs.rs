@@ -197,7 +197,6 @@ fn services(folder: &tempfile::TempDir, arguments: &[&str]) -> Option<String> {
 }
 
 #[test]
-#[ignore = "a known defect: after a broker was killed a changelog may lack rows for more than a minute; cause not found"]
 fn a_broker_that_is_killed_has_everything_once() {
     let folder = tempfile::tempdir().unwrap();
     // What was fetched once need not be fetched again.

@@ -6,6 +6,8 @@
 //! producer that did not fence off all before it and read the progress after that, so an answer that was lost is never
 //! guessed. Limits: a topic that was there before is taken as it is. Source: outputs.md; decision 10.
 
+mod unshown;
+
 use std::time::{Duration, Instant};
 
 use dataflows::time::Time;
@@ -28,6 +30,8 @@ use crate::kafka::{ANSWER_TIMEOUT, Inquirer, KafkaSettings, Listener, is_silence
 
 /// How long the end of a transaction may take; also that of one that was left open by a process that is gone.
 const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(30);
+/// Whoever takes longer to commit may have lost a broker meanwhile; as a rule it takes a twentieth of that.
+const COMMIT_AT_ONCE: Duration = Duration::from_secs(1);
 /// How long to wait for room in the producer's queue, or for the next record of the progress.
 const WAIT: Duration = Duration::from_millis(50);
 /// How long reading the progress may take.
@@ -211,6 +215,7 @@ impl Kafka {
         producer.begin_transaction()?;
         self.settings.send_progress(&producer, &progress)?;
         producer.commit_transaction(TRANSACTION_TIMEOUT)?;
+        unshown::show(&self.settings, &producer)?;
         self.session = Some(Session { producer, frontier: progress.frontier });
         Ok(progress)
     }
@@ -241,8 +246,16 @@ impl Transactions<Change> for Kafka {
         let Some(session) = self.session.as_mut().filter(|session| session.frontier == from) else {
             return Outcome::Unknown;
         };
+        let started = Instant::now();
         let Err(error) = self.settings.commit(&session.producer, to, updates) else {
             session.frontier = to.frontier;
+            if started.elapsed() > COMMIT_AT_ONCE
+                && let Err(failure) = unshown::show(&self.settings, &session.producer)
+            {
+                self.say("have changelogs show what was committed", failure);
+                // It is done all the same; the next commit begins with a new producer, which looks again.
+                self.session = None;
+            }
             return Outcome::Done;
         };
         // Whoever was fenced off learns from the progress by whom.
@@ -273,7 +286,10 @@ impl ChangelogSettings {
             let key_columns: Vec<Column> = collection.columns.iter().filter(|column| column.is_key).copied().collect();
             for (key, row) in keys {
                 let value = row.map(|row| object(collection.columns, &[key, row].concat()));
-                send(producer, &topic, &object(&key_columns, key), value.as_deref())?;
+                let key = object(&key_columns, key);
+                let mut record = BaseRecord::to(&topic).key(key.as_slice());
+                record.payload = value.as_deref();
+                send(producer, record)?;
             }
         }
         self.send_progress(producer, to)?;
@@ -282,7 +298,8 @@ impl ChangelogSettings {
 
     fn send_progress(&self, producer: &BaseProducer<Listener>, progress: &Progress) -> Result<(), KafkaError> {
         let written = postcard::to_stdvec(progress).unwrap_or_default();
-        send(producer, &self.progress_topic(), self.job.as_bytes(), Some(&written))
+        let topic = self.progress_topic();
+        send(producer, BaseRecord::to(&topic).key(self.job.as_bytes()).payload(written.as_slice()))
     }
 }
 
@@ -295,9 +312,7 @@ fn object(columns: &[Column], cells: &str) -> Vec<u8> {
 }
 
 /// Puts a record into the producer's queue; waits for room. What becomes of it the end of the transaction says.
-fn send(producer: &BaseProducer<Listener>, topic: &str, key: &[u8], value: Option<&[u8]>) -> Result<(), KafkaError> {
-    let mut record = BaseRecord::<[u8], [u8]>::to(topic).key(key);
-    record.payload = value;
+fn send(producer: &BaseProducer<Listener>, mut record: BaseRecord<'_, [u8], [u8]>) -> Result<(), KafkaError> {
     loop {
         match producer.send(record) {
             Ok(()) => return Ok(()),
