@@ -223,8 +223,11 @@ impl Loop<'_> {
     /// Has the archive write what was put down, and tells the first worker what became of it.
     fn forward(&mut self, feed: &mut Feed, replies: &Receiver<Report>) {
         if let Some(archive) = &self.archive {
-            for (time, bytes) in self.snapshots.borrow_mut().drain(..) {
-                archive.put(time, 1 + self.worker_index, bytes, &self.reply);
+            for (frontier, written) in self.snapshots.borrow_mut().drain(..) {
+                match written {
+                    Ok(bytes) => archive.put(frontier, 1 + self.worker_index, bytes, &self.reply),
+                    Err(why) => feed.reports.send(Report::Failed { frontier, why: why.0 }),
+                }
             }
         }
         replies.try_iter().for_each(|report| feed.reports.send(report));

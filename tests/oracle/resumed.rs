@@ -113,7 +113,8 @@ fn holds(case: &Case, seed: u64) -> Result<(), String> {
         take(&mut current, &mut found);
         let count = 1 + dice.below(3) as usize;
         let (mut next, next_snapshots) = keepers(&law, count);
-        for (time, bytes) in snapshots.borrow().iter() {
+        for (time, written) in snapshots.borrow().iter() {
+            let bytes = written.as_ref().map_err(|damaged| damaged.0.clone())?;
             for (index, keeper) in next.iter_mut().enumerate() {
                 let is_mine = |key: u128| key as u64 % count as u64 == index as u64;
                 keeper.take_up(*time, bytes, is_mine, index == 0, is_before_cut).map_err(|damaged| damaged.0)?;

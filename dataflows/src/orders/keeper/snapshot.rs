@@ -25,9 +25,9 @@ use crate::time::Time;
 use crate::views::quality::{QualityCounts, QualityKey};
 
 /// Where a keeper puts the snapshots that it was asked for, each with its time.
-pub type Snapshots = Rc<RefCell<Vec<(Time, Vec<u8>)>>>;
+pub type Snapshots = Rc<RefCell<Vec<(Time, Result<Vec<u8>, Damaged>)>>>;
 
-/// Bytes that are no snapshot of this version.
+/// Bytes that are no snapshot of this version, or could not be made one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Damaged(pub String);
 
@@ -63,11 +63,11 @@ impl Keeper {
 
     /// Puts down the state as of `time`, to which the keeper has just advanced.
     pub(super) fn put_snapshot(&mut self, time: Time) {
-        let mut bytes = Vec::new();
+        let mut written = Ok(Vec::new());
         let mut put = |part: &Part<'_>| {
-            // Into memory it cannot fail; the part would be missed by the checksums of whoever counts them.
-            if let Ok(extended) = postcard::to_extend(part, std::mem::take(&mut bytes)) {
-                bytes = extended;
+            if let Ok(bytes) = &mut written {
+                let extended = postcard::to_extend(part, std::mem::take(bytes));
+                written = extended.map_err(|error| Damaged(error.to_string()));
             }
         };
         for (key, order) in self.registry.by_key() {
@@ -81,7 +81,7 @@ impl Keeper {
         self.give_counted();
         self.contributions.waiting().for_each(|sums| put(&Part::Sums(sums)));
         self.quality.iter().for_each(|(tick, key, counts)| put(&Part::Quality(tick, *key, *counts)));
-        self.snapshots.borrow_mut().push((time, bytes));
+        self.snapshots.borrow_mut().push((time, written));
     }
 
     /// Takes up what `is_mine` of a snapshot as of `time`, and facts that wait and stood before the cut; sums that wait for
