@@ -7,6 +7,8 @@
 mod broker;
 #[path = "live/clocks.rs"]
 mod clocks;
+#[path = "live/deployed.rs"]
+mod deployed;
 #[path = "live/memory.rs"]
 mod memory;
 #[path = "live/metrics.rs"]
