@@ -163,7 +163,9 @@ pub fn start(
 fn refused(store: &str, name: &str, error: &StartError) -> JobError {
     let failure = JobError::job(format!("job {name} cannot start: {error}")).at(store.to_owned());
     match error {
-        StartError::Store(_) => failure.remedy("see that --checkpoint names a directory or a bucket that can be written to"),
+        StartError::Store(_) => {
+            failure.remedy("see that --checkpoint names a directory or a bucket that can be written to")
+        }
         StartError::Unreachable(_) => failure.remedy("see that the server of the sink runs, then start the job again"),
         StartError::Replaced(_) => {
             failure.remedy("another process runs this job: stop it, or give this one a --job of its own")

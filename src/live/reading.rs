@@ -58,7 +58,7 @@ impl Topics {
             let directory = self.partition(position)?.topic;
             let files = files.filter(|_| directory.ends_with('/'))?.lock().unwrap_or_else(PoisonError::into_inner);
             let (name, line) = files.place(position.line())?;
-            Some((Text::new(&format!("{directory}{name}")), Text::new(&line.to_string())))
+            Some((Text::new(&format!("{directory}{name}")), Text::new(&format!("{name}:{line}"))))
         };
         in_file().unwrap_or_else(|| self.place(position))
     }

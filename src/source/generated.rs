@@ -65,12 +65,8 @@ impl Log for Generated {
         let Some(partition) = self.partition.clone().filter(|_| !self.is_held) else { return Ok(None) };
         let now = wall_clock_ms();
         let due = std::iter::from_fn(|| self.endless.next_due(now)).take(RECORDS_AT_ONCE);
-        let record = |(offset, line): (u64, Vec<u8>)| Record {
-            offset,
-            timestamp_ms: None,
-            value: Some(line.into()),
-            key: None,
-        };
+        let record =
+            |(offset, line): (u64, Vec<u8>)| Record { offset, timestamp_ms: None, value: Some(line.into()), key: None };
         let records: Vec<Record> = due.map(record).collect();
         let Some(last) = records.last() else { return Ok(None) };
         self.position = last.offset + 1;

@@ -99,7 +99,8 @@ impl Schedule {
     /// The first order that may still have something before it at `time`; all before it have ended.
     pub fn first_alive_at(&self, time: Time) -> u64 {
         let longest_ms: i64 = STAGES.iter().map(|(_, _, most_ms)| most_ms).sum::<i64>() + HELD_MS.1;
-        let since_ms = time.saturating_sub(self.start).saturating_sub(longest_ms.unsigned_abs() * self.scale / DECIMAL_UNIT);
+        let since_ms =
+            time.saturating_sub(self.start).saturating_sub(longest_ms.unsigned_abs() * self.scale / DECIMAL_UNIT);
         // The order of this interval may have been placed at its end.
         (u128::from(since_ms) * 1_000 / u128::from(self.interval_us)).saturating_sub(1) as u64
     }

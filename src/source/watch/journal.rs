@@ -23,6 +23,8 @@ pub struct PickedUp {
     pub lines: u64,
     /// How long it was then; what is appended later is not part of it.
     pub bytes: u64,
+    /// XXH3 of what it says.
+    pub checksum: u64,
 }
 
 /// The files of a log in order, each with the offset of its first line.
@@ -143,7 +145,7 @@ mod tests {
     use super::*;
 
     fn file(name: &str, lines: u64) -> PickedUp {
-        PickedUp { name: name.to_owned(), lines, bytes: 9 }
+        PickedUp { name: name.to_owned(), lines, bytes: 9, checksum: 0 }
     }
 
     #[test]

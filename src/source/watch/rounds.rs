@@ -133,9 +133,9 @@ impl Rounds {
             let path = self.directory.join(&file.name);
             let failed = |what: String| {
                 let error = JobError::job(format!("a file that was picked up is not what it was: {what}"));
-                error.at(path.display().to_string()).remedy(
-                    "put it back as it was; or begin anew: `orderwatch checkpoint reset`, and empty the sinks",
-                )
+                error
+                    .at(path.display().to_string())
+                    .remedy("put it back as it was; or begin anew: `orderwatch checkpoint reset`, and empty the sinks")
             };
             let mut rows = open(&path, &file.name, file.bytes).map_err(|error| failed(error.to_string()))?;
             while let Some(block) = rows.next_block().map_err(|error| failed(error.to_string()))? {
@@ -158,8 +158,8 @@ impl Rounds {
             if interrupt::is_requested() {
                 return Ok(false);
             }
-            if rows.lines != file.lines {
-                return Err(failed(format!("it had {} lines and has {}", file.lines, rows.lines)));
+            if (rows.lines, rows.checksum()) != (file.lines, file.checksum) {
+                return Err(failed("it says something else".to_owned()));
             }
             // Lines without records, at its end, are passed as well.
             if self.sender.send(Ok(Chunk { records: Vec::new(), next: first + file.lines })).is_err() {
@@ -222,11 +222,11 @@ impl Rounds {
             return None;
         }
         let counted = match (seen, framing_of(&name)) {
-            (Some(seen), Some(_)) => count(&path, &name, seen.bytes).map(|lines| (lines, seen.bytes)),
+            (Some(seen), Some(_)) => count(&path, &name, seen.bytes),
             _ => Err(io::Error::other("it is no file .jsonl or .csv")),
         };
         match counted {
-            Ok((lines, bytes)) => Some(PickedUp { name, lines, bytes }),
+            Ok(file) => Some(file),
             Err(error) => {
                 tracing::warn!("{name} is not picked up before it has changed: {error}");
                 self.refused.insert(name, seen);
@@ -241,8 +241,8 @@ fn open(path: &Path, name: &str, length: u64) -> io::Result<Rows> {
     Rows::open(bytes, framing_of(name).ok_or_else(|| io::Error::other("it is no file .jsonl or .csv"))?)
 }
 
-fn count(path: &Path, name: &str, length: u64) -> io::Result<u64> {
-    let mut rows = open(path, name, length)?;
+fn count(path: &Path, name: &str, bytes: u64) -> io::Result<PickedUp> {
+    let mut rows = open(path, name, bytes)?;
     while rows.next_block()?.is_some() {}
-    Ok(rows.lines)
+    Ok(PickedUp { name: name.to_owned(), lines: rows.lines, bytes, checksum: rows.checksum() })
 }

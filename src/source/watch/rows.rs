@@ -8,6 +8,7 @@ use std::io;
 use csv::{ByteRecord, ReaderBuilder};
 use memchr::memchr_iter;
 use serde_json::{Map, Value};
+use xxhash_rust::xxh3::Xxh3;
 
 use crate::source::blocks::{Block, Blocks, Framing, ends_within_quotes, first_csv_record_end};
 use crate::source::bytes::{Bytes, ENDINGS};
@@ -34,6 +35,7 @@ pub struct Rows {
     columns: Option<Vec<String>>,
     /// Lines so far.
     pub lines: u64,
+    seen: Xxh3,
 }
 
 impl Rows {
@@ -49,13 +51,21 @@ impl Rows {
             }
         };
         let lines = blocks.line() - 1;
-        Ok(Rows { blocks, columns, lines })
+        let mut seen = Xxh3::new();
+        columns.iter().flatten().for_each(|column: &String| seen.update(column.as_bytes()));
+        Ok(Rows { blocks, columns, lines, seen })
+    }
+
+    /// Stands for what was read so far.
+    pub fn checksum(&self) -> u64 {
+        self.seen.digest()
     }
 
     /// The next block; none at the end.
     pub fn next_block(&mut self) -> io::Result<Option<Block>> {
         let block = self.blocks.next_block()?;
         if let Some(block) = &block {
+            self.seen.update(&block.bytes);
             self.lines = self.blocks.line() - u64::from(block.bytes.ends_with(b"\n"));
         }
         Ok(block)
@@ -123,7 +133,8 @@ mod tests {
 
     #[test]
     fn rows_are_the_objects_they_stand_for() {
-        let text = b"order_id, event_type ,note\r\nA,ORDER_PLACED,\"x\ny\"\n\nB,,\"say \"\"hi\"\"\"\nC\n\xFF,a,b\nD,a,\"";
+        let text =
+            b"order_id, event_type ,note\r\nA,ORDER_PLACED,\"x\ny\"\n\nB,,\"say \"\"hi\"\"\"\nC\n\xFF,a,b\nD,a,\"";
         let (lines, records) = read(text, Framing::Csv);
         assert_eq!(lines, 8);
         let of = |line: u64, text: &str| (line, text.to_owned());
