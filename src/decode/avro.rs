@@ -45,7 +45,7 @@ impl Form {
         let fields = match self {
             Form::Json => return topic::record(bytes, limits),
             Form::Avro(schema, start) => bytes.get(*start..).and_then(|datum| schema.fields(datum)),
-            Form::Unknown => None,
+            Form::Unknown => return Err(Broken::only(Reason::UnknownSchemaVersion)),
         };
         let fields = fields.ok_or_else(|| Broken::only(Reason::Malformed))?;
         // Of one schema for all, what is null is not there: it says nothing of what a record is.

@@ -54,7 +54,7 @@ fn what_is_poisonous_is_refused_where_it_stands_and_nothing_else() {
     let values: Vec<(Option<Vec<u8>>, &str)> = vec![
         (Some(good("a")), ""),
         (Some(with_head([1, 0, 0, 0, 1])), "malformed"),
-        (Some(with_head([0, 0x7f, 0, 0, 1])), "malformed"),
+        (Some(with_head([0, 0x7f, 0, 0, 1])), "unknown_schema_version"),
         (Some(good("cut")[..12].to_vec()), "malformed"),
         (Some([&good("more")[..], &[0]].concat()), "malformed"),
         (Some(vec![0, 0, 0]), "malformed"),

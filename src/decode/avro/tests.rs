@@ -51,7 +51,7 @@ fn differential_a_record_says_the_same_in_json_and_in_avro() {
     }
     assert_eq!(reasons(&form, &vec![0; MAX_RECORD_BYTES + 1]), "too_large");
     assert_eq!(reasons(&Form::Unknown, &vec![0; MAX_RECORD_BYTES + 1]), "too_large");
-    assert_eq!(reasons(&Form::Unknown, &[0]), "malformed");
+    assert_eq!(reasons(&Form::Unknown, &[0]), "unknown_schema_version");
 }
 
 #[test]

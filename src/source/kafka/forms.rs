@@ -52,7 +52,7 @@ impl Forms {
             (Some(asking), Some(value @ [0, ..])) if value.len() <= MAX_RECORD_BYTES => {
                 match value[1..].first_chunk() {
                     Some(id) => asking.form(u32::from_be_bytes(*id)),
-                    None => Ok(Some(Form::Unknown)),
+                    None => Ok(Some(Form::Json)),
                 }
             }
             _ => Ok(Some(self.plain.clone())),
