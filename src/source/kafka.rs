@@ -180,7 +180,7 @@ impl Fetcher {
         let Some(reading) = self.places.get(partition).map(|place| &self.readings[*place]) else {
             return Backlog::Some;
         };
-        match self.ends.fresh(partition) {
+        match self.ends.fresh(partition).filter(|_| reading.waiting.is_none()) {
             Some(end) if reading.position >= end && next_offset >= reading.handed => Backlog::None,
             _ => Backlog::Some,
         }

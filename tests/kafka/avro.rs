@@ -1,15 +1,18 @@
 //! Avro through topics, with a real broker and a real schema registry: the same files, and each poisonous record refused.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use orderwatch::clock::partitions::Backlog;
 use orderwatch::decode::avro::TOPIC_RECORD;
 use orderwatch::kafka::KafkaSettings;
 use orderwatch::kafka::avro::Writer;
 use orderwatch::registry::{Registry, RegistryAddress};
+use orderwatch::source::kafka::Fetcher;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer};
 
 use crate::broker::*;
+use crate::fetcher::{is_caught_up, partition, read_until};
 use crate::inputs::sample;
 use crate::round_trip::{Shop, assert_same, files};
 use crate::run::{replay, run};
@@ -138,4 +141,44 @@ fn a_registry_that_says_no_ends_the_job_and_no_password_is_shown() {
         assert!(ended.code != Some(0) && ended.stderr.contains(what), "{arguments:?}: {}", ended.stderr);
         assert!(!ended.stderr.contains("hunter2"), "{}", ended.stderr);
     }
+}
+
+#[test]
+fn a_partition_waits_for_a_registry_that_is_away_and_the_others_go_on() {
+    let (Some(brokers), Some(own)) = (broker(), OwnRegistry::start()) else { return };
+    let topic = create_topic(&brokers, "waiting", 2);
+    let registry = RegistryAddress::parse(&own.address);
+    let settings = KafkaSettings { registry, ..settings(&brokers, &[&topic]) };
+    let value = |name: &str| {
+        let schema = TOPIC_RECORD.replace("TopicRecord", name);
+        let writer = Writer::of(&settings, &topic, &schema, || false).unwrap();
+        writer.write_json(br#"{"event_type":"ORDER_PLACED","order_id":"a","timestamp":0}"#).unwrap()
+    };
+    let (known, unknown) = (value("Known"), value("Unknown"));
+    let producer = producer(&brokers, None);
+    send(&producer, &topic, 0, &known);
+    flush(&producer);
+    let [first, second] = [0, 1].map(|number| partition(&topic, number));
+    let mut fetcher = Fetcher::start(&settings).unwrap();
+    [&first, &second].into_iter().for_each(|partition| fetcher.read(partition.clone(), 0));
+    read_until(&mut fetcher, |fetcher, _| is_caught_up(fetcher, &first, 1)).unwrap();
+    own.kill();
+    [&known, &unknown, &known].into_iter().for_each(|value| send(&producer, &topic, 0, value));
+    (0..100).for_each(|_| send(&producer, &topic, 1, b"{}"));
+    flush(&producer);
+    let read = read_until(&mut fetcher, |fetcher, _| is_caught_up(fetcher, &second, 100)).unwrap();
+    assert_eq!((read[&first].len(), read[&second].len()), (1, 100));
+    let until = Instant::now() + Duration::from_secs(3);
+    while Instant::now() < until {
+        assert!(fetcher.poll().unwrap().is_none());
+        assert_eq!(fetcher.backlog(&first, 2), Backlog::Some, "nobody has read what waits");
+        assert_eq!(fetcher.position(&first), Some(2));
+        assert!(fetcher.end_position(&first).is_none_or(|end| end == 2), "what waits is not passed over");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    own.restart();
+    let read = read_until(&mut fetcher, |fetcher, _| is_caught_up(fetcher, &first, 4)).unwrap();
+    assert_eq!(read[&first].iter().map(|record| record.offset).collect::<Vec<_>>(), [2, 3]);
+    assert!(read[&first][0].form != read[&first][1].form);
+    assert_eq!(fetcher.end_position(&first), Some(4));
 }

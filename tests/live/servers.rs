@@ -277,7 +277,7 @@ fn a_registry_that_is_away_is_waited_for_and_changelogs_in_avro_hold_the_tables(
     let (Some(mut shop), Some(registry)) = (Shop::open(), OwnRegistry::start()) else { return };
     shop.form = ["--avro", "--schema-registry", &registry.address].map(str::to_owned).into();
     shop.produce(Path::new("data/sample"));
-    // Its sink has registered what it writes; then it is gone before the first record can be read.
+    // Killed in the middle; then the registry is gone before another job can read its first record.
     let mut first = [start(&mut shop.job(1, &[]))];
     shop.wait_until(&mut first, "the tables move on", |frontier| frontier > 0);
     first.into_iter().for_each(kill);
