@@ -1,7 +1,7 @@
 //! Avro: the fields of a record, in its binary form, as the cells that every decoder reads (inputs.md, section 4).
 //!
 //! Invariant: a value is its schema's to the last byte, or malformed; no bytes and no schema can make reading it take more
-//! than [`STEPS_MAX`] values, [`DEPTH_MAX`] levels or the memory of the record itself. That is why it is read here: the
+//! than so many values (`STEPS_MAX`), levels (`DEPTH_MAX`) or the memory of the record itself. That is why it is read here: the
 //! library that reads the schemas takes a value that was cut off for one with nulls at its end, follows a schema that holds
 //! itself as deep as the stack is, and makes room for as many values as are announced. Limits: of what is nested, of bytes
 //! and of dates no format makes anything, so they are cells of another type; a decimal has 128 bits.
