@@ -336,7 +336,7 @@ job_flags! {
     /// in docs/schemas.
     #[arg(long, value_name = "json|avro", num_args = 0..=1, require_equals = true, default_missing_value = "avro", help_heading = INPUT)]
     avro: "--avro" => "kafka.format",
-    /// Schema registry: http[s]://[USER:PASSWORD@]HOST[:PORT][/PATH]; values in Avro that name their schema are read by it
+    /// Schema registry: https://USER:PASSWORD@HOST:PORT/PATH or less; values in Avro that name their schema are read by it
     #[arg(long, value_name = "URL", help_heading = INPUT)]
     schema_registry: "--schema-registry" => "kafka.schema_registry",
     /// Memory for inputs that are not in the order of time, such as 512M or 2G; beyond it TMPDIR is used [default: 1G]
