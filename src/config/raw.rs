@@ -10,6 +10,7 @@ use figment::value::Value;
 use serde::Deserialize;
 
 use super::Plan;
+use crate::kafka::Format;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -104,4 +105,6 @@ pub(super) struct RawKafka {
     pub(super) brokers: String,
     pub(super) topics: Vec<String>,
     pub(super) client: BTreeMap<String, Value>,
+    pub(super) format: Format,
+    pub(super) schema_registry: String,
 }

@@ -10,9 +10,11 @@ use dataflows::views::COLLECTIONS;
 use dataflows::views::collection::Collection;
 use orderwatch::clock::partitions::{Backlog, Partition};
 use orderwatch::instant::format_instant;
+use orderwatch::sink::kafka::avro;
 use orderwatch::source::kafka::{Fetcher, partitions};
 
-use crate::broker::{broker, create_topic, settings, unique};
+use crate::avro_rows;
+use crate::broker::{OwnRegistry, broker, create_topic, settings, unique};
 use crate::metrics::{ask, free_address, wait_until};
 use crate::read::{self, Rows};
 use crate::run::{Running, hostfile, orderwatch, replay, run, start};
@@ -26,6 +28,8 @@ pub struct Shop {
     pub topics: String,
     /// Changelogs are named after it.
     pub job: String,
+    /// How values are written, in whatever is run.
+    form: Vec<String>,
     database: Database,
     folder: tempfile::TempDir,
 }
@@ -35,12 +39,22 @@ impl Shop {
         let (brokers, database) = (broker()?, Database::new()?);
         let create = |(name, partitions)| create_topic(&brokers, name, partitions);
         let topics = [("orders", 1), ("items", 3), ("payments", 6)].map(create).join(",");
-        Some(Shop { brokers, topics, job: unique("shop"), database, folder: tempfile::tempdir().unwrap() })
+        Some(Shop {
+            brokers,
+            topics,
+            job: unique("shop"),
+            form: Vec::new(),
+            database,
+            folder: tempfile::tempdir().unwrap(),
+        })
     }
 
     pub fn produce(&self, input: &Path) {
         let mut command = replay(&[input]);
-        command.args(["--produce", &self.brokers, "--output", "json"]).env("ORDERWATCH__KAFKA__TOPICS", &self.topics);
+        command
+            .args(["--produce", &self.brokers, "--output", "json"])
+            .args(&self.form)
+            .env("ORDERWATCH__KAFKA__TOPICS", &self.topics);
         let ended = run(&mut command);
         assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     }
@@ -63,10 +77,29 @@ impl Shop {
                 "--no-console",
             ])
             .args(more);
+        command.args(&self.form);
         if !more.contains(&"--serve") {
             command.args(["--serve", "none"]);
         }
         command.arg("--checkpoint").arg(self.folder.path().join("checkpoints"));
+        command
+    }
+
+    /// A process that only reads and tells.
+    fn reader(&self, more: &[&str]) -> Command {
+        let mut command = orderwatch();
+        command.args([
+            "run",
+            "--kafka",
+            &self.brokers,
+            "--topics",
+            &self.topics,
+            "--clock",
+            "event",
+            "--serve",
+            "none",
+        ]);
+        command.args(["--checkpoint", "none"]).args(more);
         command
     }
 
@@ -122,7 +155,7 @@ impl Shop {
         let out = self.folder.path().join("out");
         let until = format_instant(self.frontier() - 1);
         let mut command = replay(&[format!("kafka://{}/{}", self.brokers, self.topics)]);
-        command.args(["--no-console", "--grace", "5s", "--until", &until, "--out"]).arg(&out);
+        command.args(["--no-console", "--grace", "5s", "--until", &until, "--out"]).arg(&out).args(&self.form);
         let ended = run(&mut command);
         assert_eq!(ended.code, Some(0), "{}", ended.stderr);
         for collection in &COLLECTIONS {
@@ -154,8 +187,11 @@ impl Shop {
     }
 }
 
-/// The cells of a row in JSON.
+/// The cells of a row, in JSON or in wire format.
 fn cells(collection: &Collection, row: &[u8]) -> Vec<String> {
+    if let [0, _, _, _, _, datum @ ..] = row {
+        return avro_rows::cells(collection, &avro::schema(collection), datum);
+    }
     let row: serde_json::Value = serde_json::from_slice(row).unwrap();
     let cell = |name: &str| match &row[name] {
         serde_json::Value::Null => String::new(),
@@ -233,5 +269,30 @@ fn processes_share_a_job_that_is_killed_and_resumed() {
         let ended = running.wait();
         assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     }
+    shop.assert_as_replayed();
+}
+
+#[test]
+fn a_registry_that_is_away_is_waited_for_and_changelogs_in_avro_hold_the_tables() {
+    let (Some(mut shop), Some(registry)) = (Shop::open(), OwnRegistry::start()) else { return };
+    shop.form = ["--avro", "--schema-registry", &registry.address].map(str::to_owned).into();
+    shop.produce(Path::new("data/sample"));
+    // Killed in the middle; then the registry is gone before another job can read its first record.
+    let mut first = [start(&mut shop.job(1, &[]))];
+    shop.wait_until(&mut first, "the tables move on", |frontier| frontier > 0);
+    first.into_iter().for_each(kill);
+    registry.kill();
+    let reader = ["--avro=json", "--schema-registry", &registry.address, "--job", "reader"];
+    let mut waiting = start(&mut shop.reader(&reader));
+    waiting.wait_until_it_says("waiting for the schema registry at");
+    assert!(waiting.child.try_wait().unwrap().is_none());
+    registry.restart();
+    waiting.wait_until_it_prints("SLA BREACH");
+    drop(waiting);
+    let mut job = [start(&mut shop.job(2, &[]))];
+    shop.wait_until(&mut job, "the end", |frontier| frontier >= 1_538_158_318_000);
+    terminate(&job[0]);
+    let [job] = job;
+    assert_eq!(job.wait().code, Some(0));
     shop.assert_as_replayed();
 }
