@@ -147,9 +147,7 @@ pub struct Checkpoints {
 impl Checkpoints {
     /// Takes the next incarnation of a job. Of several that try at once each gets another one.
     pub fn begin(store: &mut impl Store, job: &str, fingerprint: u64) -> Result<Checkpoints, StoreError> {
-        let prefix = format!("{job}/incarnations/");
-        let last = store.list(&prefix)?.iter().filter_map(|name| number_in(name, &prefix)).max().unwrap_or(0);
-        for incarnation in last + 1.. {
+        for incarnation in newest_incarnation(store, job)? + 1.. {
             if store.create(&claim(job, incarnation), b"")? {
                 return Ok(Checkpoints { job: job.to_owned(), fingerprint, incarnation });
             }
@@ -267,8 +265,12 @@ impl Checkpoints {
     }
 
     /// Removes checkpoints that are not needed any more: all but the newest few that are fit and no further than
-    /// `slowest`, and what is newer. The cut of the oldest that is kept; none where none may be restored.
+    /// `slowest`, and what is newer. The cut of the oldest that is kept; none where none may be restored. Whoever was
+    /// replaced removes nothing: his successor may have a sink that he does not know.
     pub fn prune(&self, store: &mut impl Store, slowest: Time) -> Result<Option<Cut>, StoreError> {
+        if newest_incarnation(store, &self.job)? > self.incarnation {
+            return Ok(None);
+        }
         let (mut kept, mut oldest) = (0, None);
         for name in store.list(&format!("{}/manifests/", self.job))?.into_iter().rev() {
             if kept == KEPT {
@@ -295,6 +297,11 @@ pub fn read_parts(store: &impl Store, manifest: Manifest) -> Result<Restored, Un
     };
     let parts = manifest.parts.iter().map(read).collect::<Result<Vec<_>, Unfit>>()?;
     Ok(Restored { manifest, parts })
+}
+
+fn newest_incarnation(store: &impl Store, job: &str) -> Result<u64, StoreError> {
+    let prefix = format!("{job}/incarnations/");
+    Ok(store.list(&prefix)?.iter().filter_map(|name| number_in(name, &prefix)).max().unwrap_or(0))
 }
 
 fn claim(job: &str, incarnation: u64) -> String {
