@@ -63,6 +63,9 @@ impl Log for Generated {
 
     fn poll(&mut self) -> JobResult<Option<Fetched>> {
         let Some(partition) = self.partition.clone().filter(|_| !self.is_held) else { return Ok(None) };
+        if !self.endless.arrives() {
+            return Ok(None);
+        }
         let now = wall_clock_ms();
         let due = std::iter::from_fn(|| self.endless.next_due(now)).take(RECORDS_AT_ONCE);
         let record =

@@ -158,6 +158,9 @@ fn a_directory_is_a_log_that_can_be_read_again() {
     let offsets: Vec<u64> = all.iter().map(|(offset, _)| *offset).collect();
     assert_eq!(offsets, [0, 2, 4, 5, 6, 8, 9], "{all:?}");
     assert_eq!((all[2].1.as_str(), all[6].1.as_str()), (r#"{"x":"3"}"#, "6"));
+    // One without a line is picked up as others are, once.
+    drop_in(&incoming, "empty.jsonl", b"");
+    assert_eq!(told(folder.path(), 0).unwrap(), all);
     // Later files come later, whatever their names are; what is appended is no part of a file.
     drop_in(&incoming, "0.jsonl", b"7\n");
     let mut appended = std::fs::OpenOptions::new().append(true).open(incoming.join("c.jsonl")).unwrap();

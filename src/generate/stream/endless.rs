@@ -14,6 +14,8 @@ use crate::cli::DECIMAL_UNIT;
 /// Events of a millisecond are told apart by so many bits.
 const OFFSET_BITS: u32 = 8;
 const SEED: u64 = 1;
+/// Events that are passed over at once.
+const PASSED_AT_ONCE: usize = 1 << 14;
 
 /// See the head of this file.
 pub struct Endless {
@@ -37,10 +39,14 @@ impl Endless {
     pub fn seek(&mut self, offset: u64) {
         let at = self.start.saturating_add(offset >> OFFSET_BITS);
         self.lives = Lives::from(self.schedule, self.schedule.first_alive_at(at));
-        while self.is_due(at.saturating_sub(1)) {
-            self.lives.next();
-        }
         (self.next, self.from) = (0, offset);
+    }
+
+    /// Passes over some of what came before; true once there is no more of it. Of a busy shop it takes a while.
+    pub fn arrives(&mut self) -> bool {
+        let before = self.start.saturating_add(self.from >> OFFSET_BITS).saturating_sub(1);
+        let passed = (0..PASSED_AT_ONCE).take_while(|_| self.is_due(before) && self.lives.next().is_some());
+        passed.count() < PASSED_AT_ONCE
     }
 
     /// True where something has happened by `now` that was not told.
@@ -50,6 +56,7 @@ impl Endless {
 
     /// The next event that has happened by `now`, with its offset.
     pub fn next_due(&mut self, now: Time) -> Option<(u64, Vec<u8>)> {
+        while !self.arrives() {}
         while self.is_due(now) {
             let moment = self.lives.next()?;
             let first = (moment.at - self.start) << OFFSET_BITS;

@@ -40,6 +40,11 @@ impl Files {
         self.end
     }
 
+    /// All of them.
+    pub fn all(&self) -> impl Iterator<Item = &PickedUp> {
+        self.files.iter().map(|(_, file)| file)
+    }
+
     /// The files that have lines at `offset` or after it.
     pub fn from(&self, offset: u64) -> &[(u64, PickedUp)] {
         self.files.get(self.files.partition_point(|(first, file)| first + file.lines <= offset)..).unwrap_or_default()
@@ -122,8 +127,8 @@ impl Journal {
         self.files().extend(entry);
     }
 
-    /// Adds files that were picked up together, or what another incarnation added in their place.
-    pub fn add(&mut self, entry: Vec<PickedUp>) -> Result<(), StoreError> {
+    /// Adds files that were picked up together, or what another incarnation added in their place; says which.
+    pub fn add(&mut self, entry: Vec<PickedUp>) -> Result<Vec<PickedUp>, StoreError> {
         let name = self.name();
         let mut added = entry;
         if let Some(mut store) = self.store.take() {
@@ -135,8 +140,8 @@ impl Journal {
             self.store = Some(store);
             added = written?.unwrap_or(added);
         }
-        self.keep(added);
-        Ok(())
+        self.keep(added.clone());
+        Ok(added)
     }
 }
 

@@ -74,23 +74,17 @@ impl Rounds {
         sender: SyncSender<JobResult<Chunk>>,
         nothing: &Nothing,
     ) -> Rounds {
-        let mut rounds = Rounds {
+        let picked_up = journal.files().all().map(seen_never).collect();
+        Rounds {
             directory,
             files_at_once,
             journal,
             sender,
             nothing: Arc::downgrade(nothing),
-            picked_up: HashMap::new(),
+            picked_up,
             refused: HashMap::new(),
             complaint: String::new(),
-        };
-        rounds.note_picked_up(0);
-        rounds
-    }
-
-    fn note_picked_up(&mut self, from: u64) {
-        let files: Vec<PickedUp> = self.journal.files().from(from).iter().map(|(_, file)| file.clone()).collect();
-        self.picked_up.extend(files.into_iter().map(|file| (file.name, (file.bytes, None))));
+        }
     }
 
     /// Reads from an offset on, and goes its rounds, for as long as somebody listens.
@@ -193,9 +187,8 @@ impl Rounds {
         if new.is_empty() || interrupt::is_requested() {
             return Ok(false);
         }
-        let end = self.journal.files().end();
-        self.journal.add(new).map_err(|error| format!("the store of checkpoints failed: {error}"))?;
-        self.note_picked_up(end);
+        let added = self.journal.add(new).map_err(|error| format!("the store of checkpoints failed: {error}"))?;
+        self.picked_up.extend(added.iter().map(seen_never));
         Ok(true)
     }
 
@@ -217,13 +210,14 @@ impl Rounds {
     /// Counts the lines of a new file; none where it is no input or cannot be read, which is said once.
     fn survey(&mut self, name: String) -> Option<PickedUp> {
         let path = self.directory.join(&name);
-        let seen = fs::metadata(&path).ok().filter(Metadata::is_file).map(|metadata| Seen::of(&metadata));
+        let is_input = |metadata: &Metadata| metadata.is_file() && framing_of(&name).is_some();
+        let seen = fs::metadata(&path).ok().filter(is_input).map(|metadata| Seen::of(&metadata));
         if self.refused.get(&name) == Some(&seen) {
             return None;
         }
-        let counted = match (seen, framing_of(&name)) {
-            (Some(seen), Some(_)) => count(&path, &name, seen.bytes),
-            _ => Err(io::Error::other("it is no file .jsonl or .csv")),
+        let counted = match seen {
+            Some(seen) => count(&path, &name, seen.bytes),
+            None => Err(io::Error::other("it is no file .jsonl or .csv")),
         };
         match counted {
             Ok(file) => Some(file),
@@ -234,6 +228,11 @@ impl Rounds {
             }
         }
     }
+}
+
+/// A file that was picked up, not yet seen in the directory since.
+fn seen_never(file: &PickedUp) -> (String, (u64, Option<u64>)) {
+    (file.name.clone(), (file.bytes, None))
 }
 
 fn open(path: &Path, name: &str, length: u64) -> io::Result<Rows> {
