@@ -9,6 +9,8 @@ mod avro_rows;
 mod broker;
 #[path = "live/clocks.rs"]
 mod clocks;
+#[path = "live/deployed.rs"]
+mod deployed;
 #[path = "live/memory.rs"]
 mod memory;
 #[path = "live/metrics.rs"]

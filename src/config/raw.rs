@@ -24,6 +24,13 @@ pub(super) struct RawConfig {
     pub(super) validation: RawValidation,
     pub(super) checkpoint: RawCheckpoint,
     pub(super) kafka: RawKafka,
+    pub(super) watch: RawWatch,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawWatch {
+    pub(super) max_files_per_tick: u64,
 }
 
 #[derive(Debug, Deserialize)]

@@ -62,6 +62,10 @@ impl Merged {
         };
         self.check_max_age(&settings, &rules)?;
         let plan = raw.job.plan;
+        let max_files_per_tick = match usize::try_from(raw.watch.max_files_per_tick) {
+            Ok(files @ 1..) => files,
+            _ => return Err(self.refuse("watch.max_files_per_tick", "no file would ever be read", "give at least 1")),
+        };
         Ok(JobConfig {
             name,
             plan,
@@ -77,6 +81,7 @@ impl Merged {
             max_price,
             sink,
             kafka,
+            max_files_per_tick,
         })
     }
 

@@ -108,6 +108,7 @@ fn knobs() -> Vec<Knob> {
             |config| config.kafka.topics.clone(),
             ["a", "b"].map(str::to_owned).into(),
         ),
+        knob("watch.max_files_per_tick", "7", "7", |config| config.max_files_per_tick, 7),
         knob("validation.max_price", "\"99.5\"", "99.5", |config| config.max_price, Money(995_000)),
     ]
 }

@@ -4,7 +4,7 @@
 //! on by stretches that lie between two marks, so a cut never goes through one.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use dataflows::model::{Position, Symbol, Text};
 use dataflows::orders::parcel::{Parcel, order_key};
@@ -18,7 +18,8 @@ use crate::clock::{Lateness, wall_clock_ms};
 use crate::error::JobResult;
 use crate::source::intake::{Decoded, Intake, Selection};
 use crate::source::log::{Fetched, Log, Record};
-use crate::validate::Limits;
+use crate::source::watch::journal::SharedFiles;
+use crate::validate::{Broken, Limits, Reason};
 
 /// Partitions of a topic have numbers below this; more are refused.
 pub const PARTITIONS_MAX: i32 = 1 << 10;
@@ -46,6 +47,17 @@ impl Topics {
         let topic = partition.as_ref().map_or_else(Text::default, |partition| Text::new(&partition.topic));
         let number = partition.map_or(0, |partition| partition.number);
         (topic, Text::new(&format!("{number}/{}", position.line())))
+    }
+
+    /// The same, where a topic may be a directory with these files: of a file its name and the line.
+    pub fn place_in(&self, files: Option<&SharedFiles>, position: Position) -> (Text, Text) {
+        let in_file = || {
+            let directory = self.partition(position)?.topic;
+            let files = files.filter(|_| directory.ends_with('/'))?.lock().unwrap_or_else(PoisonError::into_inner);
+            let (name, line) = files.place(position.line())?;
+            Some((Text::new(&format!("{directory}{name}")), Text::new(&format!("{name}:{line}"))))
+        };
+        in_file().unwrap_or_else(|| self.place(position))
     }
 
     /// The source of every position, by the number of its file.
