@@ -22,6 +22,8 @@ mod run;
 mod server;
 #[path = "live/servers.rs"]
 mod servers;
+#[path = "support/shop.rs"]
+mod shop;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
@@ -160,7 +162,7 @@ fn prepare(shop: &Shop, store: &str, sink: &MemorySink) -> Arc<LiveJob> {
 
 /// Runs a job in this process.
 fn execute(job: &Arc<LiveJob>, workers: usize) -> Result<(), JobError> {
-    live::execute(&Cluster { workers, processes: 1, process: 0, addresses: Vec::new() }, job)
+    live::execute(&Cluster { workers, processes: 1, ..Cluster::default() }, job)
 }
 
 /// Runs one incarnation.
