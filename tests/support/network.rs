@@ -26,7 +26,9 @@ pub fn is_inside(test: &str) -> bool {
         return false;
     }
     let mut command = Command::new("unshare");
-    command.args(SCOPE).arg(std::env::current_exe().unwrap()).args(["--exact", test, "--nocapture"]);
+    // The shell is there to bury those whose parents are gone, as the first process of a machine does.
+    command.args(SCOPE).args(["sh", "-c", "\"$@\"; exit $?", "sh"]).arg(std::env::current_exe().unwrap());
+    command.args(["--exact", test, "--nocapture"]);
     command.env(INSIDE, "1").env("ORDERWATCH_KAFKA_HOST", KAFKA).env("ORDERWATCH_POSTGRES_HOST", POSTGRES);
     assert!(command.stdin(Stdio::null()).status().unwrap().success(), "{test} failed");
     false
