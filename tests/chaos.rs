@@ -53,7 +53,8 @@ fn chaos() {
     let number = |name: &str, default: u64| {
         std::env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} is {text}")))
     };
-    let (rounds, seed) = (number("ORDERWATCH_CHAOS_ROUNDS", 10), number("ORDERWATCH_CHAOS_SEED", 1));
+    let (rounds, seed) =
+        (number("ORDERWATCH_CHAOS_ROUNDS", Kind::ALL.len() as u64), number("ORDERWATCH_CHAOS_SEED", 1));
     if std::env::var_os("ORDERWATCH_KAFKA").is_none() || std::env::var_os("ORDERWATCH_POSTGRES").is_none() {
         eprintln!("not checked: there is no Kafka or no PostgreSQL (eval \"$(scripts/services up kafka postgres)\")");
         return;

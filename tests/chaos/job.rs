@@ -56,7 +56,8 @@ impl<'s> Job<'s> {
         let (count, number, hosts) = (self.processes.to_string(), process.to_string(), self.hosts());
         let cluster = ["-n", &count, "-p", &number, "--hostfile", hosts.to_str().unwrap()];
         let mut command = self.shop.job(self.workers, if self.processes == 1 { &[] } else { &cluster });
-        command.env("ORDERWATCH__CLUSTER__SECRET", "s3cret");
+        // Half a minute, as it is by default, would be most of a round.
+        command.env("ORDERWATCH__CLUSTER__SECRET", "s3cret").env("ORDERWATCH__SINK__CIRCUIT_PROBE_AFTER", "1s");
         start(&mut self.stack.network.at(process, &command))
     }
 

@@ -70,12 +70,12 @@ impl Kind {
             OneOfThreeKilled => job.kill(chance.below(3)),
             PostgresKilled => {
                 stack.postgres.kill();
-                job.pass(while_);
+                outage(job, while_, chance);
                 stack.postgres.restart();
             }
             KafkaKilled => {
                 stack.broker.kill();
-                job.pass(while_);
+                outage(job, while_, chance);
                 stack.broker.restart();
             }
             LinkBetweenProcesses => {
@@ -98,14 +98,14 @@ impl Kind {
                 // Long enough for a connection to be given up, now and then.
                 let while_ = while_ * if chance.below(4) == 0 { 5 } else { 1 };
                 stack.network.divert(process, address);
-                job.pass(while_);
+                outage(job, while_, chance);
                 stack.network.no_longer_divert(process, address);
             }
             DiskFull => {
                 let disk = shop.checkpoints();
                 let rest = disk.join("rest");
                 sh(&format!("dd if=/dev/zero of={} bs=4k status=none 2>/dev/null; true", rest.display()));
-                job.pass(while_);
+                outage(job, while_, chance);
                 fs::remove_file(rest).unwrap();
             }
             KilledInCheckpoint => {
@@ -141,12 +141,23 @@ impl Kind {
     }
 }
 
+/// Lets time go by; one time in three the job is killed in between, and has to find its way while something is away.
+fn outage(job: &mut Job<'_>, while_: Duration, chance: &mut Chance) {
+    job.pass(while_ / 2);
+    if chance.below(3) == 0 {
+        job.kill_all();
+    }
+    job.pass(while_ / 2);
+}
+
 /// Kills the job and damages its newest checkpoint, of at least two.
 fn damage(shop: &Shop, job: &mut Job<'_>, chance: &mut Chance) {
     let store = shop.checkpoints().join(&shop.job);
     let sorted = |folder: PathBuf| {
         let entries = fs::read_dir(folder).into_iter().flatten().flatten();
         let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+        // What is still being written has another name.
+        paths.retain(|path| !path.display().to_string().contains('#'));
         paths.sort();
         paths
     };

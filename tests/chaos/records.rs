@@ -20,7 +20,8 @@ const PARTITIONS: [i32; 3] = [1, 3, 6];
 
 pub struct Records {
     lines: Vec<Vec<u8>>,
-    /// When the last of them are placed, which are there so that all others count before them, however late they come.
+    /// When the last of them are placed, which are there so that all others count before them, however late they come, and
+    /// every promise is kept or broken by then.
     pub closing: Time,
 }
 
@@ -49,7 +50,7 @@ impl Records {
             text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(<[u8]>::to_vec).collect();
         let limits = Limits { now_ms: wall_clock_ms(), max_future_skew_ms: 0, max_price: Money(i128::MAX / 2) };
         let times = lines.iter().filter_map(|line| orderwatch::decode::decode_line(line, &limits).ok());
-        Records { closing: times.map(|facts| facts.at()).max().unwrap() + DAY_MS, lines }
+        Records { closing: times.map(|facts| facts.at()).max().unwrap() + 8 * DAY_MS, lines }
     }
 
     /// Sends them, a chunk at a time. What is about one order goes into one partition of a topic.
@@ -72,6 +73,8 @@ impl Records {
                 }
                 std::thread::sleep(CHUNK_EVERY);
             }
+            // What had to be sent again would come after the last ones.
+            flush(&producer);
             for (topic, partitions) in topics.iter().zip(PARTITIONS) {
                 for number in 0..partitions {
                     let line = format!(
