@@ -17,7 +17,7 @@ use crate::clock::partitions::Cut;
 use crate::instant::format_instant;
 
 /// The version of what is written. Others are refused.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 1;
 /// So many checkpoints that may be restored are kept, should the newest be damaged.
 const KEPT: usize = 3;
 
@@ -74,7 +74,8 @@ pub struct Manifest {
     pub parts: Vec<Part>,
     /// Stands for the configuration that results depend on.
     pub fingerprint: u64,
-    /// That of all the rest: a digit of a cut that has become another one would be believed.
+    /// That of all the rest, for a digit of a cut that has become another one would be believed; empty where an earlier
+    /// program wrote it.
     #[serde(default)]
     pub checksum: String,
 }
@@ -87,7 +88,7 @@ impl Manifest {
     fn check(&self) -> Result<(), Unfit> {
         match () {
             () if self.format != FORMAT => Err(Unfit::Format(self.format)),
-            () if self.checksum != self.checksum_of_rest() => {
+            () if !self.checksum.is_empty() && self.checksum != self.checksum_of_rest() => {
                 Err(Unfit::Damaged("the manifest is not what was written".to_owned()))
             }
             () => Ok(()),
@@ -166,9 +167,7 @@ pub struct Checkpoints {
 impl Checkpoints {
     /// Takes the next incarnation of a job. Of several that try at once each gets another one.
     pub fn begin(store: &mut impl Store, job: &str, fingerprint: u64) -> Result<Checkpoints, StoreError> {
-        let prefix = format!("{job}/incarnations/");
-        let last = store.list(&prefix)?.iter().filter_map(|name| number_in(name, &prefix)).max().unwrap_or(0);
-        for incarnation in last + 1.. {
+        for incarnation in newest_incarnation(store, job)? + 1.. {
             if store.create(&claim(job, incarnation), b"")? {
                 return Ok(Checkpoints { job: job.to_owned(), fingerprint, incarnation });
             }
@@ -287,8 +286,12 @@ impl Checkpoints {
     }
 
     /// Removes checkpoints that are not needed any more: all but the newest few that are fit and no further than
-    /// `slowest`, and what is newer. The cut of the oldest that is kept; none where none may be restored.
+    /// `slowest`, and what is newer. The cut of the oldest that is kept; none where none may be restored. Whoever was
+    /// replaced removes nothing: his successor may have a sink that he does not know.
     pub fn prune(&self, store: &mut impl Store, slowest: Time) -> Result<Option<Cut>, StoreError> {
+        if newest_incarnation(store, &self.job)? > self.incarnation {
+            return Ok(None);
+        }
         let (mut kept, mut oldest) = (0, None);
         for name in store.list(&format!("{}/manifests/", self.job))?.into_iter().rev() {
             if kept == KEPT {
@@ -316,6 +319,11 @@ pub fn read_parts(store: &impl Store, manifest: Manifest) -> Result<Restored, Un
     };
     let parts = manifest.parts.iter().map(read).collect::<Result<Vec<_>, Unfit>>()?;
     Ok(Restored { manifest, parts })
+}
+
+fn newest_incarnation(store: &impl Store, job: &str) -> Result<u64, StoreError> {
+    let prefix = format!("{job}/incarnations/");
+    Ok(store.list(&prefix)?.iter().filter_map(|name| number_in(name, &prefix)).max().unwrap_or(0))
 }
 
 fn claim(job: &str, incarnation: u64) -> String {

@@ -24,7 +24,8 @@ pub struct Start {
     pub trail: Trail,
     /// Where that history ends.
     pub followed_until: Time,
-    /// How far each sink is, in the order in which they were given.
+    /// How far each sink is, in the order in which they were given; one that is new is to begin with what stands at the
+    /// state that was restored.
     pub sinks: Vec<Progress>,
 }
 
@@ -77,8 +78,18 @@ pub fn start<U>(
         }
         progress.push(found);
     }
-    let slowest = progress.iter().map(|progress| progress.frontier).min().unwrap_or(Time::MAX);
-    let (restored, passed_over) = checkpoints.newest(store, slowest)?;
+    let slowest = |progress: &[Progress], least| {
+        let frontiers = progress.iter().map(|progress| progress.frontier).filter(|frontier| *frontier >= least);
+        frontiers.min().unwrap_or(Time::MAX)
+    };
+    let (mut restored, mut passed_over) = checkpoints.newest(store, slowest(&progress, 0))?;
+    if restored.is_none() {
+        // There is no way back to the beginning: what is new does not hold the others back.
+        (restored, passed_over) = checkpoints.newest(store, slowest(&progress, 1))?;
+        let frontier = restored.as_ref().map_or(0, |restored| restored.manifest.frontier);
+        let new = progress.iter_mut().filter(|progress| progress.frontier == 0);
+        new.for_each(|progress| progress.complete_since = frontier);
+    }
     let furthest = progress.iter().max_by_key(|progress| progress.frontier);
     let has_results = furthest.is_some_and(|furthest| furthest.frontier > 0);
     if restored.is_none() && (has_results || !passed_over.is_empty()) {

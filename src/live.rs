@@ -25,6 +25,7 @@ use crate::cluster;
 use crate::config::{Cluster, JobConfig, Plan};
 use crate::error::{JobError, JobResult};
 use crate::incarnation::{self, Start, StartError};
+use crate::instant::format_instant;
 use crate::interrupt;
 use crate::kafka::KafkaSettings;
 use crate::serve;
@@ -98,10 +99,19 @@ fn prepare(config: &JobConfig, options: &RunOptions, job: &LiveJob) -> JobResult
             let error = JobError::configuration(what).at("flag --checkpoint");
             return Err(error.remedy("name a directory for checkpoints, or leave the sinks out"));
         }
-        let nothing = Shared { beginning: Beginning::default(), manifest: None, incarnation: 0 };
+        let nothing = Shared { beginning: Beginning::default(), manifest: None, incarnation: 0, has_new_sink: false };
         return Ok((Some(nothing), Lead { committers: Vec::new(), told }));
     };
     let found = start(store, &config.name, job.fingerprint, &mut sinks, &config.settings)?;
+    for (name, since) in names.iter().zip(&found.sinks).map(|(name, progress)| (name, progress.complete_since)) {
+        if since > 0 {
+            let since = format_instant(since);
+            tracing::warn!(
+                "the sink {name} was added at {since}: it has all that stood then and what has come since; orders that had \
+                 retired and windows that had closed are missing"
+            );
+        }
+    }
     let history = &found.shared.beginning.trail;
     let settings = CommitterSettings { job: config.name.clone(), sink: config.sink.clone() };
     let mut committers = Vec::new();
@@ -154,7 +164,8 @@ pub fn start(
         }
     };
     let beginning = Beginning { cut: manifest.cut.clone(), trail, frontier: manifest.frontier, followed_until };
-    let shared = Shared { beginning, manifest: Some(manifest), incarnation: checkpoints.incarnation() };
+    let has_new_sink = sinks.iter().any(|progress| progress.frontier < progress.complete_since);
+    let shared = Shared { beginning, manifest: Some(manifest), incarnation: checkpoints.incarnation(), has_new_sink };
     Ok(Found { shared, sinks })
 }
 

@@ -24,6 +24,8 @@ mod server;
 mod servers;
 #[path = "support/shop.rs"]
 mod shop;
+#[path = "live/survives.rs"]
+mod survives;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
@@ -32,7 +34,8 @@ use std::time::{Duration, Instant};
 
 use dataflows::model::{Money, Rules};
 use dataflows::time::Time;
-use memory::{MemoryLog, MemorySink, Records};
+use dataflows::views::COLLECTIONS;
+use memory::{MemoryLog, MemorySink, Records, Tables};
 use orderwatch::clock::partitions::{Partition, TimeMode};
 use orderwatch::clock::wall_clock_ms;
 use orderwatch::config::{self, Cluster, Flag, JobConfig, Kind};
@@ -139,7 +142,7 @@ enum End {
 }
 
 /// An incarnation that is ready to run.
-fn prepare(shop: &Shop, store: &str, sink: &MemorySink) -> Arc<LiveJob> {
+fn prepare(shop: &Shop, store: &str, sinks: &[&MemorySink]) -> Arc<LiveJob> {
     let config = shop.config();
     let topics = Topics(TOPICS.map(str::to_owned).to_vec());
     let records = Arc::clone(&shop.records);
@@ -147,7 +150,7 @@ fn prepare(shop: &Shop, store: &str, sink: &MemorySink) -> Arc<LiveJob> {
     let mut job = LiveJob::new(&config, topics, TimeMode::Event, open);
     job.store = Some(store.to_owned());
     *job.partitions.lock().unwrap() = shop.records.keys().map(|name| (name.clone(), 0)).collect();
-    let mut sinks: Vec<LiveSink> = vec![Box::new(sink.clone())];
+    let mut sinks: Vec<LiveSink> = sinks.iter().map(|sink| Box::new((*sink).clone()) as LiveSink).collect();
     let found = live::start(store, &config.name, job.fingerprint, &mut sinks, &config.settings).unwrap();
     let history = &found.shared.beginning.trail;
     let committers = sinks.into_iter().zip(&found.sinks).map(|(sink, progress)| {
@@ -166,18 +169,17 @@ fn execute(job: &Arc<LiveJob>, workers: usize) -> Result<(), JobError> {
 }
 
 /// Runs one incarnation.
-fn incarnation(shop: &Shop, store: &str, sink: &MemorySink, workers: usize, end: End) {
-    let job = prepare(shop, store, sink);
+fn incarnation(shop: &Shop, store: &str, sinks: &[&MemorySink], workers: usize, end: End) {
+    let job = prepare(shop, store, sinks);
     let watched = Arc::clone(&job);
-    let (tables, largest) = (Arc::clone(&sink.tables), shop.largest);
-    let begun = sink.tables.lock().unwrap().commits;
+    let tables: Vec<Arc<Mutex<Tables>>> = sinks.iter().map(|sink| Arc::clone(&sink.tables)).collect();
+    let (last, largest) = (Arc::clone(&tables[tables.len() - 1]), shop.largest);
+    let begun = last.lock().unwrap().commits;
     let watch = std::thread::spawn(move || {
         let started = Instant::now();
         loop {
-            let (commits, frontier) = {
-                let tables = tables.lock().unwrap();
-                (tables.commits - begun, tables.progress.frontier)
-            };
+            let commits = last.lock().unwrap().commits - begun;
+            let frontier = tables.iter().map(|tables| tables.lock().unwrap().progress.frontier).min().unwrap_or(0);
             match end {
                 _ if started.elapsed() > DEADLINE => {
                     return watched
@@ -233,7 +235,7 @@ fn an_undisturbed_job_comes_to_what_a_replay_says() {
     let shop = Shop::open(300, 1, &[]);
     for workers in [1, 2, 4] {
         let (store, sink) = (tempfile::tempdir().unwrap(), MemorySink::default());
-        incarnation(&shop, &store.path().display().to_string(), &sink, workers, End::Complete);
+        incarnation(&shop, &store.path().display().to_string(), &[&sink], workers, End::Complete);
         assert_as_replayed(&shop, &sink, &format!("{workers} workers"));
     }
 }
@@ -246,8 +248,51 @@ fn a_job_that_is_killed_and_stopped_comes_to_the_same() {
         let store = store.path().display().to_string();
         let ends = [End::Killed(3), End::Stopped(4), End::Killed(1), End::Killed(9), End::Stopped(2), End::Complete];
         for (number, end) in ends.into_iter().enumerate() {
-            incarnation(&shop, &store, &sink, [1, 3, 2][(number + seed as usize) % 3], end);
+            incarnation(&shop, &store, &[&sink], [1, 3, 2][(number + seed as usize) % 3], end);
         }
         assert_as_replayed(&shop, &sink, &format!("seed {seed}"));
+    }
+}
+
+#[test]
+fn a_sink_that_is_added_gets_what_stands() {
+    for seed in 1..3 {
+        let shop = Shop::open(400, seed, &[]);
+        let (store, first, second) = (tempfile::tempdir().unwrap(), MemorySink::default(), MemorySink::default());
+        let store = store.path().display().to_string();
+        // Until there is no way back to the beginning.
+        let mut begins_anew = true;
+        while begins_anew {
+            incarnation(&shop, &store, &[&first], 2, End::Stopped(2));
+            let manifests = std::fs::read_dir(format!("{store}/orderwatch/manifests")).unwrap();
+            begins_anew = manifests
+                .into_iter()
+                .any(|name| name.unwrap().file_name().to_string_lossy().starts_with(&"0".repeat(20)));
+        }
+        assert!(first.tables.lock().unwrap().progress.frontier < shop.largest, "all was read before");
+        let both = [&first, &second];
+        // It is new until it has committed something.
+        let job = prepare(&shop, &store, &both);
+        assert!(job.shared().unwrap().has_new_sink);
+        drop(job);
+        for end in [End::Killed(1), End::Stopped(1), End::Complete] {
+            incarnation(&shop, &store, &both, 3, end);
+        }
+        let job = prepare(&shop, &store, &both);
+        assert!(!job.shared().unwrap().has_new_sink);
+        let (first, second) = (first.tables.lock().unwrap(), second.tables.lock().unwrap());
+        assert_eq!(first.progress.complete_since, 0);
+        assert!((1..shop.largest).contains(&second.progress.complete_since));
+        for collection in &COLLECTIONS {
+            // Records that were refused before are history.
+            if collection.name != "dead_letters" {
+                assert_eq!(
+                    first.rows(collection.name),
+                    second.rows(collection.name),
+                    "{}, seed {seed}",
+                    collection.name
+                );
+            }
+        }
     }
 }

@@ -33,6 +33,7 @@ fn simulate(seed: u64) -> Statistics {
         let Some(running) = &mut job else {
             job = Job::start(&mut world, &mut random).ok();
             statistics.incarnations += usize::from(job.is_some());
+            statistics.with_new_sink += usize::from(job.as_ref().is_some_and(|job| job.has_new_sink));
             continue;
         };
         let stopped = running.step(&mut world, &mut random).err();
@@ -67,6 +68,7 @@ fn simulate(seed: u64) -> Statistics {
 #[derive(Debug, Default)]
 struct Statistics {
     incarnations: usize,
+    with_new_sink: usize,
     crashes: usize,
     zombies: usize,
     records: usize,
@@ -83,6 +85,7 @@ fn every_record_is_in_every_sink_once_at_one_time() {
         let one = std::panic::catch_unwind(|| simulate(seed));
         let Ok(one) = one else { panic!("seed {seed} failed: run it alone with ORDERWATCH_SIMULATION_SEED={seed}") };
         all.incarnations += one.incarnations;
+        all.with_new_sink += one.with_new_sink;
         all.crashes += one.crashes;
         all.zombies += one.zombies;
         all.records += one.records;
@@ -91,6 +94,7 @@ fn every_record_is_in_every_sink_once_at_one_time() {
     }
     println!("{seeds} seeds: {all:?}, {restored} ended on a restored checkpoint");
     assert!(all.records > 0 && all.crashes > 0 && all.zombies > 0 && all.late > 0 && restored > 0);
+    assert!(all.with_new_sink > 0);
 }
 
 #[test]

@@ -137,6 +137,11 @@ impl Head {
         self.count(&changes);
         (self.told)(&changes);
         let has_changed = !changes.is_empty();
+        let stood = self.publisher.take_stood();
+        if !stood.is_empty() {
+            // Sinks that have it take no notice.
+            self.committers.iter().for_each(|committer| committer.give(stood.clone()));
+        }
         if let Some((last, others)) = self.committers.split_last() {
             others.iter().for_each(|committer| committer.give(changes.clone()));
             last.give(changes);

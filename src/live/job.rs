@@ -41,6 +41,8 @@ pub struct Shared {
     pub manifest: Option<Manifest>,
     /// Which incarnation this is.
     pub incarnation: u64,
+    /// True where a sink is new: it wants to know what stands there.
+    pub has_new_sink: bool,
 }
 
 /// What process 0 prepared for its first worker.
@@ -231,8 +233,11 @@ impl LiveJob {
         let mut publisher = Publisher::new(&self.law.settings, Box::new(move |position| place.place(position)));
         if let Some(bytes) = self.parts(shared)?.first() {
             publisher
-                .restore(bytes, |position| topics.is_before(cut, position))
+                .restore(shared.beginning.frontier, bytes, |position| topics.is_before(cut, position))
                 .map_err(|error| JobError::job(format!("cannot read the checkpoint: {error}")))?;
+        }
+        if shared.has_new_sink {
+            publisher.show_stood();
         }
         let (kept, counters) = (shared.beginning.frontier, Arc::clone(&self.counters));
         counters.note(|numbers| {

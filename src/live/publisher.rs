@@ -4,11 +4,12 @@
 //! are told once, at the last time at which they did. Invariant: what it has told up to a frontier is a function of the
 //! updates before that frontier, so a publisher that is restored there goes on alike; an update that comes of reading and
 //! waits for its time belongs to a checkpoint only where it stood before the cut. Limits: sums of windows that are still
-//! open, and facts that were refused, are held in memory.
+//! open, and facts that were refused of orders that may live, are held in memory.
 
 use std::collections::BTreeMap;
 
 use dataflows::model::{Position, Sla, Status, Symbol, Text};
+use dataflows::orders::driver::Emitted;
 use dataflows::settings::Settings;
 use dataflows::time::{Diff, HOUR_MS, Time, Window};
 use dataflows::views::COLLECTIONS;
@@ -76,6 +77,8 @@ struct Standing {
     payments: SumsOf<PaymentRow>,
     quality: HashMap<QualityKey, QualityCounts>,
     refused: RefusedFacts,
+    /// When facts of records were refused.
+    refused_at: BTreeMap<Time, Vec<Position>>,
     /// Windows that had closed before this are forgotten.
     swept: Time,
 }
@@ -100,6 +103,9 @@ pub struct Publisher {
     waiting: BTreeMap<Time, Waiting>,
     /// Changes of rows of orders, and the others as they are found.
     changes: Vec<(Change, Time)>,
+    /// The frontier it was restored at, and rows that stood there.
+    begun: Time,
+    stood: Vec<(Change, Time)>,
     /// What was counted since it was asked last.
     tally: Tally,
 }
@@ -114,15 +120,18 @@ impl Publisher {
             standing: Standing::default(),
             waiting: BTreeMap::new(),
             changes: Vec::new(),
+            begun: 0,
+            stood: Vec::new(),
             tally: Tally::default(),
         }
     }
 
-    /// Takes an update in.
+    /// Takes an update in. Rows of before the frontier it was restored at are those that stood there.
     pub fn take(&mut self, update: Update, time: Time) {
         if let Update::Row(collection, key, row) = update {
             if let Some(collection) = COLLECTIONS.get(usize::from(collection)) {
-                self.changes.push((Change { collection: *collection, key, row }, time));
+                let changes = if time < self.begun { &mut self.stood } else { &mut self.changes };
+                changes.push((Change { collection: *collection, key, row }, time));
             }
             return;
         }
@@ -163,6 +172,7 @@ impl Publisher {
             }
             for (fact, diff) in waiting.refused {
                 refused.insert(fact.position, time);
+                self.standing.refused_at.entry(time).or_default().push(fact.position);
                 if diff > 0 {
                     *self.tally.dead_letters.entry(fact.reason.code().to_owned()).or_default() +=
                         diff.unsigned_abs() as u64;
@@ -197,6 +207,30 @@ impl Publisher {
         std::mem::take(&mut self.changes)
     }
 
+    /// What stood at the frontier it was restored at, with times before that: for sinks that are new, as the others have
+    /// it. Once, and whole once something has been published since.
+    pub fn take_stood(&mut self) -> Vec<(Change, Time)> {
+        std::mem::take(&mut self.stood)
+    }
+
+    /// Has [`Publisher::take_stood`] give the rows that are kept here, of sums and of refused facts.
+    pub fn show_stood(&mut self) {
+        let Publisher { standing, stood, begun, place, .. } = self;
+        let time = begun.saturating_sub(1);
+        stood.extend(rows_that_stand::<FunnelRow>(&standing.funnel, time));
+        stood.extend(rows_that_stand::<GmvRow>(&standing.gmv, time));
+        stood.extend(rows_that_stand::<DropOffRow>(&standing.drop_off, time));
+        stood.extend(rows_that_stand::<SlaSummaryRow>(&standing.sla_summary, time));
+        stood.extend(rows_that_stand::<StatusRow>(&standing.by_status, time));
+        stood.extend(rows_that_stand::<CategoryRow>(&standing.categories, time));
+        stood.extend(rows_that_stand::<PaymentRow>(&standing.payments, time));
+        stood.extend(standing.quality.iter().map(|(key, counts)| (change(&quality::row(key, counts), true), time)));
+        stood.extend(standing.refused.records().map(|record| {
+            let (source, position) = place(record.position);
+            (change(&DeadLetterRow::of(source, position, &record), true), time)
+        }));
+    }
+
     /// What came of facts since this was asked last.
     pub fn take_tally(&mut self) -> Tally {
         std::mem::take(&mut self.tally)
@@ -220,13 +254,17 @@ impl Publisher {
         Status::ALL.into_iter().enumerate().map(orders).collect()
     }
 
-    /// Forgets sums of windows that have closed: their rows stay and change no more.
+    /// Forgets sums of windows that have closed, and refused facts of orders that have retired since: their rows stay and
+    /// change no more.
     fn sweep(&mut self, frontier: Time) {
         let Publisher { standing, stays_ms, .. } = self;
-        if frontier < standing.swept.saturating_add(HOUR_MS) || frontier == Time::MAX {
+        if frontier < standing.swept.saturating_add(HOUR_MS.min(*stays_ms)) || frontier == Time::MAX {
             return;
         }
         standing.swept = frontier;
+        let later = standing.refused_at.split_off(&frontier.saturating_sub(*stays_ms));
+        let earlier = std::mem::replace(&mut standing.refused_at, later);
+        earlier.into_values().flatten().for_each(|position| standing.refused.forget(position));
         let is_open = |(window, start, ..): &RolledKey| {
             window.end(*start).is_none_or(|end| end.saturating_add(*stays_ms) >= frontier)
         };
@@ -247,10 +285,15 @@ impl Publisher {
         postcard::to_allocvec(&(&self.standing, waiting))
     }
 
-    /// Goes on from a snapshot; what stood at or after the cut is read again.
-    pub fn restore(&mut self, bytes: &[u8], is_before_cut: impl Fn(Position) -> bool) -> Result<(), postcard::Error> {
+    /// Goes on from a snapshot as of a frontier; what stood at or after the cut is read again.
+    pub fn restore(
+        &mut self,
+        frontier: Time,
+        bytes: &[u8],
+        is_before_cut: impl Fn(Position) -> bool,
+    ) -> Result<(), postcard::Error> {
         let (standing, waiting): (Standing, Vec<(Time, Position, Reading)>) = postcard::from_bytes(bytes)?;
-        self.standing = standing;
+        (self.standing, self.begun) = (standing, frontier);
         for (time, position, reading) in waiting {
             if is_before_cut(position) {
                 self.take(Update::Read(position, reading), time);
@@ -288,6 +331,12 @@ fn apply<R: AggregateRow>(
     }
 }
 
+/// Rows made of sums, as changes.
+fn rows_that_stand<R: AggregateRow>(sums: &SumsOf<R>, time: Time) -> impl Iterator<Item = (Change, Time)> + '_ {
+    let stand = sums.iter().filter(|(_, sums)| sums.makes_row(R::AGGREGATE));
+    stand.map(move |(key, sums)| (change(&R::of(*key, *sums), true), time))
+}
+
 /// The row is there from now on, or no longer.
 fn change<R: Row>(row: &R, stands: bool) -> Change {
     let (key, rest) = split(row);
@@ -301,6 +350,17 @@ pub fn split<R: Row>(row: &R) -> (Box<str>, Box<str>) {
     let rest = text.get(key_bytes..).unwrap_or_default().into();
     text.truncate(key_bytes);
     (text.into(), rest)
+}
+
+/// Rows of orders that stand, as updates.
+pub fn rows_that_stood(shown: Emitted) -> Vec<(Update, Time)> {
+    let mut rows = Vec::new();
+    rows.extend(rows_of(shown.orders));
+    rows.extend(rows_of(shown.order_events));
+    rows.extend(rows_of(shown.violations));
+    rows.extend(rows_of(shown.sla_breaches));
+    rows.extend(rows_of(shown.stalled_orders));
+    rows
 }
 
 /// The rest of a row that stood before, or stands after; none where none does.

@@ -20,6 +20,16 @@ pub struct Progress {
     pub frontier: Time,
     /// The marks from the oldest checkpoint that may be restored to the cut at the frontier.
     pub trail: Trail,
+    /// Where it was added to a job that ran already: it began with what stood here, and lacks the orders that had retired
+    /// and the windows that had closed before; 0 where it lacks nothing.
+    pub complete_since: Time,
+}
+
+impl Progress {
+    /// Up to here there is nothing to commit: one that is new begins with what stands at a later time.
+    pub fn begins(&self) -> Time {
+        self.frontier.max(self.complete_since)
+    }
 }
 
 /// How a transaction went.
@@ -121,7 +131,7 @@ impl<U> Commits<U> {
                 Some(found) => self.settle(found),
             }
         }
-        if frontier <= self.progress.frontier {
+        if frontier <= self.progress.begins() {
             return Outcome::Done;
         }
         let updates: Vec<(U, Time)> = self
@@ -146,7 +156,7 @@ impl<U> Commits<U> {
             trail.entry(partition.clone()).or_default().extend(marks);
         }
         let (trail, _) = split(trail, frontier);
-        Progress { incarnation: self.progress.incarnation, frontier, trail }
+        Progress { frontier, trail, ..self.progress }
     }
 
     /// The sink is as far as `found`: what is there waits no longer.
@@ -158,7 +168,9 @@ impl<U> Commits<U> {
             marks.retain(|mark| known.is_none_or(|known| *mark > known));
         }
         self.marks.retain(|_, marks| !marks.is_empty());
-        self.progress = found;
+        // A sink that has nothing yet does not know where it is to begin.
+        let complete_since = self.progress.complete_since.max(found.complete_since);
+        self.progress = Progress { complete_since, ..found };
     }
 }
 

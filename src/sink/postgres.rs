@@ -85,7 +85,7 @@ impl Postgres {
         let sql = format!(
             "INSERT INTO {PROGRESS} AS known (job, incarnation, frontier, trail) VALUES ($1, $2, 0, $3)
              ON CONFLICT (job) DO UPDATE SET incarnation = greatest(known.incarnation, excluded.incarnation)
-             RETURNING incarnation, frontier, trail"
+             RETURNING incarnation, frontier, trail, complete_since"
         );
         let job = self.job.clone();
         let values: [&(dyn postgres::types::ToSql + Sync); 3] =
@@ -96,6 +96,7 @@ impl Postgres {
             frontier: row.get::<_, i64>(1).cast_unsigned(),
             // What cannot be read is no trail: the job begins where its checkpoint says.
             trail: postcard::from_bytes(row.get(2)).unwrap_or_default(),
+            complete_since: row.get::<_, i64>(3).cast_unsigned(),
         })
     }
 }
@@ -164,12 +165,13 @@ impl Session {
     /// Moves the progress, which nobody else can then do before the transaction ends; false where it is not ours to move.
     fn advance(&mut self, job: &str, from: Time, to: &Progress) -> Result<bool, postgres::Error> {
         let sql = format!(
-            "UPDATE {PROGRESS} SET frontier = $4, trail = $5, updated_at = now()
+            "UPDATE {PROGRESS} SET frontier = $4, trail = $5, complete_since = $6, updated_at = now()
              WHERE job = $1 AND incarnation = $2 AND frontier = $3"
         );
-        let (incarnation, from) = (to.incarnation.cast_signed(), from.cast_signed());
-        let moved =
-            self.client.execute(&sql, &[&job, &incarnation, &from, &to.frontier.cast_signed(), &packed(&to.trail)])?;
+        let [incarnation, from, frontier, complete_since] =
+            [to.incarnation, from, to.frontier, to.complete_since].map(u64::cast_signed);
+        let trail = packed(&to.trail);
+        let moved = self.client.execute(&sql, &[&job, &incarnation, &from, &frontier, &trail, &complete_since])?;
         Ok(moved == 1)
     }
 }

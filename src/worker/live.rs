@@ -30,7 +30,7 @@ use crate::error::{JobError, JobResult};
 use crate::live::archive::{Archive, Report};
 use crate::live::head::Head;
 use crate::live::job::{LiveJob, Shared};
-use crate::live::publisher::{Update, rows_of};
+use crate::live::publisher::{Update, rows_of, rows_that_stood};
 use crate::live::reading::Reading;
 
 /// How often marks are put down and time is promised.
@@ -114,7 +114,9 @@ fn work(worker: &mut Worker, job: &Arc<LiveJob>) -> JobResult<()> {
     let (index, peers) = (worker.index(), worker.peers());
     let Some(shared) = agree(worker, job) else { return Ok(()) };
     let snapshots = Snapshots::default();
-    let keeper = take_up(job, &shared, Rc::clone(&snapshots), index, peers)?;
+    let mut keeper = take_up(job, &shared, Rc::clone(&snapshots), index, peers)?;
+    let frontier = shared.beginning.frontier;
+    let stood = if shared.has_new_sink { rows_that_stood(keeper.standing(frontier)) } else { Vec::new() };
     let census = keeper.census();
     let (reply, replies) = channel();
     let archive = job.archive(&shared)?;
@@ -125,7 +127,8 @@ fn work(worker: &mut Worker, job: &Arc<LiveJob>) -> JobResult<()> {
     let arrived = Rc::new(RefCell::new(Arrived::default()));
     let heard = Rc::new(RefCell::new(Heard { standings: vec![Standing::default(); peers], is_over: false }));
     let mut feed = build(worker, job, keeper, &probes, &arrived, &heard);
-    feed.advance_to(shared.beginning.frontier);
+    feed.advance_to(frontier);
+    stood.into_iter().for_each(|update| feed.updates.send(update));
     let mut each =
         Loop { worker_index: index, peers, job, archive, reply, snapshots, has_told_stop: false, stood: None };
     let (mut next_tick, mut next_telling) = (Instant::now(), Instant::now());

@@ -71,7 +71,7 @@ struct Watched {
 impl Watched {
     fn start() -> Watched {
         let (shop, sink, store) = (Shop::open(300, 7, &[]), MemorySink::default(), tempfile::tempdir().unwrap());
-        let job = prepare(&shop, &store.path().display().to_string(), &sink);
+        let job = prepare(&shop, &store.path().display().to_string(), &[&sink]);
         let address = free_address();
         serve::start(&address, Arc::clone(&job.counters)).unwrap();
         for path in ["/healthz", "/readyz"] {

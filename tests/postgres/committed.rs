@@ -24,7 +24,7 @@ fn trail(offset: u64) -> Trail {
 }
 
 fn progress(incarnation: u64, frontier: Time) -> Progress {
-    Progress { incarnation, frontier, trail: trail(frontier) }
+    Progress { incarnation, frontier, trail: trail(frontier), complete_since: 0 }
 }
 
 #[test]

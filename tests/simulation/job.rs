@@ -41,14 +41,20 @@ pub struct Job {
     commits: Vec<Commits<Record>>,
     pub is_fenced: bool,
     pub was_restored: bool,
+    pub has_new_sink: bool,
 }
 
 impl Job {
     pub fn start(world: &mut World, random: &mut Random) -> Result<Job, StartError> {
-        let start = incarnation::start(&mut world.store, NAME, FINGERPRINT, &mut world.sinks)?;
+        if world.sinks_used < world.sinks.len() && random.one_in(4) {
+            world.sinks_used += 1;
+        }
+        let sinks = &mut world.sinks[..world.sinks_used];
+        let start = incarnation::start(&mut world.store, NAME, FINGERPRINT, sinks)?;
         let mut kept = Kept::default();
         let mut frontier = 0;
         let is_new = start.restored.is_none();
+        let has_new_sink = start.sinks.iter().any(|progress| progress.frontier < progress.complete_since);
         let was_restored = start.restored.as_ref().is_some_and(|restored| restored.manifest.frontier > 0);
         let mut cut = BTreeMap::new();
         if let Some(restored) = start.restored {
@@ -76,7 +82,15 @@ impl Job {
             commits: start.sinks.into_iter().map(|sink| Commits::new(sink, &start.trail)).collect(),
             is_fenced: false,
             was_restored,
+            has_new_sink,
         };
+        if has_new_sink {
+            // Those that have it take no notice.
+            let Job { counted, commits, .. } = &mut job;
+            for (record, time) in counted.iter() {
+                commits.iter_mut().for_each(|commits| commits.give(record.clone(), *time));
+            }
+        }
         if is_new {
             // Where it begins is a checkpoint, too: a start from nothing would begin elsewhere the next time.
             let (trail, _) = job.clock.tick(0, Standing::default(), |_| Backlog::Some);
@@ -92,7 +106,7 @@ impl Job {
             0..4 => self.read(world, random),
             4..7 => self.tick(world, random),
             7 | 8 => {
-                let sink = random.up_to(world.sinks.len() as u64) as usize;
+                let sink = random.up_to(self.commits.len() as u64) as usize;
                 // Whatever lies before may be committed, in one step or in several.
                 let behind = random.up_to(3) * random.up_to(30);
                 return self.commit(world, sink, self.frontier.saturating_sub(behind));
@@ -214,7 +228,7 @@ impl Job {
             }
         }
         assert!(self.frontier > world.end, "time stood still at {}", self.frontier);
-        for sink in 0..world.sinks.len() {
+        for sink in 0..self.commits.len() {
             self.commit(world, sink, self.frontier).expect("nothing fails any more");
         }
     }

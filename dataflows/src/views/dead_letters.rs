@@ -93,6 +93,11 @@ impl RefusedFacts {
         *facts.entry(fact).or_default() += diff;
     }
 
+    /// Forgets what stood at a position.
+    pub fn forget(&mut self, position: Position) {
+        self.0.remove(&position);
+    }
+
     /// One refused record for each record with refused facts.
     pub fn records(&self) -> impl Iterator<Item = RefusedRecord> + '_ {
         self.0.keys().filter_map(|position| self.record_at(*position))

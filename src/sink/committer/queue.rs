@@ -97,7 +97,7 @@ impl Queue {
 
     /// True where there is something to commit.
     pub(super) fn is_behind(&self) -> bool {
-        self.target > self.commits.progress().frontier
+        self.target > self.commits.progress().begins()
     }
 
     /// Tries to commit what is to be committed.

@@ -151,8 +151,9 @@ fn everything() -> String {
     format!(
         "{tables}{}
          CREATE TABLE {PROGRESS} (job text PRIMARY KEY, incarnation bigint NOT NULL, frontier bigint NOT NULL,
-           trail bytea NOT NULL, updated_at timestamp with time zone NOT NULL DEFAULT now());
-         COMMENT ON TABLE {PROGRESS} IS 'Who may write, and up to which time, in ms since 1970, tables are complete';
+           trail bytea NOT NULL, complete_since bigint NOT NULL DEFAULT 0,
+           updated_at timestamp with time zone NOT NULL DEFAULT now());
+         COMMENT ON TABLE {PROGRESS} IS 'Who may write, and from which to which time, in ms since 1970, tables are complete';
          CREATE TABLE {VERSION_TABLE} (version integer PRIMARY KEY);
          COMMENT ON TABLE {VERSION_TABLE} IS 'The version of the tables of orderwatch in this schema';
          INSERT INTO {VERSION_TABLE} VALUES ({});",

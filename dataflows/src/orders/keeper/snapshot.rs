@@ -18,6 +18,7 @@ use crate::model::{OrderId, Position, Status};
 use crate::operators::limit::Until;
 use crate::orders::Detail;
 use crate::orders::counting::Waiting;
+use crate::orders::driver::Emitted;
 use crate::orders::order::Order;
 use crate::orders::outlook::Law;
 use crate::orders::parcel::{Delivery, OrderKey};
@@ -117,6 +118,17 @@ impl Keeper {
         }
         self.judged_before = self.judged_before.max(time);
         Ok(())
+    }
+
+    /// The rows of all orders as they stand just before `time`, to which the keeper has advanced.
+    pub fn standing(&mut self, time: Time) -> Emitted {
+        let Keeper { law, registry, after, .. } = self;
+        let (mut rows, as_of) = (Emitted::default(), time.saturating_sub(1));
+        for order in registry.iter() {
+            after.evaluate(order.tenant, &order.facts, law, as_of);
+            rows.give_rows(&order.id(), &order.facts, after, as_of, 1);
+        }
+        rows
     }
 
     /// Takes up an order as it stood just before `time`.
