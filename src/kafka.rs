@@ -224,6 +224,11 @@ impl Listener {
         self.cause.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// True where the client complained of something since this was asked last: a broker was away, it may be.
+    pub fn has_complained(&self) -> bool {
+        self.cause.lock().unwrap_or_else(PoisonError::into_inner).take().is_some()
+    }
+
     fn note(&self, code: RDKafkaErrorCode, said: &str) {
         let mut cause = self.cause.lock().unwrap_or_else(PoisonError::into_inner);
         // That a connection ended, or that all are away, says less than why.

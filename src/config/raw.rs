@@ -50,6 +50,7 @@ pub(super) struct RawCluster {
     pub(super) processes: u64,
     pub(super) process: u64,
     pub(super) hostfile: String,
+    pub(super) secret: String,
 }
 
 #[derive(Debug, Deserialize)]

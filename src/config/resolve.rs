@@ -11,7 +11,7 @@ use figment::value::Value;
 
 use super::duration::{format_duration, parse_duration};
 use super::raw::{RawCluster, RawConfig, RawKafka, RawSink};
-use super::{Cluster, JobConfig, Merged, SinkConfig};
+use super::{Cluster, JobConfig, Merged, Secret, SinkConfig};
 use crate::error::{JobError, JobResult};
 use crate::kafka::KafkaSettings;
 use crate::registry::RegistryAddress;
@@ -238,6 +238,7 @@ impl Merged {
             processes: processes as usize,
             process: raw.process as usize,
             addresses,
+            secret: Secret(raw.secret.clone()),
         })
     }
 

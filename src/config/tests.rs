@@ -76,6 +76,7 @@ fn knobs() -> Vec<Knob> {
         knob("cluster.processes", "2", "2", |config| (config.cluster.processes, config.cluster.addresses.clone()), {
             (2, vec!["localhost:2101".to_owned(), "localhost:2102".to_owned()])
         }),
+        knob("cluster.secret", "\"s3\"", "s3", |config| config.cluster.secret.0.clone(), "s3".to_owned()),
         knob("input.sort_memory", "\"3M\"", "3M", |config| config.sort_memory_bytes, 3 << 20),
         duration_knob("time.grace", |config| config.settings.grace_ms),
         duration_knob("time.tick", |config| config.settings.tick_ms),

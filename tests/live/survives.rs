@@ -19,11 +19,12 @@ use super::memory::{MemoryLog, MemorySink};
 use super::{End, Shop, TOPICS, TimeMode, incarnation};
 
 /// Another value for each key that a table of the documents names.
-const OTHERWISE: [(&str, &str); 29] = [
+const OTHERWISE: [(&str, &str); 30] = [
     ("job.workers", "3"),
     ("cluster.processes", "2"),
     ("cluster.process", "0"),
     ("cluster.hostfile", ""),
+    ("cluster.secret", "s3cret"),
     ("input.sort_memory", "2G"),
     ("time.max_read_ahead", "2h"),
     ("sink.memory", "1G"),
