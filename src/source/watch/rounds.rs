@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use super::journal::{Journal, PickedUp};
 use super::rows::{Rows, framing_of};
+use crate::decode::avro::Form;
 use crate::error::{JobError, JobResult};
 use crate::interrupt;
 use crate::source::bytes;
@@ -142,6 +143,7 @@ impl Rounds {
                     timestamp_ms: None,
                     value: Some(value.into()),
                     key: None,
+                    form: Form::Json,
                 };
                 let records = rows.records(&block).into_iter().map(record);
                 let records = records.filter(|record| (next..end).contains(&record.offset)).collect();
