@@ -74,6 +74,26 @@ pub struct Manifest {
     pub parts: Vec<Part>,
     /// Stands for the configuration that results depend on.
     pub fingerprint: u64,
+    /// That of all the rest, for a digit of a cut that has become another one would be believed; empty where an earlier
+    /// program wrote it.
+    #[serde(default)]
+    pub checksum: String,
+}
+
+impl Manifest {
+    fn checksum_of_rest(&self) -> String {
+        checksum(&serde_json::to_vec(&Manifest { checksum: String::new(), ..self.clone() }).unwrap_or_default())
+    }
+
+    fn check(&self) -> Result<(), Unfit> {
+        match () {
+            () if self.format != FORMAT => Err(Unfit::Format(self.format)),
+            () if !self.checksum.is_empty() && self.checksum != self.checksum_of_rest() => {
+                Err(Unfit::Damaged("the manifest is not what was written".to_owned()))
+            }
+            () => Ok(()),
+        }
+    }
 }
 
 /// JSON has no keys but texts: a cut is written as a list.
@@ -185,7 +205,7 @@ impl Checkpoints {
 
     /// What makes parts a checkpoint.
     pub fn manifest(&self, frontier: Time, cut: &Cut, parts: Vec<Part>) -> Manifest {
-        Manifest {
+        let mut manifest = Manifest {
             format: FORMAT,
             job: self.job.clone(),
             incarnation: self.incarnation,
@@ -193,7 +213,10 @@ impl Checkpoints {
             cut: cut.clone(),
             parts,
             fingerprint: self.fingerprint,
-        }
+            checksum: String::new(),
+        };
+        manifest.checksum = manifest.checksum_of_rest();
+        manifest
     }
 
     /// Makes parts a checkpoint; false where there is one of this incarnation and frontier already.
@@ -233,9 +256,7 @@ impl Checkpoints {
         let bytes = bytes.ok_or_else(|| Unfit::Damaged("the manifest is gone".to_owned()))?;
         let manifest: Manifest =
             serde_json::from_slice(&bytes).map_err(|error| Unfit::Damaged(format!("the manifest: {error}")))?;
-        if manifest.format != FORMAT {
-            return Err(Unfit::Format(manifest.format));
-        }
+        manifest.check()?;
         if manifest.job != self.job {
             return Err(Unfit::Foreign(manifest.job));
         }
@@ -289,6 +310,7 @@ impl Checkpoints {
 
 /// Reads the parts of a manifest.
 pub fn read_parts(store: &impl Store, manifest: Manifest) -> Result<Restored, Unfit> {
+    manifest.check()?;
     let read = |part: &Part| {
         let bytes = store.get(&part.name).map_err(Unfit::Unreadable)?;
         let bytes = bytes.ok_or_else(|| Unfit::Damaged(format!("{} is gone", part.name)))?;

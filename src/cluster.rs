@@ -1,14 +1,17 @@
 //! Workers of this process, and of the other processes of a cluster.
 //!
 //! Sockets are our own and handed to timely: a process that is missing is named while the others wait, one that runs
-//! another command is refused, and one that is lost ends the others with a message that names it. Results never depend
-//! on any of this.
+//! another command or has another secret is refused, and one that is lost, be it without a word, ends the others within
+//! ten seconds with a message that names it. Results never depend on any of this.
 
-use std::io::{self, Read, Write};
+mod hello;
+
+use std::io;
 use std::net::{TcpListener, TcpStream, ToSocketAddrs};
 use std::panic;
 use std::time::{Duration, Instant};
 
+use rustix::net::sockopt;
 use timely::WorkerConfig;
 use timely::communication::Hooks;
 use timely::communication::allocator::AllocatorBuilder;
@@ -18,13 +21,12 @@ use timely::worker::Worker;
 
 use crate::config::Cluster;
 use crate::error::{JobError, JobResult};
+use hello::{Hello, Role};
 
 /// How often a process says whom it waits for.
 const SAY_EVERY: Duration = Duration::from_secs(5);
 const SAY_FIRST_AFTER: Duration = Duration::from_secs(1);
 const RETRY_EVERY: Duration = Duration::from_millis(100);
-/// What a hello begins with: names the program and the form of what follows.
-const MAGIC: &[u8; 8] = b"ordwatc1";
 /// Exit code of a process whose peer was lost.
 const LOST_PEER_EXIT_CODE: i32 = 1;
 /// A lost peer may make another survivor fail first: wait before blaming.
@@ -89,8 +91,7 @@ fn connect(cluster: &Cluster, fingerprint: u64) -> JobResult<(Vec<AllocatorBuild
 /// A socket to every other process, in their order. Each process calls those before it and is called by those after.
 fn open_sockets(cluster: &Cluster, fingerprint: u64) -> JobResult<Vec<Option<TcpStream>>> {
     let me = cluster.process;
-    let hello =
-        Hello { process: me as u32, processes: cluster.processes as u32, workers: cluster.workers as u32, fingerprint };
+    let hello = Hello::new(cluster, fingerprint);
     let mut sockets: Vec<Option<TcpStream>> = (0..cluster.processes).map(|_| None).collect();
     let mine = &cluster.addresses[me];
     let listener = TcpListener::bind(mine).map_err(|error| {
@@ -102,43 +103,39 @@ fn open_sockets(cluster: &Cluster, fingerprint: u64) -> JobResult<Vec<Option<Tcp
     let mut said: Option<Instant> = None;
     let started = Instant::now();
     loop {
+        sockets.iter_mut().for_each(|place| drop(place.take_if(|socket| is_closed(socket))));
         for (peer, address) in cluster.addresses.iter().enumerate().take(me) {
             if sockets[peer].is_none()
                 && let Ok(mut socket) = call(address)
-                && hello.write(&mut socket).is_ok()
-                && let Some(answer) = Hello::read(&mut socket)
+                && let Some(answer) = hello.exchange(&mut socket, Role::Caller, &cluster.secret, address)?
             {
-                hello.check(&answer, address)?;
                 if answer.process as usize != peer {
                     let what = format!("process {peer} is expected here, process {} answered", answer.process);
                     return Err(JobError::job(what).at(address.clone()).remedy("give all processes the same hostfile"));
                 }
-                sockets[peer] = Some(socket);
+                sockets[peer] = Some(watched(socket)?);
             }
         }
         while let Ok((mut socket, address)) = listener.accept() {
-            let peer = match socket.set_nonblocking(false).ok().and_then(|()| Hello::read(&mut socket)) {
-                // A stranger is not one of us: go on waiting.
-                None => continue,
-                Some(peer) => peer,
-            };
-            // It learns from our answer what is wrong, as we do from its hello.
-            let _ = hello.write(&mut socket);
-            hello.check(&peer, &address.to_string())?;
+            let address = address.to_string();
+            if socket.set_nonblocking(false).is_err() {
+                continue;
+            }
+            // A stranger is not one of us: go on waiting.
+            let Some(peer) = hello.exchange(&mut socket, Role::Called, &cluster.secret, &address)? else { continue };
             match sockets.get_mut(peer.process as usize) {
-                Some(place @ None) if peer.process as usize > me => *place = Some(socket),
+                Some(place) if peer.process as usize > me && place.as_ref().is_none_or(is_closed) => {
+                    *place = Some(watched(socket)?);
+                }
                 _ => {
                     let what = format!("process {} is there twice", peer.process);
-                    let error = JobError::job(what).at(address.to_string());
+                    let error = JobError::job(what).at(address);
                     return Err(error.remedy("give every process its own -p, from 0 to one less than -n"));
                 }
             }
         }
         let missing: Vec<usize> = (0..sockets.len()).filter(|peer| *peer != me && sockets[*peer].is_none()).collect();
         if missing.is_empty() {
-            for socket in sockets.iter().flatten() {
-                let _ = socket.set_nodelay(true).and_then(|()| socket.set_read_timeout(None));
-            }
             tracing::info!("all {} processes are connected", sockets.len());
             return Ok(sockets);
         }
@@ -165,47 +162,31 @@ fn call(address: &str) -> io::Result<TcpStream> {
     Err(last)
 }
 
-/// What two processes tell each other before anything else.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Hello {
-    process: u32,
-    processes: u32,
-    workers: u32,
-    fingerprint: u64,
+/// A socket of which the system notices within ten seconds that its peer is gone without a word: cut off, or without power.
+fn watched(socket: TcpStream) -> JobResult<TcpStream> {
+    let set_up = || -> io::Result<()> {
+        socket.set_nodelay(true)?;
+        socket.set_read_timeout(None)?;
+        // Where nothing is said the system asks; where something was said and not confirmed, it gives up.
+        sockopt::set_socket_keepalive(&socket, true)?;
+        sockopt::set_tcp_keepidle(&socket, Duration::from_secs(3))?;
+        sockopt::set_tcp_keepintvl(&socket, Duration::from_secs(1))?;
+        sockopt::set_tcp_keepcnt(&socket, 4)?;
+        #[cfg(target_os = "linux")]
+        sockopt::set_tcp_user_timeout(&socket, 7_000)?;
+        Ok(())
+    };
+    set_up().map_err(|error| cannot("set up the cluster's connections", &error))?;
+    Ok(socket)
 }
 
-impl Hello {
-    fn write(&self, socket: &mut TcpStream) -> io::Result<()> {
-        let mut bytes = MAGIC.to_vec();
-        for number in [self.process, self.processes, self.workers] {
-            bytes.extend_from_slice(&number.to_le_bytes());
-        }
-        bytes.extend_from_slice(&self.fingerprint.to_le_bytes());
-        socket.write_all(&bytes)
-    }
-
-    fn read(socket: &mut TcpStream) -> Option<Hello> {
-        socket.set_read_timeout(Some(Duration::from_secs(2))).ok()?;
-        let mut bytes = [0; 28];
-        socket.read_exact(&mut bytes).ok()?;
-        let number = |from: usize| Some(u32::from_le_bytes(bytes.get(from..from + 4)?.try_into().ok()?));
-        let fingerprint = u64::from_le_bytes(bytes.get(20..28)?.try_into().ok()?);
-        let hello = Hello { process: number(8)?, processes: number(12)?, workers: number(16)?, fingerprint };
-        bytes.starts_with(MAGIC).then_some(hello)
-    }
-
-    fn check(&self, other: &Hello, address: &str) -> JobResult<()> {
-        let differs = match () {
-            () if self.processes != other.processes => {
-                format!("-n is {} here and {} there", self.processes, other.processes)
-            }
-            () if self.workers != other.workers => format!("-w is {} here and {} there", self.workers, other.workers),
-            () if self.fingerprint != other.fingerprint => "its command or configuration differs".to_owned(),
-            () => return Ok(()),
-        };
-        Err(JobError::configuration(format!("process {} does not belong to this cluster: {differs}", other.process))
-            .at(address.to_owned())
-            .remedy("start every process of a cluster with the same program and command, but for -p"))
+/// True where the peer has ended: of a cluster that still waits one may be started again.
+fn is_closed(socket: &TcpStream) -> bool {
+    let peeked = socket.set_nonblocking(true).and_then(|()| socket.peek(&mut [0]));
+    let _ = socket.set_nonblocking(false);
+    match peeked {
+        Ok(count) => count == 0,
+        Err(error) => error.kind() != io::ErrorKind::WouldBlock,
     }
 }
 

@@ -12,6 +12,7 @@ mod resolve;
 mod tests;
 mod yaml;
 
+use std::fmt;
 use std::fs;
 use std::path::Path;
 
@@ -76,7 +77,7 @@ pub struct SinkConfig {
 }
 
 /// Threads and processes: timely's meanings.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cluster {
     /// Worker threads of each process, at least 1.
     pub workers: usize,
@@ -86,6 +87,18 @@ pub struct Cluster {
     pub process: usize,
     /// `host:port` of each process; empty where there is one alone.
     pub addresses: Vec<String>,
+    /// What processes of the cluster prove to each other that they know; empty: nothing.
+    pub secret: Secret,
+}
+
+/// A text that is never shown.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Secret(pub String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("…")
+    }
 }
 
 /// A flag that was given and the key it sets.
@@ -101,6 +114,9 @@ pub struct Flag {
 
 /// What a live job takes for default where it differs from a replay.
 pub const LIVE_DEFAULT: &str = include_str!("../config/live.toml");
+
+/// The key whose value is never shown.
+const SECRET: &str = "cluster.secret";
 
 /// What is configured: which defaults hold differs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -172,7 +188,10 @@ impl Merged {
 
     /// An error about the value of `key`: what it is, what is wrong with it, where it was written, what to do.
     fn refuse(&self, key: &str, wrong: &str, remedy: impl Into<String>) -> JobError {
-        let value = self.figment.find_value(key).map_or_else(|_| "missing".into(), |value| show(&value));
+        let value = match key {
+            SECRET => "not shown".into(),
+            key => self.figment.find_value(key).map_or_else(|_| "missing".into(), |value| show(&value)),
+        };
         let keys: Vec<&str> = key.split('.').collect();
         let metadata = self.figment.find_metadata(key);
         let origin = metadata.map(|metadata| metadata.interpolate(self.figment.profile(), &keys));

@@ -18,6 +18,7 @@ use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 
 use dataflows::settings::Settings;
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::checkpoint::StoreError;
 use crate::cli::RunOptions;
@@ -195,6 +196,7 @@ fn refused(store: &str, name: &str, error: &StartError) -> JobError {
 pub fn execute(cluster: &Cluster, job: &Arc<LiveJob>) -> JobResult<()> {
     job.counters.note(|numbers| numbers.workers_wanted = cluster.workers);
     let (shared, failed) = (Arc::clone(job), Arc::clone(job));
-    cluster::execute(cluster, job.fingerprint, move |worker| live::run(worker, &shared), move || failed.failure())
-        .map(drop)
+    // Processes of two jobs that have the same configuration are not of one cluster.
+    let fingerprint = job.fingerprint ^ xxh3_64(job.name.as_bytes());
+    cluster::execute(cluster, fingerprint, move |worker| live::run(worker, &shared), move || failed.failure()).map(drop)
 }

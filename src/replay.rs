@@ -240,8 +240,7 @@ fn summary(results: &Results, console: Console, elapsed: Duration) -> Summary {
 /// Stands for the command: equal for all processes of a cluster.
 fn fingerprint(config: &JobConfig, options: &ReplayOptions) -> u64 {
     // Which process this is, what it shows and where it writes may differ; whatever results depend on may not.
-    let alone = Cluster { workers: 1, processes: 1, process: 0, addresses: Vec::new() };
-    let config = JobConfig { cluster: alone, ..config.clone() };
+    let config = JobConfig { cluster: Cluster::default(), ..config.clone() };
     let wants_rows = options.wants_rows();
     let format = Format::default();
     let options =

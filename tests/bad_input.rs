@@ -13,6 +13,10 @@ mod documented;
 mod files;
 #[path = "bad_input/lines.rs"]
 mod lines;
+#[path = "bad_input/links.rs"]
+mod links;
+#[path = "support/network.rs"]
+mod network;
 #[path = "bad_input/outcome.rs"]
 mod outcome;
 #[path = "bad_input/outputs.rs"]

@@ -3,6 +3,8 @@
 // A test that cannot set up its case must fail loudly.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+#[path = "support/avro_rows.rs"]
+mod avro_rows;
 #[path = "support/broker.rs"]
 mod broker;
 #[path = "live/clocks.rs"]
@@ -24,6 +26,8 @@ mod run;
 mod server;
 #[path = "live/servers.rs"]
 mod servers;
+#[path = "support/shop.rs"]
+mod shop;
 #[path = "live/survives.rs"]
 mod survives;
 
@@ -165,7 +169,7 @@ fn prepare(shop: &Shop, store: &str, sinks: &[&MemorySink]) -> Arc<LiveJob> {
 
 /// Runs a job in this process.
 fn execute(job: &Arc<LiveJob>, workers: usize) -> Result<(), JobError> {
-    live::execute(&Cluster { workers, processes: 1, process: 0, addresses: Vec::new() }, job)
+    live::execute(&Cluster { workers, processes: 1, ..Cluster::default() }, job)
 }
 
 /// Runs one incarnation.

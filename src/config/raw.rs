@@ -10,6 +10,7 @@ use figment::value::Value;
 use serde::Deserialize;
 
 use super::Plan;
+use crate::kafka::Format;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -49,6 +50,7 @@ pub(super) struct RawCluster {
     pub(super) processes: u64,
     pub(super) process: u64,
     pub(super) hostfile: String,
+    pub(super) secret: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -104,4 +106,6 @@ pub(super) struct RawKafka {
     pub(super) brokers: String,
     pub(super) topics: Vec<String>,
     pub(super) client: BTreeMap<String, Value>,
+    pub(super) format: Format,
+    pub(super) schema_registry: String,
 }

@@ -11,9 +11,10 @@ use figment::value::Value;
 
 use super::duration::{format_duration, parse_duration};
 use super::raw::{RawCluster, RawConfig, RawKafka, RawSink};
-use super::{Cluster, JobConfig, Merged, SinkConfig};
+use super::{Cluster, JobConfig, Merged, Secret, SinkConfig};
 use crate::error::{JobError, JobResult};
 use crate::kafka::KafkaSettings;
+use crate::registry::RegistryAddress;
 
 /// No duration may be longer: a century of milliseconds added to any time does not overflow.
 const DURATION_MS_MAX: u64 = 36_525 * DAY_MS;
@@ -194,7 +195,15 @@ impl Merged {
             };
             client.insert(setting.clone(), text.ok_or_else(wrong)?);
         }
-        Ok(KafkaSettings { brokers: raw.brokers, topics: raw.topics, client })
+        let registry = match raw.schema_registry.as_str() {
+            "" => None,
+            // It may hold a password, so it is not shown.
+            address => Some(RegistryAddress::parse(address).ok_or_else(|| {
+                let error = JobError::configuration("kafka.schema_registry is no address of a schema registry");
+                error.at("kafka.schema_registry").remedy("write http://HOST:PORT/PATH, or https://USER:PASSWORD@HOST")
+            })?),
+        };
+        Ok(KafkaSettings { brokers: raw.brokers, topics: raw.topics, client, format: raw.format, registry })
     }
 
     fn cluster(&self, workers: u64, raw: &RawCluster) -> JobResult<Cluster> {
@@ -229,6 +238,7 @@ impl Merged {
             processes: processes as usize,
             process: raw.process as usize,
             addresses,
+            secret: Secret(raw.secret.clone()),
         })
     }
 

@@ -76,6 +76,7 @@ fn knobs() -> Vec<Knob> {
         knob("cluster.processes", "2", "2", |config| (config.cluster.processes, config.cluster.addresses.clone()), {
             (2, vec!["localhost:2101".to_owned(), "localhost:2102".to_owned()])
         }),
+        knob("cluster.secret", "\"s3\"", "s3", |config| config.cluster.secret.0.clone(), "s3".to_owned()),
         knob("input.sort_memory", "\"3M\"", "3M", |config| config.sort_memory_bytes, 3 << 20),
         duration_knob("time.grace", |config| config.settings.grace_ms),
         duration_knob("time.tick", |config| config.settings.tick_ms),
@@ -93,6 +94,14 @@ fn knobs() -> Vec<Knob> {
         knob("sink.circuit_failures", "7", "7", |config| config.sink.circuit_failures, 7),
         knob("sink.circuit_probe_after", "\"7s\"", "7s", |config| config.sink.circuit_probe_after_ms, 7_000),
         knob("kafka.brokers", "\"b:1,c:2\"", "b:1,c:2", |config| config.kafka.brokers.clone(), "b:1,c:2".to_owned()),
+        knob("kafka.format", "\"avro\"", "avro", |config| format!("{:?}", config.kafka.format), "Avro".to_owned()),
+        knob(
+            "kafka.schema_registry",
+            "\"http://u:p@r:1/\"",
+            "http://u:p@r:1/",
+            |config| format!("{:?}", config.kafka.registry),
+            "Some(http://r:1)".to_owned(),
+        ),
         knob(
             "kafka.topics",
             "[\"a\", \"b\"]",
@@ -171,6 +180,8 @@ fn settings_of_clients_are_passed_through_and_never_shown() {
     assert!(!format!("{config:?}").contains("hunter2"));
     let wrong = refusal("[kafka.client]\n\"sasl.password\" = [\"hunter2\"]", &[], &[]);
     assert!(wrong.contains("sasl.password") && !wrong.contains("hunter2"), "{wrong}");
+    let wrong = refusal("[kafka]\nschema_registry = \"shop:hunter2@registry\"", &[], &[]);
+    assert!(wrong.contains("no address of a schema registry") && !wrong.contains("hunter2"), "{wrong}");
     let wrong = refusal("[kafka]\ntopics = [\"a b\"]", &[], &[]);
     assert!(wrong.starts_with("kafka.topics is [\"a b\"]: `a b` is no name of a topic"), "{wrong}");
 }

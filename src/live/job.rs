@@ -285,7 +285,13 @@ impl LiveJob {
 
 /// Stands for all of a configuration that results depend on: a checkpoint is taken up by such a job only.
 fn fingerprint(config: &JobConfig, terms: &Terms) -> u64 {
-    let JobConfig { settings, rules, late_arrival_ms, max_price, out_of_orderness_ms, max_future_skew_ms, .. } = config;
+    let JobConfig {
+        settings, rules, late_arrival_ms, max_price, out_of_orderness_ms, max_future_skew_ms, kafka, ..
+    } = config;
+    let (format, has_schemas) = (kafka.format, kafka.registry.is_some());
+    // What there was before there was Avro stands for the same as then.
+    let written =
+        if (format, has_schemas) == Default::default() { String::new() } else { format!(" {format:?} {has_schemas}") };
     let Terms { mode, topics, .. } = terms;
-    xxh3_64(format!("{settings:?} {rules:?} {late_arrival_ms} {max_price:?} {mode:?} {topics:?} {out_of_orderness_ms} {max_future_skew_ms}").as_bytes())
+    xxh3_64(format!("{settings:?} {rules:?} {late_arrival_ms} {max_price:?} {mode:?} {topics:?} {out_of_orderness_ms} {max_future_skew_ms}{written}").as_bytes())
 }

@@ -15,7 +15,6 @@ use super::counters::Lag;
 use super::publisher::{Reading as Said, Update};
 use crate::clock::partitions::{Backlog, Cut, Partition, PartitionClock, Standing, TimeMode, Trail};
 use crate::clock::{Lateness, wall_clock_ms};
-use crate::decode::topic;
 use crate::error::JobResult;
 use crate::source::intake::{Decoded, Intake, Selection};
 use crate::source::log::{Fetched, Log, Record};
@@ -24,8 +23,6 @@ use crate::validate::{Broken, Limits, Reason};
 
 /// Partitions of a topic have numbers below this; more are refused.
 pub const PARTITIONS_MAX: i32 = 1 << 10;
-/// The longest record that is decoded, in bytes (semantics.md, section 7).
-const RECORD_BYTES_MAX: usize = 1 << 20;
 
 /// The topics of a job: positions and sources by their places in this list.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -198,10 +195,7 @@ impl Reading {
         let Some(value) = record.value.as_deref() else { return };
         self.records_read += 1;
         let position = self.terms.topics.position(partition, record.offset);
-        if value.len() > RECORD_BYTES_MAX {
-            return self.intake.refuse(position, &Broken::only(Reason::TooLarge), value);
-        }
-        match topic::record(value, &self.intake.limits) {
+        match record.form.record(value, &self.intake.limits) {
             Ok(facts) => {
                 let key = order_key(facts.order());
                 let decoded = Decoded { key, position, record_at: facts.at(), watermark };

@@ -18,7 +18,7 @@ use rdkafka::topic_partition_list::TopicPartitionList;
 
 use crate::memory::MemorySink;
 use crate::run::{orderwatch, run, start};
-use crate::{DEADLINE, Shop, execute, prepare, servers};
+use crate::{DEADLINE, Shop, execute, prepare, shop};
 
 pub fn free_address() -> String {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
@@ -275,7 +275,7 @@ fn an_address_that_cannot_be_had_is_an_error_that_names_the_flag() {
 
 #[test]
 fn a_job_between_real_servers_is_caught_up_and_tells_the_broker_so() {
-    let Some(shop) = servers::Shop::open() else { return };
+    let Some(shop) = shop::Shop::open() else { return };
     shop.produce(std::path::Path::new("data/sample"));
     let (address, group) = (free_address(), &shop.job);
     let mut job = [start(&mut shop.job(2, &["--serve", &address]))];

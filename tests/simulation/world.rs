@@ -174,14 +174,18 @@ impl MemoryStore {
         if after { Err(StoreError("its answer was lost".into())) } else { Ok(done) }
     }
 
-    /// Damages the newest part that was written, once in a life: several checkpoints are kept for that, not any number.
+    /// Damages the newest part that was written, or the newest manifest, once in a life: several checkpoints are kept for
+    /// that, not any number.
     pub fn damage_newest(&mut self) {
         if std::mem::replace(&mut self.is_damaged, true) {
             return;
         }
-        let newest = self.objects.iter_mut().rfind(|(name, _)| name.contains("/parts/"));
-        if let Some(byte) = newest.and_then(|(_, bytes)| bytes.last_mut()) {
-            *byte ^= 1;
+        let kind = if self.random.one_in(2) { "/parts/" } else { "/manifests/" };
+        let newest = self.objects.iter_mut().rfind(|(name, _)| name.contains(kind));
+        // One bit makes a digit another digit.
+        if let Some((_, bytes)) = newest {
+            let place = self.random.up_to(bytes.len() as u64) as usize;
+            bytes.iter_mut().skip(place).take(1).for_each(|byte| *byte ^= 1);
         }
     }
 }

@@ -133,6 +133,19 @@ impl Running {
         self.wait_until(&format!("it never printed {text:?}"), |running| running.stdout.so_far().contains(text));
     }
 
+    /// Asks it to stop.
+    #[allow(dead_code)] // of the live job alone
+    pub fn terminate(&self) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    }
+
+    /// What it has said on standard error so far.
+    #[allow(dead_code)] // of the live job alone
+    pub fn said_so_far(&self) -> String {
+        self.stderr.so_far()
+    }
+
     /// Waits until it has opened the file of this name.
     pub fn wait_until_it_opens(&mut self, name: &str) {
         self.wait_until(&format!("it never opened {name}"), |running| {
