@@ -19,7 +19,7 @@ use crate::error::JobResult;
 use crate::source::intake::{Decoded, Intake, Selection};
 use crate::source::log::{Fetched, Log, Record};
 use crate::source::watch::journal::SharedFiles;
-use crate::validate::{Broken, Limits, Reason};
+use crate::validate::Limits;
 
 /// Partitions of a topic have numbers below this; more are refused.
 pub const PARTITIONS_MAX: i32 = 1 << 10;

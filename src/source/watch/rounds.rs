@@ -139,9 +139,8 @@ impl Rounds {
                 }
                 let record = |(line, value): (u64, Vec<u8>)| Record {
                     offset: first + line - 1,
-                    timestamp_ms: None,
                     value: Some(value.into()),
-                    key: None,
+                    ..Record::default()
                 };
                 let records = rows.records(&block).into_iter().map(record);
                 let records = records.filter(|record| (next..end).contains(&record.offset)).collect();
