@@ -12,7 +12,6 @@
 #[path = "support/avro_rows.rs"]
 mod avro_rows;
 #[path = "support/broker.rs"]
-#[allow(dead_code)] // shared with other tests
 mod broker;
 #[path = "goldens/inputs.rs"]
 #[allow(dead_code)] // shared with goldens.rs
