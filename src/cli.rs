@@ -330,6 +330,15 @@ job_flags! {
     /// TOML file of SLA rules, which add to the defaults or replace them [default: processing 24h, shipping 3d, delivery 7d]
     #[arg(long, value_name = "FILE", help_heading = JOB)]
     sla_rules: "--sla-rules" => "job.sla_rules",
+    /// Write values of topics in Avro instead of JSON, and read them so where they do not say how they are written
+    ///
+    /// With --schema-registry in Confluent's wire format, each value naming its schema; without, as bare values by the schemas
+    /// in docs/schemas.
+    #[arg(long, value_name = "json|avro", num_args = 0..=1, require_equals = true, default_missing_value = "avro", help_heading = INPUT)]
+    avro: "--avro" => "kafka.format",
+    /// Schema registry: https://USER:PASSWORD@HOST:PORT/PATH or less; values in Avro that name their schema are read by it
+    #[arg(long, value_name = "URL", help_heading = INPUT)]
+    schema_registry: "--schema-registry" => "kafka.schema_registry",
     /// Memory for inputs that are not in the order of time, such as 512M or 2G; beyond it TMPDIR is used [default: 1G]
     ///
     /// Of each process, for all its threads and inputs. A quarter as much again holds rows for --out, --sqlite and --postgres

@@ -5,6 +5,7 @@
 //! records from the future; their watermarks move by data alone (semantics.md, section 1).
 
 pub mod partitions;
+pub mod trail;
 
 use std::num::NonZeroU64;
 use std::str::FromStr;

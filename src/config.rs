@@ -61,6 +61,8 @@ pub struct JobConfig {
     pub sink: SinkConfig,
     /// Brokers, topics, and settings of their clients.
     pub kafka: KafkaSettings,
+    /// So many files of a watched directory are picked up at once; at least 1.
+    pub max_files_per_tick: usize,
 }
 
 /// How a live job treats a sink that is slow or away.

@@ -3,6 +3,7 @@
 //! Every decoder returns what the record says or [`Broken`](crate::validate::Broken) with every rule it breaks; none
 //! does I/O, looks at a clock or stops a job.
 
+pub mod avro;
 pub mod categories;
 pub mod cells;
 pub mod json;

@@ -2,6 +2,7 @@
 //!
 //! Invariant: no value of a setting is ever shown, in the log or in an error: any of them may be a secret.
 
+pub mod avro;
 pub mod sender;
 
 use std::collections::BTreeMap;
@@ -18,9 +19,11 @@ use rdkafka::message::DeliveryResult;
 use rdkafka::producer::ProducerContext;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaConfRes;
+use serde::Deserialize;
 
 use crate::clock::partitions::Partition;
 use crate::error::{JobError, JobResult};
+use crate::registry::RegistryAddress;
 
 /// How long a broker may take to answer before anything is read or sent.
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -38,12 +41,27 @@ pub struct KafkaSettings {
     pub topics: Vec<String>,
     /// Settings of librdkafka, passed through as they are.
     pub client: BTreeMap<String, String>,
+    /// How values are written, and read where they do not say it themselves.
+    pub format: Format,
+    /// Who keeps the schemas of values in Avro.
+    pub registry: Option<RegistryAddress>,
+}
+
+/// How values of records are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// As JSON objects.
+    #[default]
+    Json,
+    /// In Avro.
+    Avro,
 }
 
 impl fmt::Debug for KafkaSettings {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let KafkaSettings { brokers, topics, client } = self;
-        write!(formatter, "Kafka({brokers} {topics:?} {:?})", client.keys())
+        let KafkaSettings { brokers, topics, client, format, registry } = self;
+        write!(formatter, "Kafka({brokers} {topics:?} {:?} {format:?} {registry:?})", client.keys())
     }
 }
 
@@ -322,6 +340,7 @@ mod tests {
             brokers: "127.0.0.1:1".to_owned(),
             topics: vec!["orders".to_owned()],
             client: [(key.to_owned(), value.to_owned())].into(),
+            ..KafkaSettings::default()
         };
         for (key, what) in [
             ("sasl.passwort", "librdkafka has no setting `sasl.passwort`"),

@@ -21,6 +21,7 @@ pub mod live;
 pub mod log;
 pub mod produce;
 pub mod query;
+pub mod registry;
 pub mod replay;
 pub mod results;
 pub mod rules;

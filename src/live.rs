@@ -11,6 +11,7 @@ pub mod job;
 pub mod metrics;
 pub mod publisher;
 pub mod reading;
+pub mod sources;
 pub mod teller;
 
 use std::io::{self, Write};
@@ -34,28 +35,28 @@ use crate::sink::commits::{Progress, Transactions};
 use crate::sink::committer::{Committer, CommitterSettings};
 use crate::sink::kafka::{ChangelogSettings, Kafka};
 use crate::sink::postgres::{Postgres, PostgresSettings};
-use crate::source::kafka::Fetcher;
-use crate::source::log::Log;
 use crate::store::Objects;
 use crate::worker::live;
 use head::Told;
 use job::{Lead, LiveJob, Shared};
 use publisher::Publisher;
-use reading::{Beginning, Topics};
+use reading::Beginning;
+use sources::Sources;
 use teller::Teller;
 
 /// Runs a live job until it is stopped.
 pub fn run(config: &JobConfig, options: &RunOptions) -> JobResult<()> {
-    config.kafka.check_named()?;
     // From here on to stop is to drain, even if there is nothing yet.
     interrupt::drains();
     if config.plan == Plan::Relational {
         let what = "--plan relational forgets nothing, so it cannot write checkpoints";
         return Err(JobError::configuration(what).at("flag --plan").remedy("leave it out: results are equal"));
     }
-    let settings = config.kafka.clone();
-    let open = Box::new(move || Ok(Box::new(Fetcher::start(&settings)?) as Box<dyn Log>));
-    let mut job = LiveJob::new(config, Topics(config.kafka.topics.clone()), options.clock.mode(), open);
+    let sources = Sources::of(config, options)?;
+    let opened = sources.clone();
+    let mut job = LiveJob::new(config, sources.topics(), options.clock.mode(), Box::new(move || opened.open()));
+    job.files = sources.files();
+    job.partitions = Arc::new(Mutex::new(sources.partitions().collect()));
     if let Some(address) = options.served_at() {
         serve::start(address, Arc::clone(&job.counters))?;
     }
@@ -65,7 +66,9 @@ pub fn run(config: &JobConfig, options: &RunOptions) -> JobResult<()> {
         (job.found, lead) = prepare(config, options, &job)?;
         job.lead = Mutex::new(Some(lead));
     }
-    discovery::start(config.kafka.clone(), options.start, Arc::clone(&job.partitions))?;
+    if let Some(broker) = sources.broker() {
+        discovery::start(broker.clone(), options.start, Arc::clone(&job.partitions))?;
+    }
     let job = Arc::new(job);
     execute(&config.cluster, &job)?;
     // Whoever closed standard error does not want to know.
@@ -172,7 +175,9 @@ pub fn start(
 fn refused(store: &str, name: &str, error: &StartError) -> JobError {
     let failure = JobError::job(format!("job {name} cannot start: {error}")).at(store.to_owned());
     match error {
-        StartError::Store(_) => failure.remedy("see that --checkpoint names a directory that can be written to"),
+        StartError::Store(_) => {
+            failure.remedy("see that --checkpoint names a directory or a bucket that can be written to")
+        }
         StartError::Unreachable(_) => failure.remedy("see that the server of the sink runs, then start the job again"),
         StartError::Replaced(_) => {
             failure.remedy("another process runs this job: stop it, or give this one a --job of its own")

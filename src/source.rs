@@ -5,8 +5,10 @@
 
 pub mod blocks;
 pub mod bytes;
+pub mod generated;
 pub mod inputs;
 pub mod intake;
+pub mod joined;
 pub mod jsonl;
 pub mod kafka;
 pub mod log;
@@ -15,6 +17,7 @@ pub mod published;
 pub mod sample;
 pub mod sort;
 pub mod supply;
+pub mod watch;
 
 use dataflows::time::Time;
 

@@ -1,55 +1,99 @@
 //! Stores of checkpoints: a directory, or an S3-compatible object store.
 //!
-//! One library does both (object_store), so both are the same code. Invariant: what was put is on disk before the answer
-//! is, and `create` has one winner. Limits: calls block; they are made by threads that have nothing else to do.
+//! One library does both (object_store), so both are the same code. Invariant: what was put is on disk, or with the store,
+//! before the answer is, and `create` has one winner; an S3-compatible store has to heed `If-None-Match`. Limits: calls
+//! block, up to a minute where a store does not answer; they are made by threads that have nothing else to do.
 
 use std::path::Path as FilePath;
 use std::sync::Arc;
+use std::time::Duration;
 
+use object_store::aws::{AmazonS3Builder, S3ConditionalPut};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
+use object_store::prefix::PrefixStore;
+use object_store::{ClientOptions, ObjectStore, ObjectStoreExt, PutMode, PutOptions, RetryConfig};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::checkpoint::{Store, StoreError};
+use crate::config::environment;
 use crate::error::{JobError, JobResult};
+
+/// What addresses of buckets start with.
+const BUCKET_SCHEME: &str = "s3://";
+/// How long a request may take, and how long a failed one is tried again; the next checkpoint is another try.
+const REQUEST_WITHIN: Duration = Duration::from_secs(30);
+const TRIED_FOR: Duration = Duration::from_secs(10);
+
+/// True where an address names a bucket.
+pub fn is_bucket(url: &str) -> bool {
+    url.starts_with(BUCKET_SCHEME)
+}
 
 /// A store of objects, used by one thread at a time.
 #[derive(Debug)]
 pub struct Objects {
     store: Arc<dyn ObjectStore>,
     runtime: Runtime,
-    url: String,
 }
 
 impl Objects {
-    /// Opens a directory, made where there is none.
+    /// Opens a directory, made where there is none, or a place in a bucket, `s3://BUCKET/PREFIX`, with endpoint and
+    /// credentials of the environment.
     pub fn open(url: &str) -> JobResult<Objects> {
-        let cannot = |why: String| {
-            JobError::job(format!("cannot use the store of checkpoints: {why}"))
-                .at(url.to_owned())
-                .remedy("name a directory that can be written to with --checkpoint, or `none` to go without")
-        };
-        let path = url.strip_prefix("file://").unwrap_or(url);
-        if path.contains("://") {
-            let what = format!("--checkpoint {url} is no directory: other stores are not built in yet");
-            return Err(JobError::configuration(what).at("flag --checkpoint").remedy("name a directory"));
-        }
-        std::fs::create_dir_all(FilePath::new(path)).map_err(|error| cannot(error.to_string()))?;
-        let store = LocalFileSystem::new_with_prefix(path).map_err(|error| cannot(error.to_string()))?;
-        let runtime = Builder::new_current_thread().build().map_err(|error| cannot(error.to_string()))?;
-        Ok(Objects { store: Arc::new(store.with_fsync(true)), runtime, url: url.to_owned() })
+        Objects::open_as(url, environment())
     }
 
-    /// The same store for another thread.
-    pub fn again(&self) -> JobResult<Objects> {
-        Objects::open(&self.url)
+    /// The same with this environment: variables AWS_*.
+    pub fn open_as(url: &str, environment: impl IntoIterator<Item = (String, String)>) -> JobResult<Objects> {
+        let path = url.strip_prefix("file://").unwrap_or(url);
+        let opened = match url.strip_prefix(BUCKET_SCHEME) {
+            Some(place) => bucket(place, environment).map_err(|error| error.to_string()),
+            None if path.contains("://") => {
+                let what = format!("--checkpoint {url} is neither a directory nor s3://BUCKET/PREFIX");
+                return Err(JobError::configuration(what).at("flag --checkpoint").remedy("name one of them"));
+            }
+            None => directory(FilePath::new(path)),
+        };
+        let runtime = Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string());
+        let opened = opened.and_then(|store| Ok(Objects { store, runtime: runtime? }));
+        opened.map_err(|why| {
+            JobError::job(format!("cannot use the store of checkpoints: {why}")).at(url.to_owned()).remedy(
+                "name a directory that can be written to with --checkpoint, or s3://BUCKET/PREFIX and AWS_* in the \
+                 environment; or `none` to go without",
+            )
+        })
     }
 
     fn put_as(&mut self, name: &str, bytes: &[u8], mode: PutMode) -> object_store::Result<()> {
         let options = PutOptions { mode, ..PutOptions::default() };
         self.runtime.block_on(self.store.put_opts(&Path::from(name), bytes.to_vec().into(), options)).map(drop)
     }
+}
+
+fn directory(path: &FilePath) -> Result<Arc<dyn ObjectStore>, String> {
+    std::fs::create_dir_all(path).map_err(|error| error.to_string())?;
+    let store = LocalFileSystem::new_with_prefix(path).map_err(|error| error.to_string())?;
+    Ok(Arc::new(store.with_fsync(true)))
+}
+
+fn bucket(
+    place: &str,
+    environment: impl IntoIterator<Item = (String, String)>,
+) -> object_store::Result<Arc<dyn ObjectStore>> {
+    // TLS wants one provider for the whole program; that there is one already is no error.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let (bucket, prefix) = place.split_once('/').unwrap_or((place, ""));
+    let mut builder = AmazonS3Builder::new()
+        .with_client_options(ClientOptions::new().with_timeout(REQUEST_WITHIN))
+        .with_retry(RetryConfig { retry_timeout: TRIED_FOR, ..RetryConfig::default() });
+    for (name, value) in environment.into_iter().filter(|(name, _)| name.starts_with("AWS_")) {
+        if let Ok(key) = name.to_ascii_lowercase().parse() {
+            builder = builder.with_config(key, value);
+        }
+    }
+    let builder = builder.with_bucket_name(bucket).with_conditional_put(S3ConditionalPut::ETagMatch);
+    Ok(Arc::new(PrefixStore::new(builder.build()?, prefix)))
 }
 
 fn failed(error: &object_store::Error) -> StoreError {
@@ -104,7 +148,8 @@ mod tests {
     #[test]
     fn a_directory_is_a_store() {
         let directory = tempfile::tempdir().unwrap();
-        let mut store = Objects::open(&directory.path().join("new").display().to_string()).unwrap();
+        let url = directory.path().join("new").display().to_string();
+        let mut store = Objects::open(&url).unwrap();
         assert_eq!(store.get("job/a/1"), Ok(None));
         assert_eq!(store.create("job/a/1", b""), Ok(true));
         assert_eq!(store.create("job/a/1", b"other"), Ok(false));
@@ -112,7 +157,7 @@ mod tests {
         store.put("job/b/3", b"three").unwrap();
         store.put("job/a/2", b"zwei").unwrap();
         assert_eq!(store.list("job/a/"), Ok(vec!["job/a/1".to_owned(), "job/a/2".to_owned()]));
-        assert_eq!(store.again().unwrap().get("job/a/2"), Ok(Some(b"zwei".to_vec())));
+        assert_eq!(Objects::open(&url).unwrap().get("job/a/2"), Ok(Some(b"zwei".to_vec())));
         store.delete("job/a/2").unwrap();
         store.delete("job/a/2").unwrap();
         assert_eq!(store.list("job/a/"), Ok(vec!["job/a/1".to_owned()]));

@@ -7,6 +7,8 @@
 // A test that cannot set up its case must fail loudly.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+#[path = "support/avro_rows.rs"]
+mod avro_rows;
 #[path = "goldens/inputs.rs"]
 #[allow(dead_code)] // shared with goldens.rs
 mod inputs;
@@ -24,12 +26,12 @@ use dataflows::views::COLLECTIONS;
 use dataflows::views::collection::{Collection, Column};
 use orderwatch::clock::partitions::{Mark, Partition, Trail};
 use orderwatch::config::SinkConfig;
-use orderwatch::kafka::KafkaSettings;
+use orderwatch::kafka::{Format, KafkaSettings};
 use orderwatch::sink::cell;
 use orderwatch::sink::change::Change;
 use orderwatch::sink::commits::{Outcome, Progress, Transactions};
 use orderwatch::sink::committer::{Committer, CommitterSettings};
-use orderwatch::sink::kafka::{ChangelogSettings, Kafka};
+use orderwatch::sink::kafka::{ChangelogSettings, Kafka, avro};
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
@@ -84,6 +86,10 @@ fn compacted(settings: &ChangelogSettings, collection: &Collection) -> BTreeMap<
                 let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
                 let key = text(record.key().unwrap());
                 match record.payload() {
+                    Some(row) if settings.kafka.format == Format::Avro => {
+                        let cells = avro_rows::cells(collection, &avro::schema(collection), row);
+                        drop(rows.insert(key, object(collection.columns, &cells)));
+                    }
                     Some(row) => drop(rows.insert(key, text(row))),
                     None => drop(rows.remove(&key)),
                 }
@@ -95,15 +101,16 @@ fn compacted(settings: &ChangelogSettings, collection: &Collection) -> BTreeMap<
     rows
 }
 
+fn object(columns: &[Column], row: &[String]) -> String {
+    let mut json = Vec::new();
+    cell::write_object(columns, row.iter(), &mut json).unwrap();
+    String::from_utf8(json).unwrap()
+}
+
 #[track_caller]
 fn assert_holds(settings: &ChangelogSettings, wanted: &Wanted) {
     for collection in &COLLECTIONS {
         let keys: Vec<Column> = collection.columns.iter().filter(|column| column.is_key).copied().collect();
-        let object = |columns: &[Column], row: &[String]| {
-            let mut json = Vec::new();
-            cell::write_object(columns, row.iter(), &mut json).unwrap();
-            String::from_utf8(json).unwrap()
-        };
         let rows = wanted.rows(collection);
         let wanted = rows.iter().map(|row| (object(&keys, row), object(collection.columns, row))).collect();
         // What was committed is shown once the broker has put its marker into every partition, which it does after it
@@ -126,7 +133,18 @@ fn progress(incarnation: u64, frontier: Time) -> Progress {
 #[test]
 fn changelogs_are_what_the_changes_come_to() {
     let Some(settings) = settings() else { return };
-    let mut kafka = Kafka::connect(&settings).unwrap();
+    hold_what_the_changes_come_to(&settings);
+}
+
+#[test]
+fn so_are_those_in_avro() {
+    let Some(mut settings) = settings() else { return };
+    settings.kafka.format = Format::Avro;
+    hold_what_the_changes_come_to(&settings);
+}
+
+fn hold_what_the_changes_come_to(settings: &ChangelogSettings) {
+    let mut kafka = Kafka::connect(settings).unwrap();
     assert_eq!(kafka.fence(7), Some(Progress { incarnation: 7, ..Progress::default() }));
     let (mut wanted, mut chance) = (Wanted::default(), Chance(1));
     for frontier in 0..80 {
@@ -134,8 +152,8 @@ fn changelogs_are_what_the_changes_come_to() {
         let updates: Vec<(Change, Time)> = (0..count).map(|_| (wanted.change(&mut chance, 40), frontier)).collect();
         assert_eq!(kafka.commit(frontier, &progress(7, frontier + 1), &updates), Outcome::Done);
     }
-    assert_holds(&settings, &wanted);
-    assert_eq!(Kafka::connect(&settings).unwrap().fence(7), Some(progress(7, 80)), "another process reads it, too");
+    assert_holds(settings, &wanted);
+    assert_eq!(Kafka::connect(settings).unwrap().fence(7), Some(progress(7, 80)), "another process reads it, too");
 }
 
 #[test]

@@ -9,6 +9,8 @@
 // A test that cannot set up its case must fail loudly.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+#[path = "support/avro_rows.rs"]
+mod avro_rows;
 #[path = "support/broker.rs"]
 mod broker;
 #[path = "goldens/inputs.rs"]

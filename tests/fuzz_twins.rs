@@ -96,6 +96,7 @@ macro_rules! twins {
 twins! {
     json: 4_000,
     topic_record: 4_000,
+    avro: 4_000,
     olist: 2_000,
     blocks: 60,
     scalars: 10_000,

@@ -3,6 +3,8 @@
 // A test that cannot set up its case must fail loudly.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+#[path = "kafka/avro.rs"]
+mod avro;
 #[path = "kafka/away.rs"]
 mod away;
 #[path = "support/broker.rs"]

@@ -3,10 +3,14 @@
 // A test that cannot set up its case must fail loudly.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+#[path = "support/avro_rows.rs"]
+mod avro_rows;
 #[path = "support/broker.rs"]
 mod broker;
 #[path = "live/clocks.rs"]
 mod clocks;
+#[path = "live/deployed.rs"]
+mod deployed;
 #[path = "live/memory.rs"]
 mod memory;
 #[path = "live/metrics.rs"]

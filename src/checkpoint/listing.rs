@@ -12,7 +12,7 @@ use crate::cli::{Checkpoint, OutputFormat, StoredCheckpoints};
 use crate::console::{Style, SummaryTable, print_table};
 use crate::error::{JobError, JobResult};
 use crate::instant::format_instant;
-use crate::store::Objects;
+use crate::store::{Objects, is_bucket};
 
 /// A checkpoint as it is listed.
 struct Listed {
@@ -33,10 +33,12 @@ pub fn run(what: &Checkpoint, style: Style) -> JobResult<()> {
 
 fn open(stored: &StoredCheckpoints) -> JobResult<Objects> {
     // To look must not make a directory.
-    if !Path::new(stored.checkpoint.strip_prefix("file://").unwrap_or(&stored.checkpoint)).is_dir() {
+    if !is_bucket(&stored.checkpoint)
+        && !Path::new(stored.checkpoint.strip_prefix("file://").unwrap_or(&stored.checkpoint)).is_dir()
+    {
         return Err(JobError::configuration("there is no store of checkpoints")
             .at(stored.checkpoint.clone())
-            .remedy("name the directory that `orderwatch run` was given with --checkpoint"));
+            .remedy("name the one that `orderwatch run` was given with --checkpoint"));
     }
     Objects::open(&stored.checkpoint)
 }

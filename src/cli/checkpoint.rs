@@ -47,8 +47,8 @@ pub enum Checkpoint {
 /// Where checkpoints are, and whose.
 #[derive(Args, Clone, Debug)]
 pub struct StoredCheckpoints {
-    /// Where checkpoints are kept
-    #[arg(long, value_name = "DIR", default_value = DEFAULT_STORE, help_heading = INPUT)]
+    /// Where checkpoints are kept: a directory, or s3://BUCKET/PREFIX
+    #[arg(long, value_name = "DIR|URL", default_value = DEFAULT_STORE, help_heading = INPUT)]
     pub checkpoint: String,
     /// Identity of the job
     #[arg(long, value_name = "NAME", default_value = "orderwatch", help_heading = INPUT)]

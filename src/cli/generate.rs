@@ -142,6 +142,12 @@ fn parse_rate(text: &str) -> Result<u64, String> {
         .ok_or_else(|| format!("`{text}` is no rate: write orders a second from 0.0001 to 1000000"))
 }
 
+/// The rate of a live job, which numbers what happens by the millisecond.
+pub(super) fn parse_live_rate(text: &str) -> Result<u64, String> {
+    parse_decimal(text, 1, 10_000 * DECIMAL_UNIT)
+        .ok_or_else(|| format!("`{text}` is no rate: write orders a second from 0.0001 to 10000"))
+}
+
 fn parse_time_scale(text: &str) -> Result<u64, String> {
     parse_decimal(text, DECIMAL_UNIT / 100, 10_000 * DECIMAL_UNIT)
         .ok_or_else(|| format!("`{text}` is no scale: write a number from 0.01 to 10000"))

@@ -1,8 +1,11 @@
 //! The arguments of `orderwatch run`.
 
+use std::path::PathBuf;
+
 use clap::{Args, ValueEnum};
 use dataflows::time::Time;
 
+use super::generate::parse_live_rate;
 use super::topics::KafkaFlags;
 use super::{INPUT, JobFlags, OUTPUT, OutputFormat};
 use crate::clock::partitions::TimeMode;
@@ -23,6 +26,10 @@ Examples:
     orderwatch run --kafka localhost:9092 --postgres postgresql://shop@localhost/shop -w 2
   The same as changelog topics of the same broker:
     orderwatch run --kafka localhost:9092 --to-kafka localhost:9092
+  Files that another program renames into a directory, with checkpoints in a bucket:
+    orderwatch run --watch incoming --checkpoint s3://shop/checkpoints
+  Without any of this, to look at: a shop of two orders a second
+    orderwatch run --generate 2 --postgres postgresql://shop@localhost/shop
   History that was sent into topics, with time as the records tell it:
     orderwatch run --kafka localhost:9092 --clock event --postgres postgresql://shop@localhost/shop
 
@@ -64,9 +71,20 @@ impl Run {
 /// What a live job reads and writes.
 #[derive(Args, Clone, Debug)]
 pub struct RunOptions {
+    /// Read files that are renamed into DIR, each once, whole: .jsonl and .csv of order events, also .gz and .zst
+    ///
+    /// In the order of names; names that start with `.` are left alone. Of a CSV file the first line names the members.
+    /// Which files were read is kept with the checkpoints. The first process reads; all are given the same DIR.
+    #[arg(long, value_name = "DIR", help_heading = INPUT)]
+    pub watch: Option<PathBuf>,
+    /// Read a shop that exists nowhere: RATE orders a second, as time passes, from the job's first start on
+    ///
+    /// Decimals are allowed: 0.5 is an order every two seconds. Events are those of `generate orders`.
+    #[arg(long, value_name = "RATE", value_parser = parse_live_rate, help_heading = INPUT)]
+    pub generate: Option<u64>,
     /// Where a job that never ran begins to read: earliest, latest, or what was produced at TIME or later
     ///
-    /// One that did goes on from its checkpoint. Partitions and topics that come later are read from their beginning.
+    /// This is about topics. A job that did run goes on from its checkpoint. Partitions and topics that come later are read from their beginning.
     #[arg(long, value_name = "earliest|latest|TIME", default_value = "earliest", value_parser = LiveStart::parse, help_heading = INPUT)]
     pub start: LiveStart,
     /// What moves time: the wall clock, or data alone
@@ -86,10 +104,12 @@ pub struct RunOptions {
     /// read them with isolation.level=read_committed. Compacted, and made where they are missing.
     #[arg(long, value_name = "BROKERS", help_heading = OUTPUT)]
     pub to_kafka: Option<String>,
-    /// Where checkpoints are kept: a directory, or `none`
+    /// Where checkpoints are kept: a directory, s3://BUCKET/PREFIX, or `none`
     ///
+    /// S3, or what understands its If-None-Match: endpoint, region and credentials come from AWS_ENDPOINT_URL, AWS_REGION,
+    /// AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and their like; AWS_ALLOW_HTTP=true goes without TLS. All processes need it.
     /// Sinks that are kept up to date need them: without one a job that was stopped cannot go on.
-    #[arg(long, value_name = "DIR", default_value = DEFAULT_STORE, help_heading = OUTPUT)]
+    #[arg(long, value_name = "DIR|URL", default_value = DEFAULT_STORE, help_heading = OUTPUT)]
     pub checkpoint: String,
     /// Where /metrics (Prometheus), /healthz and /readyz are served: HOST:PORT, or `none`
     ///

@@ -10,6 +10,7 @@ use figment::value::Value;
 use serde::Deserialize;
 
 use super::Plan;
+use crate::kafka::Format;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -23,6 +24,13 @@ pub(super) struct RawConfig {
     pub(super) validation: RawValidation,
     pub(super) checkpoint: RawCheckpoint,
     pub(super) kafka: RawKafka,
+    pub(super) watch: RawWatch,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawWatch {
+    pub(super) max_files_per_tick: u64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -98,4 +106,6 @@ pub(super) struct RawKafka {
     pub(super) brokers: String,
     pub(super) topics: Vec<String>,
     pub(super) client: BTreeMap<String, Value>,
+    pub(super) format: Format,
+    pub(super) schema_registry: String,
 }

@@ -14,6 +14,7 @@ use super::raw::{RawCluster, RawConfig, RawKafka, RawSink};
 use super::{Cluster, JobConfig, Merged, Secret, SinkConfig};
 use crate::error::{JobError, JobResult};
 use crate::kafka::KafkaSettings;
+use crate::registry::RegistryAddress;
 
 /// No duration may be longer: a century of milliseconds added to any time does not overflow.
 const DURATION_MS_MAX: u64 = 36_525 * DAY_MS;
@@ -61,6 +62,10 @@ impl Merged {
         };
         self.check_max_age(&settings, &rules)?;
         let plan = raw.job.plan;
+        let max_files_per_tick = match usize::try_from(raw.watch.max_files_per_tick) {
+            Ok(files @ 1..) => files,
+            _ => return Err(self.refuse("watch.max_files_per_tick", "no file would ever be read", "give at least 1")),
+        };
         Ok(JobConfig {
             name,
             plan,
@@ -76,6 +81,7 @@ impl Merged {
             max_price,
             sink,
             kafka,
+            max_files_per_tick,
         })
     }
 
@@ -189,7 +195,15 @@ impl Merged {
             };
             client.insert(setting.clone(), text.ok_or_else(wrong)?);
         }
-        Ok(KafkaSettings { brokers: raw.brokers, topics: raw.topics, client })
+        let registry = match raw.schema_registry.as_str() {
+            "" => None,
+            // It may hold a password, so it is not shown.
+            address => Some(RegistryAddress::parse(address).ok_or_else(|| {
+                let error = JobError::configuration("kafka.schema_registry is no address of a schema registry");
+                error.at("kafka.schema_registry").remedy("write http://HOST:PORT/PATH, or https://USER:PASSWORD@HOST")
+            })?),
+        };
+        Ok(KafkaSettings { brokers: raw.brokers, topics: raw.topics, client, format: raw.format, registry })
     }
 
     fn cluster(&self, workers: u64, raw: &RawCluster) -> JobResult<Cluster> {

@@ -94,6 +94,14 @@ fn knobs() -> Vec<Knob> {
         knob("sink.circuit_failures", "7", "7", |config| config.sink.circuit_failures, 7),
         knob("sink.circuit_probe_after", "\"7s\"", "7s", |config| config.sink.circuit_probe_after_ms, 7_000),
         knob("kafka.brokers", "\"b:1,c:2\"", "b:1,c:2", |config| config.kafka.brokers.clone(), "b:1,c:2".to_owned()),
+        knob("kafka.format", "\"avro\"", "avro", |config| format!("{:?}", config.kafka.format), "Avro".to_owned()),
+        knob(
+            "kafka.schema_registry",
+            "\"http://u:p@r:1/\"",
+            "http://u:p@r:1/",
+            |config| format!("{:?}", config.kafka.registry),
+            "Some(http://r:1)".to_owned(),
+        ),
         knob(
             "kafka.topics",
             "[\"a\", \"b\"]",
@@ -101,6 +109,7 @@ fn knobs() -> Vec<Knob> {
             |config| config.kafka.topics.clone(),
             ["a", "b"].map(str::to_owned).into(),
         ),
+        knob("watch.max_files_per_tick", "7", "7", |config| config.max_files_per_tick, 7),
         knob("validation.max_price", "\"99.5\"", "99.5", |config| config.max_price, Money(995_000)),
     ]
 }
@@ -171,6 +180,8 @@ fn settings_of_clients_are_passed_through_and_never_shown() {
     assert!(!format!("{config:?}").contains("hunter2"));
     let wrong = refusal("[kafka.client]\n\"sasl.password\" = [\"hunter2\"]", &[], &[]);
     assert!(wrong.contains("sasl.password") && !wrong.contains("hunter2"), "{wrong}");
+    let wrong = refusal("[kafka]\nschema_registry = \"shop:hunter2@registry\"", &[], &[]);
+    assert!(wrong.contains("no address of a schema registry") && !wrong.contains("hunter2"), "{wrong}");
     let wrong = refusal("[kafka]\ntopics = [\"a b\"]", &[], &[]);
     assert!(wrong.starts_with("kafka.topics is [\"a b\"]: `a b` is no name of a topic"), "{wrong}");
 }

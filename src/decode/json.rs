@@ -131,13 +131,18 @@ impl<'a> Record<'a> {
         let mut record = Record::default();
         scan::members(text, |key, value| {
             let Some(name) = key.string() else { return };
-            match record.cell_named(&name) {
-                Some(cell) => *cell = value.cell(),
-                None => other(&name, value.cell()),
-            }
+            record.put(&name, value.cell(), &mut other);
         })
         .map_err(|Malformed| Broken::only(Reason::Malformed))?;
         Ok(record)
+    }
+
+    /// Takes a member; `other` is told of one of another name.
+    pub(super) fn put(&mut self, name: &str, value: Cell<'a>, other: impl FnOnce(&str, Cell<'a>)) {
+        match self.cell_named(name) {
+            Some(cell) => *cell = value,
+            None => other(name, value),
+        }
     }
 
     fn cell_named(&mut self, name: &str) -> Option<&mut Cell<'a>> {

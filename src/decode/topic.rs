@@ -17,13 +17,27 @@ use crate::validate::{Broken, Cell, Check, Limits};
 pub fn record(bytes: &[u8], limits: &Limits) -> Result<Facts, Broken> {
     let mut columns = Columns::default();
     let record = Record::read(bytes, |name, cell| columns.take(name, cell))?;
+    facts(&record, &columns, limits)
+}
+
+/// The same of a record's members, however they were written.
+pub(super) fn members<'a>(
+    members: impl Iterator<Item = (&'a str, Cell<'a>)>,
+    limits: &Limits,
+) -> Result<Facts, Broken> {
+    let (mut columns, mut record) = (Columns::default(), Record::default());
+    members.for_each(|(name, cell)| record.put(name, cell, |name, cell| columns.take(name, cell)));
+    facts(&record, &columns, limits)
+}
+
+fn facts(record: &Record<'_>, columns: &Columns<'_>, limits: &Limits) -> Result<Facts, Broken> {
     match columns.row {
         Some(row) if record.event_type.text().is_none() && record.status.text().is_none() => {
-            let reading = Reading::new(&record, limits);
+            let reading = Reading::new(record, limits);
             match row {
-                Row::Order => reading.order(&columns),
-                Row::Item => reading.item(&columns),
-                Row::Payment => reading.payment(&columns),
+                Row::Order => reading.order(columns),
+                Row::Item => reading.item(columns),
+                Row::Payment => reading.payment(columns),
             }
         }
         _ => record.decode(limits),

@@ -9,6 +9,7 @@
 
 mod broken;
 mod catalogue;
+pub mod endless;
 mod faults;
 mod life;
 mod record;

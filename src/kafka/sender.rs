@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -14,7 +14,9 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Message};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 
-use super::{ANSWER_TIMEOUT, KafkaSettings, Listener, partitions_of};
+use super::avro::Writer;
+use super::{ANSWER_TIMEOUT, Format, KafkaSettings, Listener, partitions_of};
+use crate::decode::avro::TOPIC_RECORD;
 use crate::error::{JobError, JobResult};
 
 /// How long is waited at once for room in the queue, or for the last answers.
@@ -40,7 +42,10 @@ pub struct Sent {
 pub struct Sender {
     producer: BaseProducer<Deliveries>,
     settings: KafkaSettings,
+    /// What writes the values of each topic in Avro; made when the first is sent.
+    writers: Mutex<BTreeMap<String, Writer>>,
     left_out: AtomicU64,
+    unwritable: AtomicU64,
 }
 
 impl Sender {
@@ -59,12 +64,29 @@ impl Sender {
             }
         }
         let producer = settings.with_defaults(&DEFAULTS).create(&OWN, Deliveries::default())?;
-        Ok(Sender { producer, settings: settings.clone(), left_out: AtomicU64::new(0) })
+        Ok(Sender {
+            producer,
+            settings: settings.clone(),
+            writers: Mutex::default(),
+            left_out: AtomicU64::new(0),
+            unwritable: AtomicU64::new(0),
+        })
     }
 
-    /// Sends a record; waits where too much is on its way already. One that is larger than the client may send
-    /// (`message.max.bytes`) is left out and counted.
+    /// Sends a record, given as JSON; waits where too much is on its way already. One that is larger than the client may
+    /// send (`message.max.bytes`), or that Avro cannot hold, is left out and counted.
     pub fn send(&self, topic: &str, key: Option<&[u8]>, value: &[u8]) -> JobResult<()> {
+        let in_avro = match self.settings.format {
+            Format::Json => None,
+            Format::Avro => match self.in_avro(topic, value)? {
+                None => {
+                    self.unwritable.fetch_add(1, Ordering::Relaxed);
+                    return Ok(());
+                }
+                written => written,
+            },
+        };
+        let value = in_avro.as_deref().unwrap_or(value);
         let mut record = BaseRecord::<[u8], [u8]>::to(topic).payload(value);
         record.key = key;
         loop {
@@ -87,9 +109,19 @@ impl Sender {
         }
     }
 
-    /// How many records were left out for their size.
+    fn in_avro(&self, topic: &str, value: &[u8]) -> JobResult<Option<Vec<u8>>> {
+        let mut writers = self.writers.lock().unwrap_or_else(PoisonError::into_inner);
+        if !writers.contains_key(topic) {
+            let started = Instant::now();
+            let writer = Writer::of(&self.settings, topic, TOPIC_RECORD, || started.elapsed() < ANSWER_TIMEOUT)?;
+            writers.insert(topic.to_owned(), writer);
+        }
+        Ok(writers.get(topic).and_then(|writer| writer.write_json(value)))
+    }
+
+    /// How many records were left out.
     pub fn left_out(&self) -> u64 {
-        self.left_out.load(Ordering::Relaxed)
+        self.left_out.load(Ordering::Relaxed) + self.unwritable.load(Ordering::Relaxed)
     }
 
     /// Lets answers come in while nothing is sent.
@@ -106,11 +138,14 @@ impl Sender {
             self.check()?;
         }
         self.check()?;
-        if self.left_out() > 0 {
-            tracing::warn!(
-                "{} records were left out: larger than message.max.bytes of [kafka.client], a million by default",
-                self.left_out()
-            );
+        for (count, why) in [
+            (&self.left_out, "larger than message.max.bytes of [kafka.client], a million by default"),
+            (&self.unwritable, "no JSON objects, or with fields that Avro cannot hold"),
+        ] {
+            let count = count.load(Ordering::Relaxed);
+            if count > 0 {
+                tracing::warn!("{count} records were left out: {why}");
+            }
         }
         Ok(self.deliveries().sent.clone())
     }

@@ -29,6 +29,7 @@ use crate::error::{JobError, JobResult};
 use crate::interrupt;
 use crate::sink::committer::Committer;
 use crate::source::log::Log;
+use crate::source::watch::journal::SharedFiles;
 use crate::store::Objects;
 use crate::validate::Limits;
 
@@ -73,6 +74,8 @@ pub struct LiveJob {
     pub open: OpenLog,
     /// The partitions that are known, each with where to begin it unless an earlier reading did.
     pub partitions: Arc<Mutex<BTreeMap<Partition, u64>>>,
+    /// The files of a watched directory, where this process watches it.
+    pub files: Option<SharedFiles>,
     /// Where checkpoints are kept; none: nowhere.
     pub store: Option<String>,
     /// How often they are written.
@@ -124,6 +127,7 @@ impl LiveJob {
             law,
             open,
             partitions: Arc::default(),
+            files: None,
             store: None,
             checkpoint_interval: Duration::from_millis(config.checkpoint_interval_ms),
             found: None,
@@ -229,8 +233,9 @@ impl LiveJob {
         let lead = self.lead.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Lead { committers, told } = lead.ok_or_else(|| JobError::job("the first worker was started twice"))?;
         let (topics, cut) = (self.terms.topics.clone(), &shared.beginning.cut);
-        let place = self.terms.topics.clone();
-        let mut publisher = Publisher::new(&self.law.settings, Box::new(move |position| place.place(position)));
+        let (place, files) = (self.terms.topics.clone(), self.files.clone());
+        let place = move |position| place.place_in(files.as_ref(), position);
+        let mut publisher = Publisher::new(&self.law.settings, Box::new(place));
         if let Some(bytes) = self.parts(shared)?.first() {
             publisher
                 .restore(shared.beginning.frontier, bytes, |position| topics.is_before(cut, position))
@@ -280,7 +285,13 @@ impl LiveJob {
 
 /// Stands for all of a configuration that results depend on: a checkpoint is taken up by such a job only.
 fn fingerprint(config: &JobConfig, terms: &Terms) -> u64 {
-    let JobConfig { settings, rules, late_arrival_ms, max_price, out_of_orderness_ms, max_future_skew_ms, .. } = config;
+    let JobConfig {
+        settings, rules, late_arrival_ms, max_price, out_of_orderness_ms, max_future_skew_ms, kafka, ..
+    } = config;
+    let (format, has_schemas) = (kafka.format, kafka.registry.is_some());
+    // What there was before there was Avro stands for the same as then.
+    let written =
+        if (format, has_schemas) == Default::default() { String::new() } else { format!(" {format:?} {has_schemas}") };
     let Terms { mode, topics, .. } = terms;
-    xxh3_64(format!("{settings:?} {rules:?} {late_arrival_ms} {max_price:?} {mode:?} {topics:?} {out_of_orderness_ms} {max_future_skew_ms}").as_bytes())
+    xxh3_64(format!("{settings:?} {rules:?} {late_arrival_ms} {max_price:?} {mode:?} {topics:?} {out_of_orderness_ms} {max_future_skew_ms}{written}").as_bytes())
 }

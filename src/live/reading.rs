@@ -4,7 +4,7 @@
 //! on by stretches that lie between two marks, so a cut never goes through one.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use dataflows::model::{Position, Symbol, Text};
 use dataflows::orders::parcel::{Parcel, order_key};
@@ -15,16 +15,14 @@ use super::counters::Lag;
 use super::publisher::{Reading as Said, Update};
 use crate::clock::partitions::{Backlog, Cut, Partition, PartitionClock, Standing, TimeMode, Trail};
 use crate::clock::{Lateness, wall_clock_ms};
-use crate::decode::topic;
 use crate::error::JobResult;
 use crate::source::intake::{Decoded, Intake, Selection};
 use crate::source::log::{Fetched, Log, Record};
+use crate::source::watch::journal::SharedFiles;
 use crate::validate::{Broken, Limits, Reason};
 
 /// Partitions of a topic have numbers below this; more are refused.
 pub const PARTITIONS_MAX: i32 = 1 << 10;
-/// The longest record that is decoded, in bytes (semantics.md, section 7).
-const RECORD_BYTES_MAX: usize = 1 << 20;
 
 /// The topics of a job: positions and sources by their places in this list.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +47,17 @@ impl Topics {
         let topic = partition.as_ref().map_or_else(Text::default, |partition| Text::new(&partition.topic));
         let number = partition.map_or(0, |partition| partition.number);
         (topic, Text::new(&format!("{number}/{}", position.line())))
+    }
+
+    /// The same, where a topic may be a directory with these files: of a file its name and the line.
+    pub fn place_in(&self, files: Option<&SharedFiles>, position: Position) -> (Text, Text) {
+        let in_file = || {
+            let directory = self.partition(position)?.topic;
+            let files = files.filter(|_| directory.ends_with('/'))?.lock().unwrap_or_else(PoisonError::into_inner);
+            let (name, line) = files.place(position.line())?;
+            Some((Text::new(&format!("{directory}{name}")), Text::new(&format!("{name}:{line}"))))
+        };
+        in_file().unwrap_or_else(|| self.place(position))
     }
 
     /// The source of every position, by the number of its file.
@@ -186,10 +195,7 @@ impl Reading {
         let Some(value) = record.value.as_deref() else { return };
         self.records_read += 1;
         let position = self.terms.topics.position(partition, record.offset);
-        if value.len() > RECORD_BYTES_MAX {
-            return self.intake.refuse(position, &Broken::only(Reason::TooLarge), value);
-        }
-        match topic::record(value, &self.intake.limits) {
+        match record.form.record(value, &self.intake.limits) {
             Ok(facts) => {
                 let key = order_key(facts.order());
                 let decoded = Decoded { key, position, record_at: facts.at(), watermark };

@@ -38,6 +38,13 @@ pub fn is_null(column: &Column, text: &str) -> bool {
     text.is_empty() && (column.is_optional || column.column_type != ColumnType::Text)
 }
 
+/// The number that a decimal with at most so many places is, in units of the last of them.
+pub fn decimal(text: &str, places: usize) -> Option<i128> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let missing = places.checked_sub(fraction.len())?;
+    format!("{whole}{fraction}").parse::<i128>().ok()?.checked_mul(10_i128.pow(missing as u32))
+}
+
 /// Appends a cell's text.
 pub fn write_text(cell: &Cell<'_>, text: &mut String) {
     // Writing to a string does not fail.

@@ -19,6 +19,7 @@ pub struct Progress {
     /// Updates before this are in the sink.
     pub frontier: Time,
     /// The marks from the oldest checkpoint that may be restored to the cut at the frontier.
+    #[serde(with = "crate::clock::trail")]
     pub trail: Trail,
     /// Where it was added to a job that ran already: it began with what stood here, and lacks the orders that had retired
     /// and the windows that had closed before; 0 where it lacks nothing.

@@ -1,13 +1,15 @@
 //! Kafka: a changelog topic a collection, kept up to date by a job in transactions.
 //!
-//! A record's key is the key of a row as JSON, its value the row as JSON, or none where the row is gone. A commit is one
+//! A record's key is the key of a row as JSON, its value the row as JSON or in Avro, or none where the row is gone. A commit is one
 //! transaction: the last change of each key, and the progress, in a topic of the job's own. Whoever reads committed records
 //! alone sees all of a commit or nothing; after compaction a topic is the collection. Invariant: nothing is sent through a
 //! producer that did not fence off all before it and read the progress after that, so an answer that was lost is never
 //! guessed. Limits: a topic that was there before is taken as it is. Source: outputs.md; decision 10.
 
+pub mod avro;
 mod unshown;
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use dataflows::time::Time;
@@ -26,7 +28,8 @@ use super::commits::{Outcome, Progress, Transactions};
 use super::text_row::TextRow;
 use crate::error::{JobError, JobResult};
 use crate::interrupt;
-use crate::kafka::{ANSWER_TIMEOUT, Inquirer, KafkaSettings, Listener, is_silence};
+use crate::kafka::avro::Writer;
+use crate::kafka::{ANSWER_TIMEOUT, Format, Inquirer, KafkaSettings, Listener, is_silence};
 
 /// How long the end of a transaction may take; also that of one that was left open by a process that is gone.
 const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(30);
@@ -57,9 +60,13 @@ pub struct ChangelogSettings {
 /// Changelogs that a job keeps up to date.
 pub struct Kafka {
     settings: ChangelogSettings,
+    /// What writes rows in Avro, by collection; none where they are JSON.
+    writers: Writers,
     /// None where it was lost, and the progress has not been read since.
     session: Option<Session>,
 }
+
+type Writers = BTreeMap<&'static str, Writer>;
 
 /// A producer that fenced off all before it.
 struct Session {
@@ -178,7 +185,7 @@ impl From<KafkaError> for Failure {
 }
 
 impl Kafka {
-    /// Waits for a broker, and makes the topics that are missing.
+    /// Waits for a broker and, where there is one, a schema registry, and makes the topics that are missing.
     pub fn connect(settings: &ChangelogSettings) -> JobResult<Kafka> {
         let settings = ChangelogSettings { kafka: settings.kafka.with_defaults(&DEFAULTS), ..settings.clone() };
         // That topics are made takes a moment, of which nothing needs to be said.
@@ -194,7 +201,13 @@ impl Kafka {
             }
             std::thread::sleep(WAIT);
         }
-        Ok(Kafka { settings, session: None })
+        let mut writers = Writers::new();
+        for collection in COLLECTIONS.iter().filter(|_| settings.kafka.format == Format::Avro) {
+            let (topic, schema) = (settings.topic(collection.name), avro::schema(collection));
+            let writer = Writer::of(&settings.kafka, &topic, &schema, || !interrupt::is_requested())?;
+            writers.insert(collection.name, writer);
+        }
+        Ok(Kafka { settings, writers, session: None })
     }
 
     fn fenced(&mut self, incarnation: u64) -> Result<Progress, Failure> {
@@ -247,7 +260,7 @@ impl Transactions<Change> for Kafka {
             return Outcome::Unknown;
         };
         let started = Instant::now();
-        let Err(error) = self.settings.commit(&session.producer, to, updates) else {
+        let Err(error) = self.settings.commit(&session.producer, &self.writers, to, updates) else {
             session.frontier = to.frontier;
             session.producer.poll(Duration::ZERO);
             // A broker may have gone and come back between two commits, each of which took no time.
@@ -279,6 +292,7 @@ impl ChangelogSettings {
     fn commit(
         &self,
         producer: &BaseProducer<Listener>,
+        writers: &Writers,
         to: &Progress,
         updates: &[(Change, Time)],
     ) -> Result<(), KafkaError> {
@@ -287,7 +301,15 @@ impl ChangelogSettings {
             let topic = self.topic(collection.name);
             let key_columns: Vec<Column> = collection.columns.iter().filter(|column| column.is_key).copied().collect();
             for (key, row) in keys {
-                let value = row.map(|row| object(collection.columns, &[key, row].concat()));
+                let value = match (row.map(|row| [key, row].concat()), writers.get(collection.name)) {
+                    (None, _) => None,
+                    (Some(row), None) => Some(object(collection.columns, &row)),
+                    (Some(row), Some(writer)) => {
+                        let written = avro::row(collection.columns, &row).and_then(|row| writer.write(&row));
+                        // No row is like that; one that was would not be a row that is gone.
+                        Some(written.ok_or(KafkaError::MessageProduction(RDKafkaErrorCode::InvalidRecord))?)
+                    }
+                };
                 let key = object(&key_columns, key);
                 let mut record = BaseRecord::to(&topic).key(key.as_slice());
                 record.payload = value.as_deref();

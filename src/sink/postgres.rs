@@ -16,11 +16,13 @@ mod schema;
 use std::collections::BTreeSet;
 
 use dataflows::time::Time;
+use postcard::ser_flavors::Flavor;
 use postgres::Client;
 
 use super::change::Change;
 use super::commits::{Outcome, Progress, Transactions};
 use crate::clock::partitions::Trail;
+use crate::clock::trail;
 use crate::error::JobResult;
 use crate::instant::format_instant;
 use address::{Address, Url};
@@ -95,7 +97,7 @@ impl Postgres {
             incarnation: row.get::<_, i64>(0).cast_unsigned(),
             frontier: row.get::<_, i64>(1).cast_unsigned(),
             // What cannot be read is no trail: the job begins where its checkpoint says.
-            trail: postcard::from_bytes(row.get(2)).unwrap_or_default(),
+            trail: trail::deserialize(&mut postcard::Deserializer::from_bytes(row.get(2))).unwrap_or_default(),
             complete_since: row.get::<_, i64>(3).cast_unsigned(),
         })
     }
@@ -186,8 +188,9 @@ fn within<T>(client: &mut Client, address: &Address, work: impl FnOnce(&mut Clie
 }
 
 /// A trail as bytes; there is nothing in it that could not be written.
-fn packed(trail: &Trail) -> Vec<u8> {
-    postcard::to_stdvec(trail).unwrap_or_default()
+fn packed(marks: &Trail) -> Vec<u8> {
+    let mut bytes = postcard::Serializer { output: postcard::ser_flavors::StdVec::new() };
+    trail::serialize(marks, &mut bytes).ok().and_then(|()| bytes.output.finalize().ok()).unwrap_or_default()
 }
 
 /// What a job survives is told by its log.

@@ -53,6 +53,11 @@ fn claimed(path: &Path) -> Option<Form> {
 
 /// Opens a file, or standard input where the path is `-`. Nothing is read before it is asked for.
 pub fn open(path: &Path) -> JobResult<Bytes> {
+    open_as_it_was(path, None)
+}
+
+/// The same of a file that had so many bytes once: what was appended since is not part of it either.
+pub fn open_as_it_was(path: &Path, length: Option<u64>) -> JobResult<Bytes> {
     let claimed = claimed(path);
     if path.as_os_str() == "-" {
         return Ok(Box::new(Decompressed::Unknown { raw: piped(io::stdin()), claimed: None }));
@@ -61,7 +66,7 @@ pub fn open(path: &Path) -> JobResult<Bytes> {
     let file = File::open(path).map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;
     let raw = match metadata.is_file() {
-        true => Box::new(WholeFile { file, left: metadata.len() }),
+        true => Box::new(WholeFile { file, left: length.unwrap_or(metadata.len()) }),
         false => piped(file),
     };
     Ok(Box::new(Decompressed::Unknown { raw, claimed }))

@@ -11,6 +11,7 @@
 //! 16 MiB for a fetcher, more only where it reads over 64 partitions, or where a single record is larger than that.
 
 mod ends;
+mod forms;
 pub mod history;
 mod lookup;
 mod queues;
@@ -24,15 +25,18 @@ use rdkafka::Message;
 use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::BorrowedMessage;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::log::Log;
 pub use super::log::{Fetched, Record};
 use crate::clock::partitions::{Backlog, Partition};
+use crate::decode::avro::Form;
 use crate::error::{JobError, JobResult};
 pub use crate::kafka::KafkaSettings;
 use crate::kafka::{ANSWER_TIMEOUT, Inquirer, Listener, is_silence, is_unknown, offsets_of};
 use ends::Ends;
+use forms::Forms;
 pub use lookup::{PartitionInfo, offsets_at, partitions};
 use queues::{DEFAULTS, QueueSizes, own_settings};
 
@@ -46,6 +50,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 struct Reading {
     partition: Partition,
     queue: PartitionQueue<Listener>,
+    /// A record whose form is not known yet: nothing after it is looked at.
+    waiting: Option<Record>,
     is_paused: bool,
     /// The offset after the last record handed over.
     handed: u64,
@@ -66,6 +72,7 @@ pub struct Fetcher {
     next: usize,
     looked_at: Instant,
     ends: Arc<Ends>,
+    forms: Forms,
 }
 
 impl Fetcher {
@@ -81,6 +88,7 @@ impl Fetcher {
             next: 0,
             looked_at: Instant::now(),
             ends: Arc::default(),
+            forms: Forms::start(settings)?,
         })
     }
 
@@ -137,7 +145,7 @@ impl Fetcher {
             if self.readings[place].is_paused {
                 continue;
             }
-            let (records, error) = self.readings[place].take();
+            let (records, error) = self.readings[place].take(&mut self.forms)?;
             if let Some(error) = error {
                 self.judge(Some(place), &error)?;
             }
@@ -160,7 +168,9 @@ impl Fetcher {
             let partition = Partition { topic: element.topic().to_owned(), number: element.partition() };
             if let (Some(place), Offset::Offset(position)) = (self.places.get(&partition), element.offset()) {
                 let reading = &mut self.readings[*place];
-                reading.position = reading.position.max(u64::try_from(position).unwrap_or_default());
+                // What waits has left the client, and was not handed over.
+                let position = u64::try_from(position).ok().filter(|_| reading.waiting.is_none());
+                reading.position = reading.position.max(position.unwrap_or_default());
             }
         }
     }
@@ -170,7 +180,7 @@ impl Fetcher {
         let Some(reading) = self.places.get(partition).map(|place| &self.readings[*place]) else {
             return Backlog::Some;
         };
-        match self.ends.fresh(partition) {
+        match self.ends.fresh(partition).filter(|_| reading.waiting.is_none()) {
             Some(end) if reading.position >= end && next_offset >= reading.handed => Backlog::None,
             _ => Backlog::Some,
         }
@@ -231,7 +241,8 @@ impl Fetcher {
             assigned.add_partition_offset(topic, *number, at_offset(next_offset)).map_err(cannot)?;
             self.places.insert(partition.clone(), self.readings.len());
             self.ends.watch(partition.clone());
-            let reading = Reading { partition, queue, is_paused, handed: next_offset, position: next_offset };
+            let (handed, position) = (next_offset, next_offset);
+            let reading = Reading { partition, queue, waiting: None, is_paused, handed, position };
             self.readings.push(reading);
         }
         client.incremental_assign(&assigned).map_err(cannot)
@@ -340,25 +351,36 @@ impl Drop for Fetcher {
 
 impl Reading {
     /// Takes what has come, and the error that stands in its way.
-    fn take(&mut self) -> (Vec<Record>, Option<KafkaError>) {
-        let (mut records, mut bytes) = (Vec::new(), 0);
+    fn take(&mut self, forms: &mut Forms) -> JobResult<(Vec<Record>, Option<KafkaError>)> {
+        let (mut records, mut bytes, mut failed) = (Vec::new(), 0, None);
         while records.len() < RECORDS_AT_ONCE && bytes < BYTES_AT_ONCE {
-            match self.queue.poll(Duration::ZERO) {
-                Some(Ok(message)) => {
-                    let offset = u64::try_from(message.offset()).unwrap_or_default();
-                    let timestamp_ms = message.timestamp().to_millis().and_then(|at| u64::try_from(at).ok());
-                    let [value, key] = [message.payload(), message.key()].map(|bytes| bytes.map(Box::from));
-                    bytes += message.payload_len() + message.key_len();
-                    records.push(Record { offset, timestamp_ms, value, key });
-                    self.handed = offset + 1;
+            let polled = || self.queue.poll(Duration::ZERO).map(|polled| polled.map(|message| record(&message)));
+            let mut record = match self.waiting.take().map(Ok).or_else(polled) {
+                Some(Ok(record)) => record,
+                other => {
+                    failed = other.and_then(Result::err);
+                    break;
                 }
-                Some(Err(error)) => return (records, Some(error)),
-                None => break,
-            }
+            };
+            let Some(form) = forms.of(record.value.as_deref())? else {
+                self.waiting = Some(record);
+                break;
+            };
+            record.form = form;
+            bytes += [&record.value, &record.key].into_iter().flatten().map(|bytes| bytes.len()).sum::<usize>();
+            self.handed = record.offset + 1;
+            records.push(record);
         }
         self.position = self.position.max(self.handed);
-        (records, None)
+        Ok((records, failed))
     }
+}
+
+fn record(message: &BorrowedMessage<'_>) -> Record {
+    let offset = u64::try_from(message.offset()).unwrap_or_default();
+    let timestamp_ms = message.timestamp().to_millis().and_then(|at| u64::try_from(at).ok());
+    let [value, key] = [message.payload(), message.key()].map(|bytes| bytes.map(Box::from));
+    Record { offset, timestamp_ms, value, key, form: Form::Json }
 }
 
 fn at_offset(offset: u64) -> Offset {

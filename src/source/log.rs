@@ -6,10 +6,11 @@
 use std::collections::BTreeMap;
 
 use crate::clock::partitions::{Backlog, Partition};
+use crate::decode::avro::Form;
 use crate::error::JobResult;
 
 /// One record of a partition.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Record {
     /// Its place in the partition.
     pub offset: u64,
@@ -19,6 +20,8 @@ pub struct Record {
     pub value: Option<Box<[u8]>>,
     /// Its key, where it has one.
     pub key: Option<Box<[u8]>>,
+    /// How its value is written.
+    pub form: Form,
 }
 
 /// Records of one partition, in the order of offsets.

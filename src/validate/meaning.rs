@@ -5,7 +5,9 @@ pub fn meaning(reason: &str) -> &'static str {
     match reason.split(':').next().unwrap_or_default() {
         "not_utf8" => "it holds bytes that are no UTF-8 text",
         "too_large" => "it is longer than 1 MiB",
-        "malformed" => "it is no JSON object, or no CSV record: often a line that was cut off",
+        "malformed" => {
+            "it is no JSON object, no CSV record, or not the Avro that its schema says: often a line that was cut off"
+        }
         "column_count" => "it has more or fewer fields than the header has columns",
         "unknown_schema_version" => "it is of a version of its format that is not known",
         "missing_field" => "a field that is required is absent, null or blank",

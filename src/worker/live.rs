@@ -34,7 +34,7 @@ use crate::live::publisher::{Update, rows_of, rows_that_stood};
 use crate::live::reading::Reading;
 
 /// How often marks are put down and time is promised.
-const TICK: Duration = Duration::from_millis(40);
+const TICK: Duration = Duration::from_millis(20);
 /// How often the log is told how far it has been read.
 const TELL_EVERY: Duration = Duration::from_secs(1);
 /// How long a worker without anything to do sleeps at most, for what was read meanwhile to be taken in soon.

@@ -26,7 +26,7 @@ impl Shop {
         Shop { brokers: brokers.to_owned(), topics }
     }
 
-    fn produce(&self, input: &str, more: &[&str]) -> Ended {
+    pub fn produce(&self, input: &str, more: &[&str]) -> Ended {
         let arguments = [&[input, "--produce", &self.brokers, "--output", "json"][..], more].concat();
         let ended = run(replay(&arguments).env("ORDERWATCH__KAFKA__TOPICS", &self.topics));
         assert_eq!((ended.code, &*ended.stderr), (Some(0), ""), "{}", ended.stdout);

@@ -49,9 +49,8 @@ impl Log for MemoryLog {
             .take(1 + (self.turn * 7) % self.at_once)
             .map(|(offset, text)| Record {
                 offset: offset as u64,
-                timestamp_ms: None,
                 value: Some(text.as_slice().into()),
-                key: None,
+                ..Record::default()
             })
             .collect();
         *next += records.len() as u64;

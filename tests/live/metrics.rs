@@ -59,17 +59,17 @@ fn scrape(address: &str) -> BTreeMap<String, f64> {
 }
 
 /// A job over a log and a sink in memory that has read and committed all, and is watched.
-struct Watched {
+pub struct Watched {
     shop: Shop,
     sink: MemorySink,
     job: Arc<LiveJob>,
-    address: String,
+    pub address: String,
     running: Option<JoinHandle<Result<(), JobError>>>,
     _store: tempfile::TempDir,
 }
 
 impl Watched {
-    fn start() -> Watched {
+    pub fn start() -> Watched {
         let (shop, sink, store) = (Shop::open(300, 7, &[]), MemorySink::default(), tempfile::tempdir().unwrap());
         let job = prepare(&shop, &store.path().display().to_string(), &[&sink]);
         let address = free_address();
@@ -209,7 +209,7 @@ fn every_metric_is_documented_and_promtool_has_nothing_to_say() {
 }
 
 /// A Prometheus that scrapes one address.
-struct Prometheus {
+pub struct Prometheus {
     folder: tempfile::TempDir,
     address: String,
 }
@@ -221,7 +221,7 @@ fn services(folder: &tempfile::TempDir, arguments: &[&str], scraped: &str) -> st
 }
 
 impl Prometheus {
-    fn scraping(address: &str) -> Option<Prometheus> {
+    pub fn scraping(address: &str) -> Option<Prometheus> {
         let folder = tempfile::tempdir().unwrap();
         let output = services(&folder, &["up", "prometheus"], address);
         if !output.status.success() {
@@ -233,7 +233,7 @@ impl Prometheus {
     }
 
     /// The values of an expression.
-    fn values(&self, expression: &str) -> Option<Vec<f64>> {
+    pub fn values(&self, expression: &str) -> Option<Vec<f64>> {
         let (_, text) = ask(&self.address, &format!("/api/v1/query?query={expression}"))?;
         let answer: serde_json::Value = serde_json::from_str(&text).ok()?;
         let values = answer["data"]["result"].as_array()?.iter();

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use dataflows::time::Time;
 use orderwatch::instant::format_instant;
 
+use crate::broker::OwnRegistry;
 use crate::metrics::{ask, free_address, wait_until};
 use crate::run::{Running, hostfile, start};
 use crate::shop::Shop;
@@ -88,5 +89,30 @@ fn processes_share_a_job_that_is_killed_and_resumed() {
         let ended = running.wait();
         assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     }
+    shop.assert_as_replayed();
+}
+
+#[test]
+fn a_registry_that_is_away_is_waited_for_and_changelogs_in_avro_hold_the_tables() {
+    let (Some(mut shop), Some(registry)) = (Shop::open(), OwnRegistry::start()) else { return };
+    shop.form = ["--avro", "--schema-registry", &registry.address].map(str::to_owned).into();
+    shop.produce(Path::new("data/sample"));
+    // Killed in the middle; then the registry is gone before another job can read its first record.
+    let mut first = [start(&mut shop.job(1, &[]))];
+    shop.wait_until(&mut first, "the tables move on", |frontier| frontier > 0);
+    first.into_iter().for_each(kill);
+    registry.kill();
+    let reader = ["--avro=json", "--schema-registry", &registry.address, "--job", "reader"];
+    let mut waiting = start(&mut shop.reader(&reader));
+    waiting.wait_until_it_says("waiting for the schema registry at");
+    assert!(waiting.child.try_wait().unwrap().is_none());
+    registry.restart();
+    waiting.wait_until_it_prints("SLA BREACH");
+    drop(waiting);
+    let mut job = [start(&mut shop.job(2, &[]))];
+    shop.wait_until(&mut job, "the end", |frontier| frontier >= 1_538_158_318_000);
+    terminate(&job[0]);
+    let [job] = job;
+    assert_eq!(job.wait().code, Some(0));
     shop.assert_as_replayed();
 }

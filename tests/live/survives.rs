@@ -19,7 +19,7 @@ use super::memory::{MemoryLog, MemorySink};
 use super::{End, Shop, TOPICS, TimeMode, incarnation};
 
 /// Another value for each key that a table of the documents names.
-const OTHERWISE: [(&str, &str); 27] = [
+const OTHERWISE: [(&str, &str); 30] = [
     ("job.workers", "3"),
     ("cluster.processes", "2"),
     ("cluster.process", "0"),
@@ -33,6 +33,9 @@ const OTHERWISE: [(&str, &str); 27] = [
     ("checkpoint.interval", "7s"),
     ("kafka.brokers", "other:9092"),
     ("kafka.client", ""),
+    ("watch.max_files_per_tick", "7"),
+    ("kafka.format", "avro"),
+    ("kafka.schema_registry", "http://other:8081"),
     ("job.plan", "relational"),
     ("job.transitions", "strict"),
     ("job.windows", "hour"),

@@ -13,14 +13,24 @@ use rdkafka::config::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-/// The environment variable that names a broker.
+/// The environment variables that name a broker and a schema registry.
 const VARIABLE: &str = "ORDERWATCH_KAFKA";
+const REGISTRY: &str = "ORDERWATCH_SCHEMA_REGISTRY";
 
 /// Where a broker listens; none, and why, where the environment names none.
 pub fn broker() -> Option<String> {
     let found = std::env::var(VARIABLE).ok().filter(|brokers| !brokers.is_empty());
     if found.is_none() {
         eprintln!("not run: {VARIABLE} names no broker (eval \"$(scripts/services up kafka)\")");
+    }
+    found
+}
+
+/// The address of a schema registry; none, and why, where the environment names none.
+pub fn registry() -> Option<String> {
+    let found = std::env::var(REGISTRY).ok().filter(|address| !address.is_empty());
+    if found.is_none() {
+        eprintln!("not run: {REGISTRY} names no schema registry (eval \"$(scripts/services up registry)\")");
     }
     found
 }
@@ -37,6 +47,7 @@ pub fn settings(brokers: &str, topics: &[&str]) -> KafkaSettings {
         brokers: brokers.to_owned(),
         topics: topics.iter().map(|topic| (*topic).to_owned()).collect(),
         client: [("group.id".to_owned(), unique("group"))].into(),
+        ..KafkaSettings::default()
     }
 }
 
@@ -119,23 +130,14 @@ impl OwnBroker {
     /// None, and why, where brokers cannot be started here.
     pub fn start() -> Option<OwnBroker> {
         broker()?;
-        let folder = tempfile::tempdir().unwrap();
-        let target = std::env::var("CARGO_TARGET_DIR").unwrap_or_else(|_| "target".to_owned());
-        let cache = std::path::absolute(std::path::Path::new(&target).join("services/cache")).unwrap();
-        std::fs::create_dir(folder.path().join("services")).unwrap();
-        std::fs::create_dir_all(&cache).unwrap();
-        std::os::unix::fs::symlink(cache, folder.path().join("services/cache")).unwrap();
+        let folder = folder();
         let brokers = services(&folder, &["up", "kafka"]);
         Some(OwnBroker { folder, brokers })
     }
 
     /// Kills it as `kill -9` does and waits until it is gone.
     pub fn kill(&self) {
-        let id = std::fs::read_to_string(self.folder.path().join("services/kafka/pid")).unwrap();
-        assert!(Command::new("kill").args(["-9", id.trim()]).status().unwrap().success());
-        while std::fs::read_to_string(format!("/proc/{}/stat", id.trim())).is_ok_and(|stat| !stat.contains(") Z")) {
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        kill(&self.folder, "kafka");
     }
 
     /// Starts it again on what it stored.
@@ -150,10 +152,62 @@ impl Drop for OwnBroker {
     }
 }
 
+/// A schema registry of a test's own, which it may kill.
+pub struct OwnRegistry {
+    folder: tempfile::TempDir,
+    pub address: String,
+}
+
+impl OwnRegistry {
+    /// None, and why, where registries cannot be started here.
+    pub fn start() -> Option<OwnRegistry> {
+        registry()?;
+        let folder = folder();
+        let address = services(&folder, &["up", "registry"]);
+        Some(OwnRegistry { folder, address })
+    }
+
+    /// Kills it as `kill -9` does and waits until it is gone.
+    pub fn kill(&self) {
+        kill(&self.folder, "registry");
+    }
+
+    /// Starts it again on what it stored.
+    pub fn restart(&self) {
+        services(&self.folder, &["restart", "registry"]);
+    }
+}
+
+impl Drop for OwnRegistry {
+    fn drop(&mut self) {
+        services(&self.folder, &["down", "registry"]);
+    }
+}
+
+/// Where servers of a test's own store what they have; what was fetched once is not fetched again.
+fn folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let target = std::env::var("CARGO_TARGET_DIR").unwrap_or_else(|_| "target".to_owned());
+    let cache = std::path::absolute(std::path::Path::new(&target).join("services/cache")).unwrap();
+    std::fs::create_dir(folder.path().join("services")).unwrap();
+    std::fs::create_dir_all(&cache).unwrap();
+    std::os::unix::fs::symlink(cache, folder.path().join("services/cache")).unwrap();
+    folder
+}
+
+fn kill(folder: &tempfile::TempDir, service: &str) {
+    let id = std::fs::read_to_string(folder.path().join(format!("services/{service}/pid"))).unwrap();
+    assert!(Command::new("kill").args(["-9", id.trim()]).status().unwrap().success());
+    while std::fs::read_to_string(format!("/proc/{}/stat", id.trim())).is_ok_and(|stat| !stat.contains(") Z")) {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
 fn services(folder: &tempfile::TempDir, arguments: &[&str]) -> String {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/services");
     let mut command = Command::new(script);
-    let output = command.args(arguments).env("CARGO_TARGET_DIR", folder.path()).env_remove(VARIABLE).output().unwrap();
+    command.args(arguments).env("CARGO_TARGET_DIR", folder.path()).env_remove(VARIABLE).env_remove(REGISTRY);
+    let output = command.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).unwrap();
     text.trim().rsplit('=').next().unwrap_or_default().to_owned()

@@ -24,6 +24,7 @@ use dataflows::views::record_law;
 use orderwatch::clock::Lateness;
 use orderwatch::config::duration::{format_duration, parse_duration};
 use orderwatch::config::{self};
+use orderwatch::decode::avro::{Form, TOPIC_RECORD, WriterSchema};
 use orderwatch::decode::cells::PlainRows;
 use orderwatch::decode::decode_line;
 use orderwatch::decode::olist::{ItemColumns, OrderColumns, PaymentColumns};
@@ -85,6 +86,39 @@ pub fn topic_record(bytes: &[u8]) {
             assert!(facts.latest() <= limits.latest());
             assert!(facts.iter().all(|fact| fact.order == *facts.order()));
             assert_eq!(topic::order_id(bytes).as_ref(), Some(&facts.order().order_id));
+        }
+        Err(broken) => assert_broken(&broken),
+    }
+}
+
+/// A value in Avro, after a byte that chooses its schema, is decoded to facts of one order or refused, whatever the schema.
+pub fn avro(bytes: &[u8]) {
+    thread_local! {
+        static FORMS: Vec<Form> = [
+            TOPIC_RECORD,
+            r#"["null",{"type":"record","name":"R","fields":[{"name":"order_id","type":{"type":"fixed","name":"F","size":3}},
+                {"name":"event_type","type":{"type":"enum","name":"E","symbols":["ORDER_PLACED","ITEM_ADDED"]}},
+                {"name":"timestamp","type":{"type":"long","logicalType":"timestamp-nanos"}},
+                {"name":"price","type":{"type":"bytes","logicalType":"decimal","precision":9,"scale":4}},
+                {"name":"more","type":{"type":"map","values":{"type":"array","items":["null","R","double","F"]}}}]}]"#,
+            r#"{"type":"record","name":"L","fields":[{"name":"order_id","type":"string"},{"name":"status","type":"string"},
+                {"name":"timestamp","type":"string"},{"name":"many","type":{"type":"array","items":"null"}},
+                {"name":"next","type":["null","L"]}]}"#,
+        ]
+        .map(|schema| Form::Avro(WriterSchema::parse(schema, &[]).unwrap(), 1))
+        .into();
+    }
+    let limits = Limits::at(NOW);
+    let which = usize::from(bytes.first().copied().unwrap_or_default());
+    let decoded = FORMS.with(|forms| {
+        let form = &forms[which % forms.len()];
+        let decoded = form.record(bytes, &limits);
+        assert_eq!(decoded, form.record(bytes, &limits), "the same value comes to the same");
+        decoded
+    });
+    match decoded {
+        Ok(facts) => {
+            assert!(facts.iter().all(|fact| fact.order == *facts.order()) && facts.latest() <= limits.latest())
         }
         Err(broken) => assert_broken(&broken),
     }

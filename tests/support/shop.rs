@@ -12,8 +12,10 @@ use dataflows::views::COLLECTIONS;
 use dataflows::views::collection::Collection;
 use orderwatch::clock::partitions::{Backlog, Partition};
 use orderwatch::instant::format_instant;
+use orderwatch::sink::kafka::avro;
 use orderwatch::source::kafka::{Fetcher, partitions};
 
+use crate::avro_rows;
 use crate::broker::{broker, create_topic, settings, unique};
 use crate::read::{self, Rows};
 use crate::run::{orderwatch, replay, run};
@@ -29,6 +31,8 @@ pub struct Shop {
     pub topics: String,
     /// Changelogs are named after it.
     pub job: String,
+    /// How values are written, in whatever is run.
+    pub form: Vec<String>,
     pub database: Database,
     pub folder: tempfile::TempDir,
 }
@@ -42,12 +46,14 @@ impl Shop {
     pub fn on(brokers: String, database: Database) -> Shop {
         let create = |(name, partitions)| create_topic(&brokers, name, partitions);
         let topics = [("orders", 1), ("items", 3), ("payments", 6)].map(create).join(",");
-        Shop { brokers, topics, job: unique("shop"), database, folder: tempfile::tempdir().unwrap() }
+        let (form, folder) = (Vec::new(), tempfile::tempdir().unwrap());
+        Shop { brokers, topics, job: unique("shop"), form, database, folder }
     }
 
     pub fn produce(&self, input: &Path) {
         let mut command = replay(&[input]);
-        command.args(["--produce", &self.brokers, "--output", "json"]).env("ORDERWATCH__KAFKA__TOPICS", &self.topics);
+        command.args(["--produce", &self.brokers, "--output", "json"]).args(&self.form);
+        command.env("ORDERWATCH__KAFKA__TOPICS", &self.topics);
         let ended = run(&mut command);
         assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     }
@@ -62,11 +68,19 @@ impl Shop {
         let workers = workers.to_string();
         command.args(["run", "--kafka", &self.brokers, "--topics", &self.topics, "--clock", "event", "-w", &workers]);
         command.args(["--job", &self.job, "--to-kafka", &self.brokers, "--postgres", &self.database.url]);
-        command.args(["--checkpoint-interval", "200ms", "--no-console"]).args(more);
+        command.args(["--checkpoint-interval", "200ms", "--no-console"]).args(more).args(&self.form);
         if !more.contains(&"--serve") {
             command.args(["--serve", "none"]);
         }
         command.arg("--checkpoint").arg(self.checkpoints());
+        command
+    }
+
+    /// A process that only reads and tells.
+    pub fn reader(&self, more: &[&str]) -> Command {
+        let mut command = orderwatch();
+        command.args(["run", "--kafka", &self.brokers, "--topics", &self.topics, "--clock", "event"]);
+        command.args(["--serve", "none", "--checkpoint", "none"]).args(more);
         command
     }
 
@@ -121,7 +135,7 @@ impl Shop {
         let end = self.frontier() - 1;
         let (until, last_minute) = (format_instant(end), format_instant(end - end % MINUTE_MS));
         let mut command = replay(&[format!("kafka://{}/{}", self.brokers, self.topics)]);
-        command.args(["--no-console", "--grace", "5s", "--until", &until, "--out"]).arg(&out);
+        command.args(["--no-console", "--grace", "5s", "--until", &until, "--out"]).arg(&out).args(&self.form);
         let ended = run(&mut command);
         assert_eq!(ended.code, Some(0), "{}", ended.stderr);
         let tables: BTreeMap<String, Rows> = COLLECTIONS
@@ -168,8 +182,11 @@ fn assert_same(what: &str, found: &Rows, expected: &Rows) {
     }
 }
 
-/// The cells of a row in JSON.
+/// The cells of a row, in JSON or in wire format.
 fn cells(collection: &Collection, row: &[u8]) -> Vec<String> {
+    if let [0, _, _, _, _, datum @ ..] = row {
+        return avro_rows::cells(collection, &avro::schema(collection), datum);
+    }
     let row: serde_json::Value = serde_json::from_slice(row).unwrap();
     let cell = |name: &str| match &row[name] {
         serde_json::Value::Null => String::new(),

@@ -84,11 +84,25 @@ impl Schedule {
                 Schedule { kind, seed, scale, start: BEGIN, interval_us, orders: options.count, end: Time::MAX }
             }
             Some(rate) => {
-                let interval_us = (SECOND_US * DECIMAL_UNIT / rate.max(1)).max(1);
                 let end = options.duration.map_or(Time::MAX, |duration| now.saturating_add(duration));
-                Schedule { kind, seed, scale, start: now, interval_us, orders: u64::MAX, end }
+                Schedule { kind, end, ..Schedule::endless(seed, scale, rate, now) }
             }
         }
+    }
+
+    /// Order events of so many orders a second, in ten-thousandths, from `start` on.
+    pub fn endless(seed: u64, scale: u64, rate: u64, start: Time) -> Schedule {
+        let interval_us = (SECOND_US * DECIMAL_UNIT / rate.max(1)).max(1);
+        Schedule { kind: StreamKind::Orders, seed, scale, start, interval_us, orders: u64::MAX, end: Time::MAX }
+    }
+
+    /// The first order that may still have something before it at `time`; all before it have ended.
+    pub fn first_alive_at(&self, time: Time) -> u64 {
+        let longest_ms: i64 = STAGES.iter().map(|(_, _, most_ms)| most_ms).sum::<i64>() + HELD_MS.1;
+        let since_ms =
+            time.saturating_sub(self.start).saturating_sub(longest_ms.unsigned_abs() * self.scale / DECIMAL_UNIT);
+        // The order of this interval may have been placed at its end.
+        (u128::from(since_ms) * 1_000 / u128::from(self.interval_us)).saturating_sub(1) as u64
     }
 
     fn placed_at(&self, order: u64) -> Time {
@@ -185,8 +199,13 @@ pub struct Lives {
 impl Lives {
     /// Before the first order is placed.
     pub fn new(schedule: Schedule) -> Lives {
+        Lives::from(schedule, 0)
+    }
+
+    /// The lives of this order and those that are placed after it.
+    pub fn from(schedule: Schedule, order: u64) -> Lives {
         let mut lives = Lives { schedule, next: BinaryHeap::new() };
-        lives.place(0);
+        lives.place(order);
         lives
     }
 

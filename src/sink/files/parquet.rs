@@ -144,12 +144,12 @@ impl Values {
                 integers.push(timestamp::parse(text.as_bytes()).ok_or_else(misfit)? as i64);
             }
             (Present::Integers(integers), ColumnType::Seconds) => {
-                integers.push(decimal(text, 3).and_then(|seconds| seconds.try_into().ok()).ok_or_else(misfit)?);
+                integers.push(cell::decimal(text, 3).and_then(|seconds| seconds.try_into().ok()).ok_or_else(misfit)?);
             }
             (Present::Integers(integers), _) => integers.push(text.parse().map_err(|_| misfit())?),
             (Present::Decimals(decimals), column_type) => {
                 let places = if column_type == ColumnType::Money { 4 } else { 2 };
-                decimals.push(decimal(text, places).ok_or_else(misfit)?.to_be_bytes().to_vec().into());
+                decimals.push(cell::decimal(text, places).ok_or_else(misfit)?.to_be_bytes().to_vec().into());
             }
             (Present::Booleans(booleans), _) => booleans.push(text.parse().map_err(|_| misfit())?),
         }
@@ -182,13 +182,6 @@ impl Values {
         }
         Ok(())
     }
-}
-
-/// A decimal with at most so many places, in units of the last of them.
-fn decimal(text: &str, places: usize) -> Option<i128> {
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let missing = places.checked_sub(fraction.len())?;
-    format!("{whole}{fraction}").parse::<i128>().ok()?.checked_mul(10_i128.pow(missing as u32))
 }
 
 /// The system's own error where there is one: it tells a full disk from others.

@@ -13,7 +13,6 @@ use super::{Fetched, Fetcher, offsets_at, partitions};
 use crate::cli::Start;
 use crate::clock::Watermark;
 use crate::clock::partitions::Partition;
-use crate::decode::topic;
 use crate::error::{JobError, JobResult};
 use crate::kafka::{ANSWER_TIMEOUT, KafkaSettings};
 use crate::source::intake::{Decoded, Intake};
@@ -107,7 +106,7 @@ impl Unread {
             // A tombstone says that there is nothing.
             let Some(value) = record.value.filter(|_| record.offset < self.stretch.end) else { continue };
             let position = Position::new(self.stretch.file, record.offset);
-            match topic::record(&value, &intake.limits) {
+            match record.form.record(&value, &intake.limits) {
                 Ok(facts) => {
                     let watermark = self.watermark.as_ref().map_or(0, Watermark::time);
                     let key = order_key(facts.order());

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use super::history::Topics;
 use super::{Fetcher, shown};
 use crate::cli::Start;
-use crate::decode::topic;
 use crate::error::JobResult;
 use crate::kafka::KafkaSettings;
 use crate::source::sample::{RECORDS_MAX, Sample};
@@ -42,7 +41,8 @@ pub fn of_topics(settings: KafkaSettings, limits: &Limits) -> JobResult<Vec<Samp
         if let Some(sample) = samples.get_mut(&*fetched.partition.topic) {
             for record in fetched.records {
                 if let Some(value) = record.value.filter(|_| !sample.is_full()) {
-                    sample.add_at(|| format!("offset {} of {place}", record.offset), topic::record(&value, limits));
+                    sample
+                        .add_at(|| format!("offset {} of {place}", record.offset), record.form.record(&value, limits));
                 }
             }
             if sample.is_full() {
