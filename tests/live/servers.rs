@@ -111,7 +111,7 @@ fn a_registry_that_is_away_is_waited_for_and_changelogs_in_avro_hold_the_tables(
     drop(waiting);
     let mut job = [start(&mut shop.job(2, &[]))];
     shop.wait_until(&mut job, "the end", |frontier| frontier >= 1_538_158_318_000);
-    terminate(&job[0]);
+    job[0].terminate();
     let [job] = job;
     assert_eq!(job.wait().code, Some(0));
     shop.assert_as_replayed();
