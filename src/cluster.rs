@@ -169,11 +169,12 @@ fn watched(socket: TcpStream) -> JobResult<TcpStream> {
         socket.set_read_timeout(None)?;
         // Where nothing is said the system asks; where something was said and not confirmed, it gives up.
         sockopt::set_socket_keepalive(&socket, true)?;
-        sockopt::set_tcp_keepidle(&socket, Duration::from_secs(3))?;
+        sockopt::set_tcp_keepidle(&socket, Duration::from_secs(2))?;
         sockopt::set_tcp_keepintvl(&socket, Duration::from_secs(1))?;
-        sockopt::set_tcp_keepcnt(&socket, 4)?;
+        sockopt::set_tcp_keepcnt(&socket, 3)?;
+        // Counted from when it was said once more, which takes a second or two where the machine is busy.
         #[cfg(target_os = "linux")]
-        sockopt::set_tcp_user_timeout(&socket, 7_000)?;
+        sockopt::set_tcp_user_timeout(&socket, 5_000)?;
         Ok(())
     };
     set_up().map_err(|error| cannot("set up the cluster's connections", &error))?;

@@ -15,14 +15,6 @@ use crate::shop::Shop;
 const DEADLINE: Duration = Duration::from_secs(100);
 
 impl Shop {
-    /// A process that only reads and tells.
-    fn reader(&self, more: &[&str]) -> Command {
-        let mut command = orderwatch();
-        command.args(["run", "--kafka", &self.brokers, "--topics", &self.topics, "--clock", "event"]);
-        command.args(["--serve", "none", "--checkpoint", "none"]).args(more);
-        command
-    }
-
     pub fn wait_until(&self, running: &mut [Running], what: &str, mut is_so: impl FnMut(Time) -> bool) {
         let started = Instant::now();
         while !is_so(self.frontier()) {

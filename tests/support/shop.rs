@@ -46,7 +46,8 @@ impl Shop {
     pub fn on(brokers: String, database: Database) -> Shop {
         let create = |(name, partitions)| create_topic(&brokers, name, partitions);
         let topics = [("orders", 1), ("items", 3), ("payments", 6)].map(create).join(",");
-        Shop { brokers, topics, job: unique("shop"), form: Vec::new(), database, folder: tempfile::tempdir().unwrap() }
+        let (form, folder) = (Vec::new(), tempfile::tempdir().unwrap());
+        Shop { brokers, topics, job: unique("shop"), form, database, folder }
     }
 
     pub fn produce(&self, input: &Path) {
@@ -72,6 +73,14 @@ impl Shop {
             command.args(["--serve", "none"]);
         }
         command.arg("--checkpoint").arg(self.checkpoints());
+        command
+    }
+
+    /// A process that only reads and tells.
+    pub fn reader(&self, more: &[&str]) -> Command {
+        let mut command = orderwatch();
+        command.args(["run", "--kafka", &self.brokers, "--topics", &self.topics, "--clock", "event"]);
+        command.args(["--serve", "none", "--checkpoint", "none"]).args(more);
         command
     }
 
