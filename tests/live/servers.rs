@@ -1,7 +1,6 @@
 //! The whole path with real servers: topics of Kafka in, tables of PostgreSQL out, killed on the way.
 
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use dataflows::time::Time;
@@ -9,7 +8,7 @@ use orderwatch::instant::format_instant;
 
 use crate::broker::OwnRegistry;
 use crate::metrics::{ask, free_address, wait_until};
-use crate::run::{Running, hostfile, orderwatch, start};
+use crate::run::{Running, hostfile, start};
 use crate::shop::Shop;
 
 const DEADLINE: Duration = Duration::from_secs(100);
