@@ -19,7 +19,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Err("usage: consume BROKERS TOPIC,TOPIC THREADS".into());
     };
     let topics = topics.split(',').map(str::to_owned).collect();
-    let settings = KafkaSettings { brokers: brokers.clone(), topics, ..KafkaSettings::default() };
+    let client = [("group.id".to_owned(), "consume".to_owned())].into();
+    let settings = KafkaSettings { brokers: brokers.clone(), topics, client, ..KafkaSettings::default() };
     let threads: usize = threads.parse()?;
     let found = partitions(&settings, Duration::from_secs(10)).map_err(|error| error.to_string())?;
     let mut shares: Vec<Vec<PartitionInfo>> = vec![Vec::new(); threads.max(1)];
