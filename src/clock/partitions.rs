@@ -142,7 +142,12 @@ impl PartitionClock {
     /// Reads a partition on from a mark, as an earlier reading did that left these marks; from the first of them where
     /// there is no other. False where there is none at all.
     pub fn resume(&mut self, partition: Partition, from: Option<Mark>, trail: &[Mark]) -> bool {
-        let Some(from) = from.or_else(|| trail.first().copied()) else { return false };
+        let Some(mut from) = from.or_else(|| trail.first().copied()) else { return false };
+        if trail.is_empty() {
+            // Whoever wrote the checkpoint had found it, and the reading that is followed had not.
+            from.watermark = from.watermark.max(self.followed_until);
+            from.ceiling = from.ceiling.max(self.followed_until);
+        }
         let follows = trail.iter().filter(|mark| **mark > from).copied().collect();
         // Whoever is told of the partition by this reading alone has to learn where it began.
         self.readings.insert(partition, Reading { passed: vec![from], ..Reading::new(from, follows) });
