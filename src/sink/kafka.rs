@@ -4,7 +4,8 @@
 //! transaction: the last change of each key, and the progress, in a topic of the job's own. Whoever reads committed records
 //! alone sees all of a commit or nothing; after compaction a topic is the collection. Invariant: nothing is sent through a
 //! producer that did not fence off all before it and read the progress after that, so an answer that was lost is never
-//! guessed. Limits: a topic that was there before is taken as it is. Source: outputs.md; decision 10.
+//! guessed. Limits: a topic that was there before is taken as it is; a
+//! broker that was killed may still not show the last commit before the next one (an open defect). Source: outputs.md; decision 10.
 
 pub mod avro;
 mod unshown;
