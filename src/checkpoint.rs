@@ -74,9 +74,7 @@ pub struct Manifest {
     pub parts: Vec<Part>,
     /// Stands for the configuration that results depend on.
     pub fingerprint: u64,
-    /// That of all the rest, for a digit of a cut that has become another one would be believed; empty where an earlier
-    /// program wrote it.
-    #[serde(default)]
+    /// That of all the rest, for a digit of a cut that has become another one would be believed.
     pub checksum: String,
 }
 
@@ -88,7 +86,7 @@ impl Manifest {
     fn check(&self) -> Result<(), Unfit> {
         match () {
             () if self.format != FORMAT => Err(Unfit::Format(self.format)),
-            () if !self.checksum.is_empty() && self.checksum != self.checksum_of_rest() => {
+            () if self.checksum != self.checksum_of_rest() => {
                 Err(Unfit::Damaged("the manifest is not what was written".to_owned()))
             }
             () => Ok(()),

@@ -289,9 +289,6 @@ fn fingerprint(config: &JobConfig, terms: &Terms) -> u64 {
         settings, rules, late_arrival_ms, max_price, out_of_orderness_ms, max_future_skew_ms, kafka, ..
     } = config;
     let (format, has_schemas) = (kafka.format, kafka.registry.is_some());
-    // What there was before there was Avro stands for the same as then.
-    let written =
-        if (format, has_schemas) == Default::default() { String::new() } else { format!(" {format:?} {has_schemas}") };
     let Terms { mode, topics, .. } = terms;
-    xxh3_64(format!("{settings:?} {rules:?} {late_arrival_ms} {max_price:?} {mode:?} {topics:?} {out_of_orderness_ms} {max_future_skew_ms}{written}").as_bytes())
+    xxh3_64(format!("{settings:?} {rules:?} {late_arrival_ms} {max_price:?} {mode:?} {topics:?} {out_of_orderness_ms} {max_future_skew_ms} {format:?} {has_schemas}").as_bytes())
 }
