@@ -42,6 +42,8 @@ const WAIT: Duration = Duration::from_millis(50);
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
 /// So many records before the end of its topic the progress is looked for first.
 const RECORDS_BACK: i64 = 64;
+/// How long to listen, after a commit, whether a broker was lost.
+const HEAR_COMPLAINTS: Duration = Duration::from_millis(5);
 /// How often it is said that a broker is waited for.
 const SAY_EVERY: Duration = Duration::from_secs(5);
 /// The largest row, as bytes that are no text may make of a record: each is four characters, and JSON escapes one of them.
@@ -263,7 +265,8 @@ impl Transactions<Change> for Kafka {
         let started = Instant::now();
         let Err(error) = self.settings.commit(&session.producer, &self.writers, to, updates) else {
             session.frontier = to.frontier;
-            session.producer.poll(Duration::ZERO);
+            // Complaints stand in line behind what became of each record, and a poll without time takes one of them.
+            session.producer.poll(HEAR_COMPLAINTS);
             // A broker may have gone and come back between two commits, each of which took no time.
             if (session.producer.client().context().has_complained() || started.elapsed() > COMMIT_AT_ONCE)
                 && let Err(failure) = unshown::show(&self.settings, &session.producer)
