@@ -54,6 +54,9 @@ pub trait Transactions<U> {
 
     /// Adds `updates` and replaces the progress, where it stands at `from` and may be moved by the incarnation of `to`.
     fn commit(&mut self, from: Time, to: &Progress, updates: &[(U, Time)]) -> Outcome;
+
+    /// Nothing is to be committed: sees to what else there may be, every second or so.
+    fn tend(&mut self) {}
 }
 
 impl<U> Transactions<U> for Box<dyn Transactions<U> + Send> {
@@ -63,6 +66,10 @@ impl<U> Transactions<U> for Box<dyn Transactions<U> + Send> {
 
     fn commit(&mut self, from: Time, to: &Progress, updates: &[(U, Time)]) -> Outcome {
         (**self).commit(from, to, updates)
+    }
+
+    fn tend(&mut self) {
+        (**self).tend();
     }
 }
 

@@ -28,6 +28,8 @@ use circuit::Circuit;
 pub use counters::CommitterCounters;
 use queue::{Attempt, Message, Queue};
 
+/// How often a sink that has nothing to do sees to itself.
+const TEND_EVERY: Duration = Duration::from_secs(1);
 /// How much longer a drain waits for the thread itself to say what is left.
 const GRACE: Duration = Duration::from_millis(200);
 
@@ -184,18 +186,17 @@ fn run(
             (*next_try, *until) = (Instant::now(), Some(asked));
         }
     };
-    let (mut next_try, mut until) = (Instant::now(), None::<Instant>);
+    let (mut next_try, mut until, mut tended) = (Instant::now(), None::<Instant>, Instant::now());
     loop {
         if until.is_some_and(|until| !queue.is_behind() || Instant::now() >= until) {
             let what = format!("{} changes", queue.waiting());
             return if queue.is_behind() { Err(left_over(queue.frontier(), &what).at(name)) } else { Ok(()) };
         }
-        let wake = if queue.is_behind() { Some(until.map_or(next_try, |until| until.min(next_try))) } else { None };
-        let received = match wake {
-            Some(wake) => messages.recv_timeout(wake.saturating_duration_since(Instant::now())),
-            None => messages.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        let wake = match queue.is_behind() {
+            true => until.map_or(next_try, |until| until.min(next_try)),
+            false => tended + TEND_EVERY,
         };
-        match received {
+        match messages.recv_timeout(wake.saturating_duration_since(Instant::now())) {
             Ok(message) => {
                 take(&mut queue, message, &mut next_try, &mut until);
                 // All that is there is one transaction.
@@ -205,6 +206,10 @@ fn run(
             }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return Ok(()),
+        }
+        if !queue.is_behind() && tended.elapsed() >= TEND_EVERY {
+            sink.tend();
+            tended = Instant::now();
         }
         if !queue.is_behind() || Instant::now() < next_try {
             continue;

@@ -1,11 +1,10 @@
 //! Kafka: a changelog topic a collection, kept up to date by a job in transactions.
 //!
-//! A record's key is the key of a row as JSON, its value the row as JSON or in Avro, or none where the row is gone. A commit is one
-//! transaction: the last change of each key, and the progress, in a topic of the job's own. Whoever reads committed records
-//! alone sees all of a commit or nothing; after compaction a topic is the collection. Invariant: nothing is sent through a
-//! producer that did not fence off all before it and read the progress after that, so an answer that was lost is never
-//! guessed. Limits: a topic that was there before is taken as it is; a
-//! broker that was killed may still not show the last commit before the next one (an open defect). Source: outputs.md; decision 10.
+//! A record's key is the key of a row as JSON, its value the row as JSON or in Avro, or none where the row is gone. A commit
+//! is one transaction: the last change of each key, and the progress, in a topic of the job's own. Whoever reads committed
+//! records alone sees all of a commit or nothing; after compaction a topic is the collection. Invariant: nothing is sent
+//! through a producer that did not fence off all before it and read the progress after that, so an answer that was lost is never
+//! guessed. Limits: a topic that was there before is taken as it is. Source: outputs.md; decision 10.
 
 pub mod avro;
 mod unshown;
@@ -75,6 +74,8 @@ type Writers = BTreeMap<&'static str, Writer>;
 struct Session {
     producer: BaseProducer<Listener>,
     frontier: Time,
+    /// True where the broker could not be asked what it shows.
+    looks_again: bool,
 }
 
 impl ChangelogSettings {
@@ -232,8 +233,26 @@ impl Kafka {
         self.settings.send_progress(&producer, &progress)?;
         producer.commit_transaction(TRANSACTION_TIMEOUT)?;
         unshown::show(&self.settings, &producer)?;
-        self.session = Some(Session { producer, frontier: progress.frontier });
+        self.session = Some(Session { producer, frontier: progress.frontier, looks_again: false });
         Ok(progress)
+    }
+
+    /// Has changelogs show what was committed, where something took long or a broker was lost since this was seen to.
+    fn see_to_shown(&mut self, took_long: bool) {
+        let Some(session) = &mut self.session else { return };
+        // Complaints stand in line behind what became of each record, and a poll without time takes one of them.
+        session.producer.poll(HEAR_COMPLAINTS);
+        let was_lost = session.producer.client().context().has_complained();
+        if !(took_long || was_lost || session.looks_again) {
+            return;
+        }
+        let shown = unshown::show(&self.settings, &session.producer);
+        session.looks_again = shown.is_err();
+        if let Err(failure) = shown {
+            // Where it had come to a transaction; elsewhere there is none to give up.
+            let _ = session.producer.abort_transaction(ANSWER_TIMEOUT);
+            self.say("have changelogs show what was committed", failure);
+        }
     }
 
     /// What a job survives is told by its log.
@@ -265,16 +284,8 @@ impl Transactions<Change> for Kafka {
         let started = Instant::now();
         let Err(error) = self.settings.commit(&session.producer, &self.writers, to, updates) else {
             session.frontier = to.frontier;
-            // Complaints stand in line behind what became of each record, and a poll without time takes one of them.
-            session.producer.poll(HEAR_COMPLAINTS);
             // A broker may have gone and come back between two commits, each of which took no time.
-            if (session.producer.client().context().has_complained() || started.elapsed() > COMMIT_AT_ONCE)
-                && let Err(failure) = unshown::show(&self.settings, &session.producer)
-            {
-                self.say("have changelogs show what was committed", failure);
-                // It is done all the same; the next commit begins with a new producer, which looks again.
-                self.session = None;
-            }
+            self.see_to_shown(started.elapsed() > COMMIT_AT_ONCE);
             return Outcome::Done;
         };
         // Whoever was fenced off learns from the progress by whom.
@@ -289,6 +300,11 @@ impl Transactions<Change> for Kafka {
         }
         self.session = None;
         Outcome::Unknown
+    }
+
+    fn tend(&mut self) {
+        // It may have been lost after the last commit of all.
+        self.see_to_shown(false);
     }
 }
 

@@ -5,8 +5,8 @@
 //! complete all the same (seen with Kafka 4.3.1; KAFKA-5202 has the code): readers of committed records stop there, until
 //! the next marker of the same producer, which there may never be. So the last record of such a partition is sent once
 //! more, in a transaction of its own: a changelog is the same with it, and its marker lets go of all before it.
-//! Invariant: rows are only repeated. Limits: one looks after a start, after a commit that took long, and after one
-//! before which a connection was lost.
+//! Invariant: rows are only repeated. Limits: one looks after a start, after a commit that took long, and within a second or
+//! so after a connection was lost.
 
 use std::time::{Duration, Instant};
 
