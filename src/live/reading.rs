@@ -1,9 +1,10 @@
 //! Reading: a worker's partitions of a log, from records to facts with logical times.
 //!
 //! Invariant: what it hands on depends on records and marks alone (decision 10). What reading says of records is handed
-//! on by stretches that lie between two marks, so a cut never goes through one.
+//! on by stretches that lie between two marks, so a cut never goes through one. Limits: what waits for the slowest
+//! partition is a share of [`RECORDS_AHEAD`] records, or, where that is more, those of as much event time as the settings say.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, PoisonError};
 
 use dataflows::model::{Position, Symbol, Text};
@@ -23,6 +24,11 @@ use crate::validate::Limits;
 
 /// Partitions of a topic have numbers below this; more are refused.
 pub const PARTITIONS_MAX: i32 = 1 << 10;
+/// So many records of a worker's partitions, each its share, may always wait for the time that all have reached. In a
+/// small shop an hour is a few records, and to wait for a tick after each few would make catching up slow.
+pub const RECORDS_AHEAD: usize = 100_000;
+/// The least share of a partition.
+const RECORDS_AHEAD_MIN: usize = 1_000;
 
 /// The topics of a job: positions and sources by their places in this list.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,6 +116,31 @@ pub struct Terms {
     pub topics: Topics,
 }
 
+/// What was read of a partition and lies before nobody's time yet.
+#[derive(Default)]
+struct Ahead {
+    is_held: bool,
+    records: usize,
+    /// Portions of them: where the watermark was after each, and how many records it had.
+    portions: VecDeque<(Time, usize)>,
+}
+
+impl Ahead {
+    fn read(&mut self, watermark: Time, records: usize) {
+        self.records += records;
+        match self.portions.back_mut() {
+            Some((last, count)) if *last == watermark => *count += records,
+            _ => self.portions.push_back((watermark, records)),
+        }
+    }
+
+    fn reach(&mut self, reached: Time) {
+        while let Some((_, count)) = self.portions.pop_front_if(|(watermark, _)| *watermark <= reached) {
+            self.records -= count;
+        }
+    }
+}
+
 /// A worker's share of a log.
 pub struct Reading {
     log: Box<dyn Log>,
@@ -119,7 +150,7 @@ pub struct Reading {
     /// What an earlier reading left, by partition, until it is taken up.
     cut: Cut,
     trail: Trail,
-    held: BTreeMap<Partition, bool>,
+    ahead: BTreeMap<Partition, Ahead>,
     updates: Vec<(Update, Time)>,
     /// Records read so far.
     pub records_read: u64,
@@ -138,7 +169,7 @@ impl Reading {
             terms,
             cut,
             trail,
-            held: BTreeMap::new(),
+            ahead: BTreeMap::new(),
             updates: Vec::new(),
             records_read: 0,
         }
@@ -155,22 +186,28 @@ impl Reading {
             self.clock.enter(partition.clone(), start);
         }
         let next_offset = self.clock.next_offset(partition).unwrap_or(start);
-        self.held.insert(partition.clone(), false);
+        self.ahead.insert(partition.clone(), Ahead::default());
         self.log.read(partition.clone(), next_offset);
     }
 
     /// Takes in what has come: false where that is nothing. `reached` is the time that all partitions have reached.
     pub fn read(&mut self, reached: Time) -> JobResult<bool> {
-        let Reading { clock, log, held, terms, .. } = self;
-        for (partition, is_held) in held.iter_mut() {
-            let holds = !clock.may_read(partition, reached, terms.max_read_ahead_ms);
-            if holds != *is_held {
-                *is_held = holds;
+        let Reading { clock, log, ahead, terms, .. } = self;
+        let share = (RECORDS_AHEAD / ahead.len().max(1)).max(RECORDS_AHEAD_MIN);
+        for (partition, ahead) in ahead.iter_mut() {
+            ahead.reach(reached);
+            let holds = ahead.records >= share && !clock.may_read(partition, reached, terms.max_read_ahead_ms);
+            if holds != ahead.is_held {
+                ahead.is_held = holds;
                 log.hold(partition, holds);
             }
         }
         let Some(fetched) = log.poll()? else { return Ok(false) };
         self.take(&fetched);
+        let watermark = self.clock.watermark(&fetched.partition).unwrap_or_default();
+        if let Some(ahead) = self.ahead.get_mut(&fetched.partition) {
+            ahead.read(watermark, fetched.records.len());
+        }
         Ok(true)
     }
 
@@ -270,5 +307,93 @@ impl Reading {
     pub fn positions(&self) -> BTreeMap<Partition, u64> {
         let next = |partition: &Partition| Some((partition.clone(), self.clock.next_offset(partition)?));
         self.clock.partitions().filter_map(next).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decode::avro::Form;
+
+    const HOUR_MS: u64 = 3_600_000;
+    const AT: Time = 1_700_000_000_000;
+
+    /// Two partitions without end, of which one says nothing and the other an hour more with each portion.
+    #[derive(Default)]
+    struct Unequal {
+        next_offset: u64,
+        is_held: bool,
+    }
+
+    impl Log for Unequal {
+        fn read(&mut self, _: Partition, _: u64) {}
+
+        fn hold(&mut self, partition: &Partition, holds: bool) {
+            assert_eq!(partition.number, 1, "whoever is behind is not held");
+            self.is_held = holds;
+        }
+
+        fn poll(&mut self) -> JobResult<Option<Fetched>> {
+            if self.is_held {
+                return Ok(None);
+            }
+            let record = |offset| {
+                let value = format!(
+                    r#"{{"event_type":"ITEM_SHIPPED","order_id":"o","timestamp":{}}}"#,
+                    AT + offset / 1_000 * HOUR_MS
+                );
+                Record { offset, value: Some(value.into_bytes().into()), form: Form::Json, ..Record::default() }
+            };
+            let records = (self.next_offset..).take(1_000).map(record).collect();
+            self.next_offset += 1_000;
+            Ok(Some(Fetched { partition: Partition { topic: "orders".into(), number: 1 }, records }))
+        }
+
+        fn backlog(&self, _: &Partition, _: u64) -> Backlog {
+            Backlog::Some
+        }
+
+        fn end_position(&self, _: &Partition) -> Option<u64> {
+            None
+        }
+    }
+
+    /// Records read, once nothing more comes, where all partitions have reached this.
+    fn read_until_held(reading: &mut Reading, reached: Time) -> usize {
+        while reading.records_read < 1_000_000 && reading.read(reached).unwrap() {
+            reading.parcels().for_each(drop);
+        }
+        reading.records_read as usize
+    }
+
+    #[test]
+    fn a_partition_is_held_that_is_too_many_records_and_too_much_time_ahead() {
+        let reading = |max_read_ahead_ms| {
+            let terms = Terms {
+                limits: Limits::at(AT + 1_000 * HOUR_MS),
+                lateness: Lateness { late_arrival_ms: 0, horizon_ms: HOUR_MS },
+                mode: TimeMode::Event,
+                out_of_orderness_ms: 0,
+                max_read_ahead_ms,
+                tick_ms: HOUR_MS,
+                topics: Topics(vec!["orders".into()]),
+            };
+            let mut reading = Reading::new(Box::new(Unequal::default()), terms, &Beginning::default(), 1);
+            (0..2).for_each(|number| reading.begin(&Partition { topic: "orders".into(), number }, 0));
+            reading.tick(Standing::default());
+            reading
+        };
+        let mut short = reading(HOUR_MS);
+        assert_eq!(
+            read_until_held(&mut short, AT - 1),
+            RECORDS_AHEAD / 2,
+            "an hour is fewer records than may always wait"
+        );
+        let hours = 7;
+        let reached = AT + hours * HOUR_MS;
+        assert_eq!(read_until_held(&mut short, reached), RECORDS_AHEAD / 2 + (hours as usize + 1) * 1_000);
+        // Time alone does not hold it, nor do records alone.
+        let mut long = reading(100 * HOUR_MS);
+        assert_eq!(read_until_held(&mut long, AT), 102_000, "it is not more than a hundred hours ahead");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use dataflows::time::Time;
 use orderwatch::clock::partitions::{Backlog, Partition};
@@ -14,17 +15,21 @@ use orderwatch::source::log::{Fetched, Log, Record};
 /// Records by partition.
 pub type Records = BTreeMap<Partition, Vec<Vec<u8>>>;
 
+/// How often a log hands something on: a job that had read everything at once could not be killed before.
+const PACE: Duration = Duration::from_millis(10);
+
 /// A log that hands on a few records at a time.
 pub struct MemoryLog {
     records: Arc<Records>,
     next: BTreeMap<Partition, (u64, bool)>,
     turn: usize,
     at_once: usize,
+    polled: Instant,
 }
 
 impl MemoryLog {
     pub fn new(records: &Arc<Records>, at_once: usize) -> MemoryLog {
-        MemoryLog { records: Arc::clone(records), next: BTreeMap::new(), turn: 0, at_once }
+        MemoryLog { records: Arc::clone(records), next: BTreeMap::new(), turn: 0, at_once, polled: Instant::now() }
     }
 }
 
@@ -38,6 +43,10 @@ impl Log for MemoryLog {
     }
 
     fn poll(&mut self) -> JobResult<Option<Fetched>> {
+        if self.polled.elapsed() < PACE {
+            return Ok(None);
+        }
+        self.polled = Instant::now();
         self.turn += 1;
         let count = self.next.len().max(1);
         let Some((partition, (next, false))) = self.next.iter_mut().nth(self.turn % count) else { return Ok(None) };
