@@ -11,6 +11,7 @@ pub mod job;
 pub mod metrics;
 pub mod publisher;
 pub mod reading;
+pub mod rows;
 pub mod sources;
 pub mod teller;
 

@@ -14,6 +14,10 @@ use orderwatch::error::{JobError, JobResult};
 use orderwatch::explain::{self, Question};
 use orderwatch::{check, generate, interrupt, live, log, produce, query, replay, rules, topics};
 
+/// Rows are made at one thread and dropped at another, which is where the system's allocator is slow (docs/performance.md).
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = Cli::from_command_line();
     let style = Style::of(&io::stderr(), cli.general.color);

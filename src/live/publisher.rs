@@ -9,12 +9,10 @@
 use std::collections::BTreeMap;
 
 use dataflows::model::{Position, Sla, Status, Symbol, Text};
-use dataflows::orders::driver::Emitted;
 use dataflows::settings::Settings;
 use dataflows::time::{Diff, HOUR_MS, Time, Window};
 use dataflows::views::COLLECTIONS;
 use dataflows::views::categories::CategoryRow;
-use dataflows::views::collection::{Collection, Row};
 use dataflows::views::dead_letters::{DeadLetterRow, RefusedFact, RefusedFacts, RefusedRecord};
 use dataflows::views::drop_off::DropOffRow;
 use dataflows::views::funnel::FunnelRow;
@@ -29,8 +27,8 @@ use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
 use super::counters::Tally;
+use super::rows::change;
 use crate::sink::change::Change;
-use crate::sink::text_row;
 
 /// An update on its way to the publisher.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -83,6 +81,14 @@ struct Standing {
     swept: Time,
 }
 
+impl Standing {
+    /// How much is looked at to find what can be forgotten.
+    fn len(&self) -> usize {
+        let Standing { funnel, gmv, drop_off, categories, payments, refused_at, .. } = self;
+        funnel.len() + gmv.len() + drop_off.len() + categories.len() + payments.len() + refused_at.len()
+    }
+}
+
 /// Updates that wait for their time.
 #[derive(Default)]
 struct Waiting {
@@ -103,6 +109,8 @@ pub struct Publisher {
     waiting: BTreeMap<Time, Waiting>,
     /// Changes of rows of orders, and the others as they are found.
     changes: Vec<(Change, Time)>,
+    /// Differences that were added since anything was forgotten.
+    added: usize,
     /// The frontier it was restored at, and rows that stood there.
     begun: Time,
     stood: Vec<(Change, Time)>,
@@ -120,6 +128,7 @@ impl Publisher {
             standing: Standing::default(),
             waiting: BTreeMap::new(),
             changes: Vec::new(),
+            added: 0,
             begun: 0,
             stood: Vec::new(),
             tally: Tally::default(),
@@ -184,6 +193,7 @@ impl Publisher {
             let [_, _, accepted, duplicates, refused, ..] = sums.counts;
             self.tally.add(Tally { accepted, duplicates, refused, ..Tally::default() });
         }
+        self.added += all.orders.len() + all.lines.len() + refused.len();
         let Publisher { windows, standing, changes, place, .. } = self;
         apply::<FunnelRow>(&mut standing.funnel, &all.orders, windows, changes);
         apply::<GmvRow>(&mut standing.gmv, &all.orders, windows, changes);
@@ -257,11 +267,14 @@ impl Publisher {
     /// Forgets sums of windows that have closed, and refused facts of orders that have retired since: their rows stay and
     /// change no more.
     fn sweep(&mut self, frontier: Time) {
-        let Publisher { standing, stays_ms, .. } = self;
-        if frontier < standing.swept.saturating_add(HOUR_MS.min(*stays_ms)) || frontier == Time::MAX {
+        let Publisher { standing, stays_ms, added, .. } = self;
+        // While history is caught up with, an hour passes in no time: to look at all that there is should take no longer
+        // than what was added did.
+        let is_due = frontier >= standing.swept.saturating_add(HOUR_MS.min(*stays_ms)) && *added >= standing.len();
+        if !is_due || frontier == Time::MAX {
             return;
         }
-        standing.swept = frontier;
+        (standing.swept, *added) = (frontier, 0);
         let later = standing.refused_at.split_off(&frontier.saturating_sub(*stays_ms));
         let earlier = std::mem::replace(&mut standing.refused_at, later);
         earlier.into_values().flatten().for_each(|position| standing.refused.forget(position));
@@ -335,55 +348,4 @@ fn apply<R: AggregateRow>(
 fn rows_that_stand<R: AggregateRow>(sums: &SumsOf<R>, time: Time) -> impl Iterator<Item = (Change, Time)> + '_ {
     let stand = sums.iter().filter(|(_, sums)| sums.makes_row(R::AGGREGATE));
     stand.map(move |(key, sums)| (change(&R::of(*key, *sums), true), time))
-}
-
-/// The row is there from now on, or no longer.
-fn change<R: Row>(row: &R, stands: bool) -> Change {
-    let (key, rest) = split(row);
-    Change { collection: Collection::of::<R>(), key, row: stands.then_some(rest) }
-}
-
-/// A row as text: its key, and the rest.
-pub fn split<R: Row>(row: &R) -> (Box<str>, Box<str>) {
-    let mut text = String::new();
-    let key_bytes = text_row::write(row, &mut text);
-    let rest = text.get(key_bytes..).unwrap_or_default().into();
-    text.truncate(key_bytes);
-    (text.into(), rest)
-}
-
-/// Rows of orders that stand, as updates.
-pub fn rows_that_stood(shown: Emitted) -> Vec<(Update, Time)> {
-    let mut rows = Vec::new();
-    rows.extend(rows_of(shown.orders));
-    rows.extend(rows_of(shown.order_events));
-    rows.extend(rows_of(shown.violations));
-    rows.extend(rows_of(shown.sla_breaches));
-    rows.extend(rows_of(shown.stalled_orders));
-    rows
-}
-
-/// The rest of a row that stood before, or stands after; none where none does.
-type Rest = Option<Box<str>>;
-
-/// Rows of orders that come and go, as updates: of one key and time what it comes to.
-pub fn rows_of<R: Row>(updates: Vec<(R, Time, Diff)>) -> impl Iterator<Item = (Update, Time)> {
-    let number = COLLECTIONS.iter().position(|collection| collection.name == R::NAME).unwrap_or_default() as u8;
-    let mut last: HashMap<(Time, Box<str>), [Rest; 2]> = HashMap::new();
-    for (row, time, diff) in updates {
-        let (key, rest) = split(&row);
-        let is_first = !last.contains_key(&(time, key.clone()));
-        let [before, after] = last.entry((time, key)).or_default();
-        if diff > 0 {
-            *after = Some(rest);
-        } else {
-            if is_first {
-                *before = Some(rest.clone());
-            }
-            after.take_if(|after| *after == rest);
-        }
-    }
-    last.into_iter()
-        .filter(|(_, [before, after])| before != after)
-        .map(move |((time, key), [_, after])| (Update::Row(number, key, after), time))
 }

@@ -30,8 +30,9 @@ use crate::error::{JobError, JobResult};
 use crate::live::archive::{Archive, Report};
 use crate::live::head::Head;
 use crate::live::job::{LiveJob, Shared};
-use crate::live::publisher::{Update, rows_of, rows_that_stood};
+use crate::live::publisher::Update;
 use crate::live::reading::Reading;
+use crate::live::rows::{rows_of, rows_that_stood};
 
 /// How often marks are put down and time is promised.
 const TICK: Duration = Duration::from_millis(20);

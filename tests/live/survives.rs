@@ -10,8 +10,9 @@ use dataflows::time::Time;
 use orderwatch::checkpoint::{Manifest, read_parts};
 use orderwatch::config::{self, Flag, JobConfig, Kind};
 use orderwatch::live::job::LiveJob;
-use orderwatch::live::publisher::{Publisher, Update, rows_that_stood};
+use orderwatch::live::publisher::{Publisher, Update};
 use orderwatch::live::reading::Topics;
+use orderwatch::live::rows::rows_that_stood;
 use orderwatch::sink::text_row::TextRow;
 use orderwatch::store::Objects;
 
