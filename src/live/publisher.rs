@@ -321,7 +321,7 @@ fn of_all(code: usize) -> RolledKey {
     (Window::Total, 0, None, code as u16, Symbol::default())
 }
 
-/// Adds differences to sums; the changes of the rows that these make.
+/// Adds differences, in the order of times, to sums; the changes of the rows that these make.
 fn apply<R: AggregateRow>(
     sums: &mut SumsOf<R>,
     updates: &[(MeasureKey, Time, R::Sums)],
@@ -329,10 +329,12 @@ fn apply<R: AggregateRow>(
     changes: &mut Vec<(Change, Time)>,
 ) {
     let mut touched: HashMap<RolledKey, Time> = HashMap::new();
-    for (key, time, difference) in rolled_changes::<R>(updates, windows) {
-        sums.entry(key).or_default().accumulate(&difference);
-        let last = touched.entry(key).or_default();
-        *last = time.max(*last);
+    // One time after the other: of all times at once there would be many large sums.
+    for at_once in updates.chunk_by(|(_, time, _), (_, next, _)| time == next) {
+        for (key, time, difference) in rolled_changes::<R>(at_once, windows) {
+            sums.entry(key).or_default().accumulate(&difference);
+            touched.insert(key, time);
+        }
     }
     for (key, time) in touched {
         let Some(sum) = sums.get(&key) else { continue };

@@ -15,7 +15,7 @@ use crate::time::Time;
 pub const UNKNOWN_CATEGORY: &str = "unknown";
 
 /// A lifecycle fact with its verdict.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct JudgedEvent {
     /// When it happened.
     pub at: Time,

@@ -3,10 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::collection::{At, collection};
-use super::sla_breaches;
+use super::sla_breaches::{self, SlaBreachRow};
 use crate::model::packed::PackedFacts;
 use crate::model::{EventKind, OrderId, Sla, Status, Text, Verdict};
-use crate::orders::view::View;
+use crate::orders::view::{JudgedEvent, View};
 
 collection! {
     /// Every lifecycle fact with its verdict, and every breach at its deadline.
@@ -57,7 +57,17 @@ pub fn rows<'a>(
     view: &'a View,
     facts: &'a PackedFacts,
 ) -> impl Iterator<Item = OrderEventRow> + 'a {
-    let events = view.events.iter().map(move |event| OrderEventRow {
+    let breaches = Sla::ALL.into_iter().filter_map(move |sla| sla_breaches::row(order, view, facts, sla));
+    of_events(order, &view.events, facts).chain(breaches.map(|breach| of_breach(&breach)))
+}
+
+/// Some of an order's events.
+pub fn of_events<'a>(
+    order: &'a OrderId,
+    events: &'a [JudgedEvent],
+    facts: &'a PackedFacts,
+) -> impl Iterator<Item = OrderEventRow> + 'a {
+    events.iter().map(move |event| OrderEventRow {
         order_id: order.order_id.clone(),
         tenant: order.tenant.clone(),
         at: At(event.at),
@@ -77,17 +87,20 @@ pub fn rows<'a>(
                 event.status_before.name()
             ),
         },
-    });
-    let breaches = Sla::ALL.into_iter().filter_map(move |sla| sla_breaches::row(order, view, facts, sla));
-    events.chain(breaches.map(|breach| OrderEventRow {
-        order_id: breach.order_id,
-        tenant: breach.tenant,
+    })
+}
+
+/// A breach as an event.
+pub fn of_breach(breach: &SlaBreachRow) -> OrderEventRow {
+    OrderEventRow {
+        order_id: breach.order_id.clone(),
+        tenant: breach.tenant.clone(),
         at: breach.deadline_at,
         event_type: EventType::SlaBreach,
         event_id: Text::new(breach.sla.name()),
         status: breach.status,
         verdict: None,
         sla_breach: true,
-        message: breach.message,
-    }))
+        message: breach.message.clone(),
+    }
 }

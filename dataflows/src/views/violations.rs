@@ -3,7 +3,7 @@
 use super::collection::{At, collection};
 use crate::model::packed::PackedFacts;
 use crate::model::{EventKind, OrderId, Status, Text, Verdict};
-use crate::orders::view::View;
+use crate::orders::view::JudgedEvent;
 
 collection! {
     /// Every lifecycle fact out of turn.
@@ -25,9 +25,13 @@ collection! {
     }
 }
 
-/// The order's violations.
-pub fn rows<'a>(order: &'a OrderId, view: &'a View, facts: &'a PackedFacts) -> impl Iterator<Item = ViolationRow> + 'a {
-    view.events.iter().filter(|event| event.verdict != Verdict::Ok).map(move |event| ViolationRow {
+/// The violations among an order's events.
+pub fn rows<'a>(
+    order: &'a OrderId,
+    events: &'a [JudgedEvent],
+    facts: &'a PackedFacts,
+) -> impl Iterator<Item = ViolationRow> + 'a {
+    events.iter().filter(|event| event.verdict != Verdict::Ok).map(move |event| ViolationRow {
         order_id: order.order_id.clone(),
         tenant: order.tenant.clone(),
         at: At(event.at),

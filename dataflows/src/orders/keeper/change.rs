@@ -76,8 +76,7 @@ impl Keeper {
             let after_side = Side { share: progress.share(), items: &after.items, payments: &after.payments };
             contributions.take(&Change { tenant, facts, before: before_side, after: after_side, time });
             if detail == Detail::Changes {
-                emitted.give_rows(&order.id(), &order.facts, before, time, -1);
-                emitted.give_rows(&order.id(), &order.facts, after, time, 1);
+                emitted.give_changed_rows(&order.id(), &order.facts, [before, after], time);
             }
             due = after.outlook.next_change_at.map_or(retires_at, |next| next.min(retires_at));
         }
@@ -174,9 +173,37 @@ impl Emitted {
     pub fn give_rows(&mut self, id: &OrderId, facts: &PackedFacts, view: &View, time: Time, diff: Diff) {
         self.orders.extend(orders::row(id, view, facts).map(|row| (row, time, diff)));
         self.order_events.extend(order_events::rows(id, view, facts).map(|row| (row, time, diff)));
-        self.violations.extend(violations::rows(id, view, facts).map(|row| (row, time, diff)));
+        self.violations.extend(violations::rows(id, &view.events, facts).map(|row| (row, time, diff)));
         let breaches = Sla::ALL.into_iter().filter_map(|sla| sla_breaches::row(id, view, facts, sla));
         self.sla_breaches.extend(breaches.map(|row| (row, time, diff)));
         self.stalled_orders.extend(stalled_orders::row(id, view).map(|row| (row, time, diff)));
     }
+    /// Gives the rows in which two views of an order differ: those of the first go, those of the second come. Events that
+    /// both begin with make the same rows.
+    fn give_changed_rows(&mut self, id: &OrderId, facts: &PackedFacts, views: [&View; 2], time: Time) {
+        let [before, after] = views;
+        let alike = before.events.iter().zip(&after.events).take_while(|(before, after)| before == after).count();
+        for (view, diff) in [(before, -1), (after, 1)] {
+            let events = view.events.get(alike..).unwrap_or_default();
+            self.order_events.extend(order_events::of_events(id, events, facts).map(|row| (row, time, diff)));
+            self.violations.extend(violations::rows(id, events, facts).map(|row| (row, time, diff)));
+        }
+        for sla in Sla::ALL {
+            for (breach, diff) in differing(views.map(|view| sla_breaches::row(id, view, facts, sla))) {
+                self.order_events.push((order_events::of_breach(&breach), time, diff));
+                self.sla_breaches.push((breach, time, diff));
+            }
+        }
+        let orders = differing(views.map(|view| orders::row(id, view, facts)));
+        self.orders.extend(orders.map(|(row, diff)| (row, time, diff)));
+        let stalled_orders = differing(views.map(|view| stalled_orders::row(id, view)));
+        self.stalled_orders.extend(stalled_orders.map(|(row, diff)| (row, time, diff)));
+    }
+}
+
+/// What goes and what comes, where that is not the same.
+fn differing<R: PartialEq>(rows: [Option<R>; 2]) -> impl Iterator<Item = (R, Diff)> {
+    let [before, after] = rows;
+    let differs = before != after;
+    [(before, -1), (after, 1)].into_iter().filter_map(move |(row, diff)| row.filter(|_| differs).map(|row| (row, diff)))
 }
