@@ -179,7 +179,7 @@ impl Gathered {
         let mut told = std::mem::take(&mut self.watched);
         told.sort_by_key(|(_, time, _)| *time);
         self.watched = told.split_off(told.partition_point(|(_, time, _)| *time < before));
-        // With every change of an order its rows are retracted and told anew.
+        // With a change of an order rows of it may be retracted and told anew.
         let key = |row: &SlaBreachRow| (row.tenant.clone(), row.order_id.clone(), row.sla, row.deadline_at);
         let mut standing: BTreeMap<_, Diff> = BTreeMap::new();
         for (row, _, diff) in &told {

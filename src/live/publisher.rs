@@ -81,14 +81,6 @@ struct Standing {
     swept: Time,
 }
 
-impl Standing {
-    /// How much is looked at to find what can be forgotten.
-    fn len(&self) -> usize {
-        let Standing { funnel, gmv, drop_off, categories, payments, refused_at, .. } = self;
-        funnel.len() + gmv.len() + drop_off.len() + categories.len() + payments.len() + refused_at.len()
-    }
-}
-
 /// Updates that wait for their time.
 #[derive(Default)]
 struct Waiting {
@@ -109,8 +101,6 @@ pub struct Publisher {
     waiting: BTreeMap<Time, Waiting>,
     /// Changes of rows of orders, and the others as they are found.
     changes: Vec<(Change, Time)>,
-    /// Differences that were added since anything was forgotten.
-    added: usize,
     /// The frontier it was restored at, and rows that stood there.
     begun: Time,
     stood: Vec<(Change, Time)>,
@@ -128,7 +118,6 @@ impl Publisher {
             standing: Standing::default(),
             waiting: BTreeMap::new(),
             changes: Vec::new(),
-            added: 0,
             begun: 0,
             stood: Vec::new(),
             tally: Tally::default(),
@@ -193,7 +182,6 @@ impl Publisher {
             let [_, _, accepted, duplicates, refused, ..] = sums.counts;
             self.tally.add(Tally { accepted, duplicates, refused, ..Tally::default() });
         }
-        self.added += all.orders.len() + all.lines.len() + refused.len();
         let Publisher { windows, standing, changes, place, .. } = self;
         apply::<FunnelRow>(&mut standing.funnel, &all.orders, windows, changes);
         apply::<GmvRow>(&mut standing.gmv, &all.orders, windows, changes);
@@ -267,14 +255,13 @@ impl Publisher {
     /// Forgets sums of windows that have closed, and refused facts of orders that have retired since: their rows stay and
     /// change no more.
     fn sweep(&mut self, frontier: Time) {
-        let Publisher { standing, stays_ms, added, .. } = self;
-        // While history is caught up with, an hour passes in no time: to look at all that there is should take no longer
-        // than what was added did.
-        let is_due = frontier >= standing.swept.saturating_add(HOUR_MS.min(*stays_ms)) && *added >= standing.len();
-        if !is_due || frontier == Time::MAX {
+        let Publisher { standing, stays_ms, .. } = self;
+        // While history is caught up with an hour passes in no time, and all that there is would be looked at again and again.
+        let pause_ms = HOUR_MS.min(*stays_ms).max(*stays_ms / 8);
+        if frontier < standing.swept.saturating_add(pause_ms) || frontier == Time::MAX {
             return;
         }
-        (standing.swept, *added) = (frontier, 0);
+        standing.swept = frontier;
         let later = standing.refused_at.split_off(&frontier.saturating_sub(*stays_ms));
         let earlier = std::mem::replace(&mut standing.refused_at, later);
         earlier.into_values().flatten().for_each(|position| standing.refused.forget(position));

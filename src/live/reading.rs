@@ -2,7 +2,8 @@
 //!
 //! Invariant: what it hands on depends on records and marks alone (decision 10). What reading says of records is handed
 //! on by stretches that lie between two marks, so a cut never goes through one. Limits: what waits for the slowest
-//! partition is a share of [`RECORDS_AHEAD`] records, or, where that is more, those of as much event time as the settings say.
+//! partition is a share of [`RECORDS_AHEAD`] records, at least 1,000, or, where that is more, those of as much event time as
+//! the settings say.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, PoisonError};

@@ -207,7 +207,7 @@ fn run(
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return Ok(()),
         }
-        if !queue.is_behind() && tended.elapsed() >= TEND_EVERY {
+        if !queue.is_behind() && until.is_none() && tended.elapsed() >= TEND_EVERY {
             sink.tend();
             tended = Instant::now();
         }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use dataflows::views::COLLECTIONS;
 use rdkafka::consumer::Consumer;
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Message, OwnedMessage};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -73,10 +73,11 @@ fn last_record(all: &Inquirer, partition: &Partition, from: u64) -> Result<Optio
     while started.elapsed() < READ_TIMEOUT {
         match all.poll(WAIT) {
             Some(Ok(record)) => last = Some(record.detach()),
-            Some(Err(KafkaError::PartitionEOF(_))) => break,
+            Some(Err(KafkaError::PartitionEOF(_))) => return Ok(last),
             Some(Err(error)) if !error.rdkafka_error_code().is_some_and(is_silence) => return Err(error.into()),
             Some(Err(_)) | None => {}
         }
     }
-    Ok(last)
+    // What was read is not the last one, or nobody knows.
+    Err(KafkaError::MessageConsumption(RDKafkaErrorCode::OperationTimedOut).into())
 }

@@ -27,12 +27,18 @@ impl QueueSizes {
     }
 }
 
-/// What the user's settings may change: a broker that comes back is found soon, by default after up to ten seconds.
-pub const DEFAULTS: [(&str, &str); 2] =
-    [("reconnect.backoff.max.ms", "1000"), ("topic.metadata.refresh.interval.ms", "10000")];
+/// What the user's settings may change.
+pub const DEFAULTS: [(&str, &str); 3] = [
+    // A broker that comes back is found soon, by default after up to ten seconds.
+    ("reconnect.backoff.max.ms", "1000"),
+    ("topic.metadata.refresh.interval.ms", "10000"),
+    // While the queues of all others are full, a partition without more is asked for alone, and nothing else is until
+    // the broker has answered: by default after half a second.
+    ("fetch.wait.max.ms", "10"),
+];
 
 /// What reading rests on, whatever the user's settings say.
-pub fn own_settings(sizes: &QueueSizes) -> [(&'static str, &str); 11] {
+pub fn own_settings(sizes: &QueueSizes) -> [(&'static str, &str); 10] {
     [
         ("isolation.level", "read_committed"),
         // Ends are asked for: an event says that there was one once, not that it still is.
@@ -46,8 +52,5 @@ pub fn own_settings(sizes: &QueueSizes) -> [(&'static str, &str); 11] {
         ("fetch.message.max.bytes", &sizes.bytes),
         // A queue that was full is filled again as soon as there is room: by default only after a second.
         ("fetch.queue.backoff.ms", "2"),
-        // While the queues of all others are full, a partition without more is asked for alone, and nothing else is until
-        // the broker has answered: by default after half a second.
-        ("fetch.wait.max.ms", "10"),
     ]
 }
