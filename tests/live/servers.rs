@@ -1,14 +1,14 @@
 //! The whole path with real servers: topics of Kafka in, tables of PostgreSQL out, killed on the way.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use dataflows::time::Time;
-use orderwatch::instant::format_instant;
+use orderwatch::instant::{format_instant, parse_instant};
 
 use crate::broker::OwnRegistry;
 use crate::metrics::{ask, free_address, wait_until};
-use crate::run::{Running, hostfile, start};
+use crate::run::{Running, hostfile, orderwatch, replay, run, start};
 use crate::shop::Shop;
 
 const DEADLINE: Duration = Duration::from_secs(100);
@@ -30,10 +30,22 @@ fn kill(running: Running) {
     drop(running);
 }
 
+/// A history that no job has read to its end when it first commits; and the time at which it ends.
+fn long_history(folder: &Path) -> (PathBuf, Time) {
+    let history = folder.join("history");
+    let generated =
+        run(orderwatch().args(["generate", "olist", "--count", "8000", "--seed", "7", "--to"]).arg(&history));
+    assert_eq!(generated.code, Some(0), "{}", generated.stderr);
+    let replayed = run(replay(&[&history]).args(["--output", "json"]));
+    let said: serde_json::Value = serde_json::from_str(replayed.stdout.trim()).unwrap();
+    (history, parse_instant(said["as_of"].as_str().unwrap()).unwrap())
+}
+
 #[test]
 fn a_job_that_is_killed_leaves_tables_as_a_replay_says() {
     let Some(shop) = Shop::open() else { return };
-    shop.produce(Path::new("data/sample"));
+    let (history, end) = long_history(shop.folder.path());
+    shop.produce(&history);
     // Killed as soon as it has begun, in the middle, and once more at another number of workers.
     let mut last = 0;
     for workers in [2, 1, 4] {
@@ -42,9 +54,9 @@ fn a_job_that_is_killed_leaves_tables_as_a_replay_says() {
         last = shop.frontier();
         job.into_iter().for_each(kill);
     }
+    assert!(last < end, "all was read before");
     let mut job = [start(&mut shop.job(2, &[]))];
-    // The last record of the sample but for the one that stays at the frontier.
-    shop.wait_until(&mut job, "the end", |frontier| frontier >= 1_538_158_318_000);
+    shop.wait_until(&mut job, "the end", |frontier| frontier >= end);
     job[0].terminate();
     let [job] = job;
     let ended = job.wait();
