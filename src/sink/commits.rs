@@ -136,6 +136,8 @@ impl<U> Commits<U> {
                 Some(found) if found.incarnation != self.progress.incarnation => return Outcome::Fenced,
                 // Restored from a backup, or a replica that had not heard of all: what it lost waits here no longer.
                 Some(found) if found.frontier < self.progress.frontier => return Outcome::Fenced,
+                // It was not done. What the sink holds may lack marks that came from the history, so that of here stands.
+                Some(found) if found.frontier == self.progress.frontier => self.is_unknown = false,
                 Some(found) => self.settle(found),
             }
         }
