@@ -129,6 +129,8 @@ pub enum Unfit {
     },
     /// A sink is not as far: it would lack what lies in between.
     Ahead,
+    /// Sinks have forgotten the marks that lead on from it: records would get other times than they had.
+    Forgotten,
 }
 
 impl fmt::Display for Unfit {
@@ -141,6 +143,7 @@ impl fmt::Display for Unfit {
             Unfit::Configuration => write!(formatter, "it was written with another configuration"),
             Unfit::Abandoned { left_at } => write!(formatter, "its history was left at {}", format_instant(*left_at)),
             Unfit::Ahead => write!(formatter, "a sink is not as far"),
+            Unfit::Forgotten => write!(formatter, "the marks that lead on from it were forgotten"),
         }
     }
 }
@@ -265,7 +268,30 @@ impl Checkpoints {
         if let Some(left_at) = left_at.filter(|left_at| *left_at < manifest.frontier) {
             return Err(Unfit::Abandoned { left_at });
         }
-        if manifest.frontier > slowest { Err(Unfit::Ahead) } else { Ok(manifest) }
+        match () {
+            () if manifest.frontier > slowest => Err(Unfit::Ahead),
+            () if self.floor(store).map_err(Unfit::Unreadable)?.is_some_and(|floor| name < floor.as_str()) => {
+                Err(Unfit::Forgotten)
+            }
+            () => Ok(manifest),
+        }
+    }
+
+    /// The manifest before which none may be restored.
+    fn floor(&self, store: &impl Store) -> Result<Option<String>, StoreError> {
+        let newest = store.list(&format!("{}/floors/", self.job))?.pop();
+        Ok(newest.map(|name| name.replace("/floors/", "/manifests/")))
+    }
+
+    /// Notes that marks before this manifest are to be forgotten. One that is older may still come: of a process that does
+    /// not know that it was replaced.
+    fn raise_floor(&self, store: &mut impl Store, manifest: &str) -> Result<(), StoreError> {
+        let (floor, earlier) =
+            (manifest.replace("/manifests/", "/floors/"), store.list(&format!("{}/floors/", self.job))?);
+        if !earlier.contains(&floor) {
+            store.put(&floor, b"")?;
+        }
+        earlier.iter().filter(|name| **name < floor).try_for_each(|name| store.delete(name))
     }
 
     /// The earliest time at which an incarnation after `incarnation` left its history; none where none has.
@@ -290,19 +316,24 @@ impl Checkpoints {
         if newest_incarnation(store, &self.job)? > self.incarnation {
             return Ok(None);
         }
-        let (mut kept, mut oldest) = (0, None);
+        let (mut kept, mut oldest, mut gone) = (0, None, Vec::new());
         for name in store.list(&format!("{}/manifests/", self.job))?.into_iter().rev() {
             if kept == KEPT {
-                // First the manifest: parts without one are no checkpoint, a manifest without parts is a damaged one.
-                store.delete(&name)?;
-                let parts = name.replace("/manifests/", "/parts/").replace(".json", "/");
-                store.list(&parts)?.iter().try_for_each(|part| store.delete(part))?;
+                gone.push(name);
             } else if let Ok(manifest) = self.fit(store, &name, slowest) {
                 kept += 1;
-                oldest = Some(manifest.cut);
+                oldest = Some((name, manifest.cut));
             }
         }
-        Ok(oldest)
+        let Some((name, cut)) = oldest else { return Ok(None) };
+        self.raise_floor(store, &name)?;
+        for name in gone {
+            // First the manifest: parts without one are no checkpoint, a manifest without parts is a damaged one.
+            store.delete(&name)?;
+            let parts = name.replace("/manifests/", "/parts/").replace(".json", "/");
+            store.list(&parts)?.iter().try_for_each(|part| store.delete(part))?;
+        }
+        Ok(Some(cut))
     }
 }
 

@@ -117,7 +117,7 @@ pub struct Terms {
     pub topics: Topics,
 }
 
-/// What was read of a partition and lies before nobody's time yet.
+/// What was read of a partition and waits for the time that all have reached.
 #[derive(Default)]
 struct Ahead {
     is_held: bool,

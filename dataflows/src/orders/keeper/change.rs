@@ -178,6 +178,7 @@ impl Emitted {
         self.sla_breaches.extend(breaches.map(|row| (row, time, diff)));
         self.stalled_orders.extend(stalled_orders::row(id, view).map(|row| (row, time, diff)));
     }
+
     /// Gives the rows in which two views of an order differ: those of the first go, those of the second come. Events that
     /// both begin with make the same rows.
     fn give_changed_rows(&mut self, id: &OrderId, facts: &PackedFacts, views: [&View; 2], time: Time) {
