@@ -2,14 +2,16 @@
 //!
 //! Rows of orders stay with the worker that made them until they are written; those of other processes come to a worker of
 //! the first one. A gathered row is its key, the time of the update and the rest of it, so byte strings in order are
-//! updates by key and time ([`crate::runs`]). Limits: sums are held in memory; they are as many as there are windows.
+//! updates by key and time ([`crate::runs`]). Where the end alone is wanted, orders are gathered in the same way and no row
+//! of theirs: those are made when they are written. Limits: sums are held in memory; they are as many as there are windows.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use dataflows::model::Position;
+use dataflows::model::{OrderId, Position};
+use dataflows::orders::standing::Standing;
 use dataflows::time::{Diff, Time, Window};
 use dataflows::views::categories::CategoryRow;
 use dataflows::views::collection::Row;
@@ -33,6 +35,9 @@ use crate::sink::text_row;
 
 /// A breach that has come due, and the logical time at which it did.
 pub type Due = (Time, SlaBreachRow);
+
+/// Under which name orders as they stand are gathered among the collections.
+pub const STANDING: &str = "orders as they stand";
 
 /// What a worker gathered; sums, at the first worker alone.
 #[derive(Debug, Default)]
@@ -85,6 +90,20 @@ impl Gathered {
             let key_bytes = text_row::write(&row, &mut self.text);
             let (key, rest) = self.text.as_bytes().split_at(key_bytes);
             runs.push(&[key, &time.to_be_bytes(), rest], diff);
+        }
+        self.keep_within_memory()
+    }
+
+    /// Takes in orders as they stand.
+    pub fn take_standing(&mut self, updates: &mut Vec<((OrderId, Standing), Time, Diff)>) -> JobResult<()> {
+        let runs = self.rows.entry(STANDING).or_default();
+        let mut rest = Vec::new();
+        for ((order, standing), time, diff) in updates.drain(..) {
+            self.text.clear();
+            // The key with which all rows of an order begin.
+            text_row::write_order(&order, &mut self.text);
+            rest = packed_into(&standing, rest)?;
+            runs.push(&[self.text.as_bytes(), &time.to_be_bytes(), &rest], diff);
         }
         self.keep_within_memory()
     }
@@ -198,6 +217,12 @@ impl Gathered {
 /// What a row is made of, as bytes. What could not be written or read back is an error, never a row less.
 fn packed(value: &impl Serialize) -> JobResult<Vec<u8>> {
     postcard::to_allocvec(value).map_err(|error| cannot("write", &io::Error::other(error.to_string())))
+}
+
+/// The same, in memory that is used again.
+fn packed_into(value: &impl Serialize, mut space: Vec<u8>) -> JobResult<Vec<u8>> {
+    space.clear();
+    postcard::to_extend(value, space).map_err(|error| cannot("write", &io::Error::other(error.to_string())))
 }
 
 /// What was packed.

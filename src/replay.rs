@@ -76,7 +76,7 @@ pub fn run(config: &JobConfig, options: &ReplayOptions, output: OutputFormat, st
         say_if_interrupted(&job, None);
         return Ok(());
     }
-    let results = Results::new(gathered, &job.law.settings.windows, options.reading.until, job.rows_memory_bytes);
+    let results = Results::new(gathered, &job.law, job.detail, options.reading.until, job.rows_memory_bytes);
     let console = (!options.no_console).then(Console::default);
     let mut sinks: Vec<&dyn Sink> = Vec::new();
     sinks.extend(console.as_ref().map(|console| console as &dyn Sink));

@@ -2,14 +2,18 @@
 //!
 //! Rows come in the order of their keys. Where a retired order's key is used again, the rows of the newer order replace
 //! those of the older one (semantics.md, section 8). Invariant: no collection of rows is held in memory; each is read
-//! through and given to all sinks row by row, several collections at a time; for changes once more.
+//! through and given to all sinks row by row, several collections at a time; for changes once more. Rows of orders are
+//! made here and now of how these stand, unless their changes were asked for.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
+use dataflows::model::{OrderId, Sla};
 use dataflows::operators::bundles::Bundles;
-use dataflows::time::{Time, Window};
+use dataflows::orders::Detail;
+use dataflows::orders::outlook::Law;
+use dataflows::time::Time;
 use dataflows::views::categories::CategoryRow;
 use dataflows::views::collection::{Collection, Row};
 use dataflows::views::dead_letters::DeadLetterRow;
@@ -17,16 +21,16 @@ use dataflows::views::drop_off::DropOffRow;
 use dataflows::views::funnel::FunnelRow;
 use dataflows::views::gmv::GmvRow;
 use dataflows::views::measures::{Aggregate, MeasureKey, Measures};
-use dataflows::views::order_events::OrderEventRow;
-use dataflows::views::orders::OrderRow;
+use dataflows::views::order_events::{self, OrderEventRow};
+use dataflows::views::orders::{self, OrderRow};
 use dataflows::views::payments::PaymentRow;
 use dataflows::views::quality::{self, QualityRow};
 use dataflows::views::roll_up::{AggregateRow, rolled_up, sums_of};
-use dataflows::views::sla_breaches::SlaBreachRow;
+use dataflows::views::sla_breaches::{self, SlaBreachRow};
 use dataflows::views::sla_summary::SlaSummaryRow;
-use dataflows::views::stalled_orders::StalledOrderRow;
+use dataflows::views::stalled_orders::{self, StalledOrderRow};
 use dataflows::views::status::StatusRow;
-use dataflows::views::violations::ViolationRow;
+use dataflows::views::violations::{self, ViolationRow};
 use dataflows::views::{record_law, row_counts};
 use serde::de::DeserializeOwned;
 
@@ -37,9 +41,11 @@ use crate::sink::{Sink, Writer};
 use crate::source::intake::{FACTS_GIVEN, RECORDS_READ};
 
 mod changes;
+mod lives;
 mod standing;
 
 use changes::changes_of;
+use lives::{Life, Lives, RowsOfLives};
 use standing::{Counts, Groups, Latest, Refusals, Standing, Sum};
 
 /// How often whoever waits is told how many rows have been written.
@@ -50,7 +56,8 @@ const ROWS_AT_ONCE: u64 = 1 << 12;
 /// What a replay came to.
 pub struct Results {
     gathered: Vec<Gathered>,
-    windows: Vec<Window>,
+    law: Law,
+    detail: Detail,
     as_of: Option<Time>,
     memory_bytes: usize,
 }
@@ -61,8 +68,14 @@ type Task<'r> = Box<dyn Fn(&Output<'_>) -> JobResult<()> + Sync + 'r>;
 impl Results {
     /// Takes what the workers of this process gathered; sums are the first one's. Changes are sorted in about this much
     /// memory.
-    pub fn new(gathered: Vec<Gathered>, windows: &[Window], until: Option<Time>, memory_bytes: usize) -> Results {
-        let mut results = Results { gathered, windows: windows.to_vec(), as_of: None, memory_bytes };
+    pub fn new(
+        gathered: Vec<Gathered>,
+        law: &Law,
+        detail: Detail,
+        until: Option<Time>,
+        memory_bytes: usize,
+    ) -> Results {
+        let mut results = Results { gathered, law: law.clone(), detail, as_of: None, memory_bytes };
         if results.record_law().accepted > 0 {
             results.as_of = until.or(results.gathered.first().and_then(|first| first.largest_accepted));
         }
@@ -129,27 +142,63 @@ impl Results {
         let Some(first) = self.gathered.first() else { return Vec::new() };
         let counted = row_counts::of(&first.measures, &first.lines);
         let (sums, lines) = (&first.measures, &first.lines);
-        vec![
-            self.rows::<OrderEventRow, Latest>(counted.order_events),
-            self.rows::<SlaBreachRow, Latest>(counted.sla_breaches),
+        let mut tasks = match self.detail {
+            Detail::Final => vec![
+                self.rows_of_orders::<OrderEventRow>(|order, Life { view, standing, .. }, give| {
+                    order_events::rows(order, view, &standing.facts).for_each(give);
+                }),
+                self.rows_of_orders::<SlaBreachRow>(|order, Life { view, standing, .. }, give| {
+                    let breach = |sla| sla_breaches::row(order, view, &standing.facts, sla);
+                    Sla::ALL.into_iter().filter_map(breach).for_each(give);
+                }),
+                self.rows_of_orders::<OrderRow>(|order, Life { view, standing, .. }, give| {
+                    orders::row(order, view, &standing.facts).into_iter().for_each(give);
+                }),
+                self.rows_of_orders::<ViolationRow>(|order, Life { view, standing, .. }, give| {
+                    violations::rows(order, &view.events, &standing.facts).for_each(give);
+                }),
+                self.rows_of_orders::<StalledOrderRow>(|order, Life { view, .. }, give| {
+                    stalled_orders::row(order, view).into_iter().for_each(give);
+                }),
+            ],
+            Detail::Changes | Detail::Counts => vec![
+                self.rows::<OrderEventRow, Latest>(counted.order_events),
+                self.rows::<SlaBreachRow, Latest>(counted.sla_breaches),
+                self.rows::<OrderRow, Latest>(counted.orders),
+                self.rows::<ViolationRow, Latest>(counted.violations),
+                self.rows::<StalledOrderRow, Latest>(counted.stalled_orders),
+            ],
+        };
+        tasks.extend([
             self.aggregate::<CategoryRow>(lines, counted.category_metrics),
             self.aggregate::<PaymentRow>(lines, counted.payment_metrics),
             self.aggregate::<FunnelRow>(sums, counted.real_time_funnel),
             self.aggregate::<GmvRow>(sums, counted.gmv_metrics),
-            self.rows::<OrderRow, Latest>(counted.orders),
-            Box::new(move |output| {
+            Box::new(move |output: &Output<'_>| {
                 output.write::<QualityRow>(counted.data_quality_metrics, |table| {
                     quality::rows(&first.quality).try_for_each(|row| table.write_row(&row))
                 })?;
                 self.write_changes::<QualityRow>(output, Counts::default())
             }),
-            self.rows::<ViolationRow, Latest>(counted.violations),
-            self.rows::<StalledOrderRow, Latest>(counted.stalled_orders),
             self.aggregate::<DropOffRow>(sums, counted.drop_off_analysis),
             self.aggregate::<SlaSummaryRow>(sums, 0),
             self.aggregate::<StatusRow>(sums, 0),
             self.rows::<DeadLetterRow, Refusals>(0),
-        ]
+        ]);
+        tasks
+    }
+
+    /// Writes the rows that `make` makes of each order as it stands.
+    fn rows_of_orders<'r, R: Row>(&'r self, make: impl Fn(&OrderId, &Life, &mut dyn FnMut(R)) + Sync + 'r) -> Task<'r> {
+        Box::new(move |output| {
+            output.write::<R>(0, |table| {
+                let (mut lives, mut rows) = (Lives::of(self)?, RowsOfLives::default());
+                while let Some((order, lives)) = lives.next()? {
+                    rows.write(lives, table, |life, give| make(order, life, give))?;
+                }
+                Ok(())
+            })
+        })
     }
 
     /// Writes the rows that stand in the end.
@@ -165,7 +214,7 @@ impl Results {
                         text.clear();
                         text.extend_from_slice(key);
                         text.extend_from_slice(rest);
-                        table.write(&text)
+                        table.write(text_of(&text)?)
                     })?;
                 }
                 Ok(())
@@ -201,7 +250,7 @@ impl Results {
         Box::new(move |output| {
             output.write::<R>(counted, |table| {
                 let (mut texts, mut rows) = (String::new(), Vec::new());
-                for portion in rolled_up(sums, R::AGGREGATE, &self.windows) {
+                for portion in rolled_up(sums, R::AGGREGATE, &self.law.settings.windows) {
                     texts.clear();
                     rows.clear();
                     for (key, sums) in portion {
@@ -210,7 +259,7 @@ impl Results {
                         rows.push(start..texts.len());
                     }
                     rows.sort_unstable_by(|left, right| texts[left.clone()].cmp(&texts[right.clone()]));
-                    rows.iter().try_for_each(|row| table.write(texts[row.clone()].as_bytes()))?;
+                    rows.iter().try_for_each(|row| table.write(&texts[row.clone()]))?;
                 }
                 Ok(())
             })?;
@@ -253,7 +302,7 @@ impl Output<'_> {
         let writers = self.sinks.iter().map(|sink| sink.begin(Collection::of::<R>())).collect::<JobResult<Vec<_>>>()?;
         let mut table = Table { writers, rows: 0, all_rows: self.rows, text: String::new() };
         give(&mut table)?;
-        (0..counted).try_for_each(|_| table.write(b""))?;
+        (0..counted).try_for_each(|_| table.write(""))?;
         table.writers.into_iter().try_for_each(|writer| writer.finish())
     }
 }
@@ -263,18 +312,18 @@ impl Table<'_> {
         let mut text = std::mem::take(&mut self.text);
         text.clear();
         text_row::write(row, &mut text);
-        self.write(text.as_bytes())?;
+        self.write(&text)?;
         self.text = text;
         Ok(())
     }
 
-    /// Writes a row's text, of which all parts were text.
-    fn write(&mut self, text: &[u8]) -> JobResult<()> {
+    /// Writes a row's text.
+    fn write(&mut self, text: &str) -> JobResult<()> {
         self.rows += 1;
         if self.rows.is_multiple_of(ROWS_AT_ONCE) {
             self.all_rows.fetch_add(ROWS_AT_ONCE, Ordering::Relaxed);
         }
-        let row = TextRow::new(text_of(text)?);
+        let row = TextRow::new(text);
         self.writers.iter_mut().try_for_each(|writer| writer.write(row))
     }
 }

@@ -261,6 +261,7 @@ fn build(
         gather("violations", orders.violations, job, probe, gathered, Gathered::take_rows);
         gather("sla_breaches", orders.sla_breaches, job, probe, gathered, Gathered::take_rows);
         gather("stalled_orders", orders.stalled_orders, job, probe, gathered, Gathered::take_rows);
+        gather("orders as they stand", orders.standing, job, probe, gathered, Gathered::take_standing);
         gather_refused("refused facts", refused, job, probe, gathered, |fact: RefusedFact| {
             (fact.position, Refused::Fact(fact))
         });

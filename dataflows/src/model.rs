@@ -1,6 +1,7 @@
 //! The domain: identities, facts, rules, and the rows of every collection. Types only; the rules that act on them live
 //! in `orders/`.
 
+pub mod digits;
 pub mod fact;
 pub mod money;
 pub mod packed;

@@ -15,12 +15,15 @@ pub mod relational;
 pub mod roster;
 pub mod showing;
 pub mod sla;
+pub mod standing;
 pub mod state;
 pub mod tombstones;
 pub mod view;
 
 use timely::dataflow::Stream;
 
+use crate::model::OrderId;
+use crate::orders::standing::Standing;
 use crate::time::{Diff, Time};
 use crate::views::dead_letters::RefusedFact;
 use crate::views::measures::{LineMeasures, MeasureKey, Measures};
@@ -36,8 +39,8 @@ use crate::views::violations::ViolationRow;
 pub enum Detail {
     /// Every change at its exact time.
     Changes,
-    /// Accumulated: the rows of an order once, when it retires or at the end. What a sink that shows the final state
-    /// wants: the same collection, compacted to its last time.
+    /// Accumulated, and not as rows: each order as it stands when it retires or at the end, once. What a sink that shows
+    /// the final state makes its rows of; they are the same collections, compacted to their last time.
     Final,
     /// Not at all: only the number of rows is kept, as [`crate::views::row_counts`]. For a job without such a sink.
     Counts,
@@ -54,6 +57,8 @@ pub struct OrderOutputs<'scope> {
     pub violations: Updates<'scope, ViolationRow>,
     pub sla_breaches: Updates<'scope, SlaBreachRow>,
     pub stalled_orders: Updates<'scope, StalledOrderRow>,
+    /// Orders as they stand, where rows are wanted at the end alone ([`Detail::Final`]).
+    pub standing: Updates<'scope, (OrderId, Standing)>,
     /// What orders contribute to the aggregates, at ticks.
     pub measures: Updates<'scope, MeasureKey, Measures>,
     /// What items and payments contribute, at ticks.

@@ -1,10 +1,10 @@
 //! The answer: one or two sentences for someone who is asked where an order is.
 
+use dataflows::model::digits::instant_in_words;
 use dataflows::model::{Sla, Stage, Status};
 use dataflows::orders::sla::{Assessment, Outcome};
 use dataflows::orders::view::View;
 use dataflows::time::{DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, Time};
-use dataflows::views::sla_breaches::instant_in_words;
 
 use super::report::Report;
 

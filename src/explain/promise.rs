@@ -2,11 +2,12 @@
 //!
 //! Invariant: every number comes of [`Reasoning`], which asks what the graph asks.
 
+use dataflows::model::digits::instant_in_words;
 use dataflows::model::{SlaRule, Within};
 use dataflows::orders::fold::Fold;
 use dataflows::orders::sla::{Outcome, Reasoning, Skipped, Standing};
 use dataflows::time::Time;
-use dataflows::views::sla_breaches::{duration_in_words, instant_in_words};
+use dataflows::views::sla_breaches::duration_in_words;
 use serde::Serialize;
 use serde_json::Value;
 

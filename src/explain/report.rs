@@ -5,12 +5,12 @@
 
 use std::rc::Rc;
 
+use dataflows::model::digits::instant_in_words;
 use dataflows::model::fact::Origin;
 use dataflows::model::{Body, EventKind, Fact, OrderId, Position, Sla, Symbol};
 use dataflows::orders::outlook::{DropOff, Law};
 use dataflows::time::Time;
 use dataflows::views::dead_letters::Refusal;
-use dataflows::views::sla_breaches::instant_in_words;
 use serde::Serialize;
 use serde_json::{Map, Value};
 

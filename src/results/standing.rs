@@ -74,6 +74,14 @@ pub struct Latest {
     rows: Vec<(Range<usize>, Time, Diff)>,
 }
 
+impl Latest {
+    /// What was not taken back, and since when.
+    pub fn standing(&self) -> impl Iterator<Item = (&[u8], Time)> {
+        let standing = self.rows.iter().filter(|(_, _, sum)| *sum > 0);
+        standing.map(|(place, since, _)| (&self.bytes[place.clone()], *since))
+    }
+}
+
 impl Standing for Latest {
     fn clear(&mut self) {
         self.bytes.clear();
@@ -93,9 +101,8 @@ impl Standing for Latest {
     }
 
     fn rows(&self, _: &[u8], give: &mut dyn FnMut(&[u8]) -> JobResult<()>) -> JobResult<()> {
-        let standing = self.rows.iter().filter(|(_, _, sum)| *sum > 0);
-        let latest = standing.max_by_key(|(place, since, _)| (*since, Reverse(&self.bytes[place.clone()])));
-        latest.map_or(Ok(()), |(place, _, _)| give(&self.bytes[place.clone()]))
+        let latest = self.standing().max_by_key(|(rest, since)| (*since, Reverse(*rest)));
+        latest.map_or(Ok(()), |(rest, _)| give(rest))
     }
 }
 

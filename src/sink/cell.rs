@@ -2,12 +2,11 @@
 //! durations in seconds, empty for null. And rows as JSON: whole numbers and booleans are JSON's own, no value is null,
 //! and everything else is its text as a string, so that no reader's floating point can round a decimal.
 
-use std::fmt::Write;
 use std::io;
 
-use dataflows::time::{DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, Time};
+use dataflows::model::digits::{self, Rfc3339};
+use dataflows::time::SECOND_MS;
 use dataflows::views::collection::{Cell, Column, ColumnType};
-use dataflows::views::sla_breaches::civil_date;
 
 /// Appends a row as a JSON object, keys in the order of columns.
 pub fn write_object<T: AsRef<str>>(
@@ -47,83 +46,47 @@ pub fn decimal(text: &str, places: usize) -> Option<i128> {
 
 /// Appends a cell's text.
 pub fn write_text(cell: &Cell<'_>, text: &mut String) {
-    // Writing to a string does not fail.
-    let _ = match cell {
-        Cell::Null => Ok(()),
-        Cell::Text(value) => {
-            text.push_str(value.as_str_in(&mut [0; 32]));
-            Ok(())
-        }
-        Cell::Word(word) => {
-            text.push_str(word);
-            Ok(())
-        }
-        Cell::Sentence(sentence) => {
-            text.push_str(sentence);
-            Ok(())
-        }
-        Cell::Time(time) => {
-            write_time(*time, text);
-            Ok(())
-        }
-        Cell::Integer(number) => {
-            write_integer(*number, text);
-            Ok(())
-        }
-        Cell::Money(money) => write!(text, "{money}"),
-        Cell::Hundredths(hundredths) => {
-            let sign = if *hundredths < 0 { "-" } else { "" };
-            let magnitude = hundredths.unsigned_abs();
-            write!(text, "{sign}{}.{:02}", magnitude / 100, magnitude % 100)
-        }
-        Cell::Milliseconds(milliseconds) => {
-            let sign = if *milliseconds < 0 { "-" } else { "" };
-            let magnitude = milliseconds.unsigned_abs();
-            match magnitude % SECOND_MS {
-                0 => write!(text, "{sign}{}", magnitude / SECOND_MS),
-                fraction => {
-                    let fraction = format!("{fraction:03}");
-                    write!(text, "{sign}{}.{}", magnitude / SECOND_MS, fraction.trim_end_matches('0'))
-                }
-            }
-        }
-        Cell::Boolean(value) => write!(text, "{value}"),
-    };
+    match cell {
+        Cell::Null => {}
+        Cell::Text(value) => text.push_str(value.as_str_in(&mut [0; 32])),
+        Cell::Word(word) => text.push_str(word),
+        Cell::Sentence(sentence) => text.push_str(sentence),
+        Cell::Time(time) => text.push_str(Rfc3339::of(*time).as_str()),
+        Cell::Integer(number) => digits::push_integer(*number, text),
+        Cell::Money(money) => money.push_to(text),
+        Cell::Hundredths(hundredths) => write_hundredths(*hundredths, text),
+        Cell::Milliseconds(milliseconds) => write_seconds(*milliseconds, text),
+        Cell::Boolean(value) => text.push_str(if *value { "true" } else { "false" }),
+    }
 }
 
-/// Far quicker than formatting, which shows where there are millions of rows.
-fn write_integer(number: i64, text: &mut String) {
-    let (mut digits, mut left, mut start) = ([0; 20], number.unsigned_abs(), 20);
-    while left > 0 || start == 20 {
-        start -= 1;
-        digits[start] = b'0' + (left % 10) as u8;
-        left /= 10;
-    }
-    if number < 0 {
+fn write_hundredths(hundredths: i128, text: &mut String) {
+    let magnitude = hundredths.unsigned_abs();
+    if hundredths < 0 {
         text.push('-');
     }
-    text.push_str(std::str::from_utf8(&digits[start..]).unwrap_or_default());
+    match u64::try_from(magnitude / 100) {
+        Ok(whole) => digits::push_padded(whole, 1, text),
+        Err(_) => text.push_str(&(magnitude / 100).to_string()),
+    }
+    text.push('.');
+    digits::push_padded((magnitude % 100) as u64, 2, text);
 }
 
-fn write_time(time: Time, text: &mut String) {
-    let (year, month, day) = civil_date(time / DAY_MS);
-    let clock_ms = time % DAY_MS;
-    // Digits go to their places from the end on.
-    let mut instant = *b"0000-00-00T00:00:00.000Z";
-    let mut number = |mut value: u64, places: std::ops::Range<usize>| {
-        for place in places.rev() {
-            instant[place] = b'0' + (value % 10) as u8;
-            value /= 10;
+fn write_seconds(milliseconds: i64, text: &mut String) {
+    let magnitude = milliseconds.unsigned_abs();
+    if milliseconds < 0 {
+        text.push('-');
+    }
+    digits::push_padded(magnitude / SECOND_MS, 1, text);
+    match magnitude % SECOND_MS {
+        0 => {}
+        fraction => {
+            text.push('.');
+            digits::push_padded(fraction, 3, text);
+            text.truncate(text.trim_end_matches('0').len());
         }
-    };
-    number(year, 0..4);
-    number(month, 5..7);
-    number(day, 8..10);
-    number(clock_ms / HOUR_MS, 11..13);
-    number(clock_ms / MINUTE_MS % 60, 14..16);
-    number(clock_ms / SECOND_MS % 60, 17..19);
-    number(clock_ms % SECOND_MS, 20..23);
-    text.push_str(std::str::from_utf8(&instant).unwrap_or_default());
+    }
 }
 
 #[cfg(test)]

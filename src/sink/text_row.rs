@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 
+use dataflows::model::{OrderId, Text};
 use dataflows::views::collection::{Cell, Row};
 use memchr::{memchr_iter, memchr2, memchr3};
 
@@ -70,6 +71,18 @@ pub fn write<R: Row>(row: &R, text: &mut String) -> usize {
         }
     }
     key_bytes
+}
+
+/// Appends the cells with which the rows of an order begin.
+pub fn write_order(order: &OrderId, text: &mut String) {
+    [&order.order_id, &order.tenant].into_iter().for_each(|part| write_cell(&Cell::Text(part), text));
+}
+
+/// The order whose rows begin with these cells.
+pub fn read_order(text: &str) -> OrderId {
+    let mut cells = TextRow::new(text).cells().map(|cell| Text::new(&cell));
+    let (order_id, tenant) = (cells.next().unwrap_or_default(), cells.next().unwrap_or_default());
+    OrderId { tenant, order_id }
 }
 
 /// Appends a cell.

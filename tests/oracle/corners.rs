@@ -7,7 +7,7 @@ use dataflows::settings::Settings;
 
 use super::every_time::adds_up;
 use super::final_state::agrees;
-use super::harness::{CHANGES, FINAL, Way, check, expected, run};
+use super::harness::{CHANGES, FINAL, Way, check, expected, law, run};
 use super::law::histories::Case;
 use super::story::{HOUR, hour, promises, rule, settings, short_lives, told};
 use super::tables::{as_of, compare};
@@ -256,7 +256,7 @@ fn nothing_comes_of_nothing() {
         }
     }
     let later = Case { until: Some(hour("100")), ..nothing };
-    let outcome = as_of(&run(&later, CHANGES), u64::MAX, &later.settings.windows, later.until).unwrap();
+    let outcome = as_of(&run(&later, CHANGES), u64::MAX, &law(&later), CHANGES.detail, later.until).unwrap();
     compare(&expected(&later), &outcome, |_| true).unwrap();
     assert_eq!(Rules::default().iter().count(), 3);
 }

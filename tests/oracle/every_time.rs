@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use dataflows::orders::Detail;
 use dataflows::time::{Time, tick_at_or_after};
 
-use super::harness::{CHANGES, Dice, Gathered, Way, check, expected_as_of, inside, run, seeds};
+use super::harness::{CHANGES, Dice, Gathered, Way, check, expected_as_of, inside, law, run, seeds};
 use super::law::histories::{Case, history};
 use super::tables::{ROW_COLLECTIONS, as_of, compare};
 
@@ -32,13 +33,13 @@ pub fn adds_up(case: &Case, way: Way, count: usize) -> Result<(), String> {
     let gathered = run(case, way);
     let end = case.until.or_else(|| inside(case).map(|arrival| arrival.fact.at).max()).unwrap_or(0);
     let mut dice = Dice(way.deal);
-    let windows = &case.settings.windows;
+    let law = law(case);
     for time in instants(case, &gathered, end, &mut dice, count) {
         let say = |complaint: String| format!("{way:?} as of {time}:{complaint}");
-        let rows = as_of(&gathered, time, windows, Some(time)).map_err(say)?;
+        let rows = as_of(&gathered, time, &law, Detail::Changes, Some(time)).map_err(say)?;
         compare(&expected_as_of(case, time), &rows, |name| ROW_COLLECTIONS.contains(&name)).map_err(say)?;
         let tick = tick_at_or_after(time, case.settings.tick_ms).min(end);
-        let sums = as_of(&gathered, tick, windows, Some(tick)).map_err(say)?;
+        let sums = as_of(&gathered, tick, &law, Detail::Changes, Some(tick)).map_err(say)?;
         let say = |complaint: String| format!("{way:?} as of the tick {tick}:{complaint}");
         compare(&expected_as_of(case, tick), &sums, |_| true).map_err(say)?;
     }

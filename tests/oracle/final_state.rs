@@ -3,7 +3,7 @@
 use dataflows::orders::Detail;
 use dataflows::time::Time;
 
-use super::harness::{CHANGES, Dice, FINAL, Way, check, expected, run, seeds};
+use super::harness::{CHANGES, Dice, FINAL, Way, check, expected, law, run, seeds};
 use super::law::Arrival;
 use super::law::histories::{Case, history};
 use super::tables::{as_of, compare};
@@ -11,7 +11,7 @@ use super::tables::{as_of, compare};
 /// The graph's results are those of the law.
 pub fn agrees(case: &Case, way: Way) -> Result<(), String> {
     let mut expected = expected(case);
-    let outcome = as_of(&run(case, way), Time::MAX, &case.settings.windows, case.until)?;
+    let outcome = as_of(&run(case, way), Time::MAX, &law(case), way.detail, case.until)?;
     let end = (expected.accepted > 0).then_some(expected.as_of);
     let mut is_asked: fn(&str) -> bool = |_| true;
     if outcome.as_of != end {

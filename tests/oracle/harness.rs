@@ -8,11 +8,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dataflows::graph::{self, Plan};
-use dataflows::model::{Symbol, Text};
+use dataflows::model::{OrderId, Symbol, Text};
 use dataflows::operators::limit::Until;
+use dataflows::orders::driver::Emitted;
 use dataflows::orders::outlook::Law;
 use dataflows::orders::parcel::{self, Parcel, Parcels};
 use dataflows::orders::sla::RuleBook;
+use dataflows::orders::standing::Standing;
+use dataflows::orders::view::View;
 use dataflows::orders::{Detail, Updates};
 use dataflows::time::{Diff, Time};
 use dataflows::views::dead_letters::{RefusedFact, RefusedRecord};
@@ -58,6 +61,7 @@ pub struct Gathered {
     pub violations: Vec<(ViolationRow, Time, Diff)>,
     pub sla_breaches: Vec<(SlaBreachRow, Time, Diff)>,
     pub stalled_orders: Vec<(StalledOrderRow, Time, Diff)>,
+    pub standing: Vec<((OrderId, Standing), Time, Diff)>,
     pub measures: Vec<(MeasureKey, Time, Measures)>,
     pub lines: Vec<(MeasureKey, Time, LineMeasures)>,
     pub quality: Vec<(QualityKey, Time, QualityCounts)>,
@@ -138,6 +142,15 @@ pub fn check(seed: u64, case: &Case, holds: impl Fn(&Case) -> Result<(), String>
     panic!("seed {seed}: {complaint}\nfacts:{story}\nuntil: {until:?}\n{settings:?}\n{rules:?}");
 }
 
+/// The law of a case, as the graph is given it.
+pub fn law(case: &Case) -> Law {
+    Law {
+        settings: case.settings.clone(),
+        rules: RuleBook::new(&case.rules),
+        sources: ["first", "second"].map(|name| Symbol::new(&Text::new(name))).to_vec(),
+    }
+}
+
 /// Runs the graph on a case.
 pub fn run(case: &Case, way: Way) -> Gathered {
     let mut dice = Dice(way.deal);
@@ -147,18 +160,31 @@ pub fn run(case: &Case, way: Way) -> Gathered {
     }
     let steps: Arc<Vec<Vec<Step>>> =
         Arc::new(hands.into_iter().map(|hand| deal(hand, &mut dice, way.workers)).collect());
-    let law = Law {
-        settings: case.settings.clone(),
-        rules: RuleBook::new(&case.rules),
-        sources: ["first", "second"].map(|name| Symbol::new(&Text::new(name))).to_vec(),
-    };
+    let law = law(case);
     let until = case.until.map_or(Until::LargestAccepted, Until::Given);
     let config = if way.workers == 1 { timely::Config::thread() } else { timely::Config::process(way.workers) };
     let work = move |worker: &mut Worker| play(worker, &steps, &law, way, until);
     let guards = timely::execute(config, work).expect("workers start");
     let mut results: Vec<Option<Gathered>> =
         guards.join().into_iter().map(|result| result.expect("no panic")).collect();
-    results.swap_remove(0).expect("the run ends")
+    let mut gathered = results.swap_remove(0).expect("the run ends");
+    gathered.make_rows(&self::law(case));
+    gathered
+}
+
+impl Gathered {
+    /// Adds the rows of orders as they stand: whoever looks at rows sees those of every detail alike.
+    fn make_rows(&mut self, law: &Law) {
+        let (mut emitted, mut view) = (Emitted::default(), View::default());
+        for (standing, time, diff) in &self.standing {
+            emitted.give_rows_of(standing, law, &mut view, *time, *diff);
+        }
+        self.orders.append(&mut emitted.orders);
+        self.order_events.append(&mut emitted.order_events);
+        self.violations.append(&mut emitted.violations);
+        self.sla_breaches.append(&mut emitted.sla_breaches);
+        self.stalled_orders.append(&mut emitted.stalled_orders);
+    }
 }
 
 /// Arrivals that are sent together.
@@ -246,6 +272,7 @@ fn play(worker: &mut Worker, steps: &[Vec<Step>], law: &Law, way: Way, until: Un
         gather(orders.violations, &probe, &gathered, |all| &mut all.violations);
         gather(orders.sla_breaches, &probe, &gathered, |all| &mut all.sla_breaches);
         gather(orders.stalled_orders, &probe, &gathered, |all| &mut all.stalled_orders);
+        gather(orders.standing, &probe, &gathered, |all| &mut all.standing);
         gather(orders.refused, &probe, &gathered, |all| &mut all.refused_facts);
         gather(orders.measures, &probe, &gathered, |all| &mut all.measures);
         gather(orders.lines, &probe, &gathered, |all| &mut all.lines);

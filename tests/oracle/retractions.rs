@@ -7,7 +7,7 @@ use dataflows::views::collection::At;
 use dataflows::views::sla_breaches::{Resolution, SlaBreachRow};
 
 use super::final_state::open_ended;
-use super::harness::{CHANGES, Dice, Gathered, Way, check, expected, inside, run, seeds};
+use super::harness::{CHANGES, Dice, Gathered, Way, check, expected, inside, law, run, seeds};
 use super::law::Arrival;
 use super::law::histories::{Case, history};
 use super::story::{HOUR, hour, promises, settings, told};
@@ -121,7 +121,8 @@ fn a_fact_that_comes_and_is_displaced_at_once_is_as_if_it_had_never_come() {
     let stands = |story| {
         let case = story_until(story, 0, "60");
         let gathered = run(&case, CHANGES);
-        let mut tables = super::tables::as_of(&gathered, hour("9"), &case.settings.windows, case.until).unwrap().tables;
+        let results = super::tables::as_of(&gathered, hour("9"), &law(&case), CHANGES.detail, case.until);
+        let mut tables = results.unwrap().tables;
         tables.remove("refusals");
         tables
     };

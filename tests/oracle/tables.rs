@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
-use dataflows::time::{Diff, Time, Window};
+use dataflows::orders::Detail;
+use dataflows::orders::outlook::Law;
+use dataflows::time::{Diff, Time};
 use dataflows::views::collection::{Collection, Row};
 use dataflows::views::dead_letters::RefusedFact;
 use orderwatch::error::JobResult;
@@ -32,8 +34,14 @@ pub struct Outcome {
     pub as_of: Option<Time>,
 }
 
-/// The results by all updates up to and at `time`.
-pub fn as_of(gathered: &Gathered, time: Time, windows: &[Window], until: Option<Time>) -> Result<Outcome, String> {
+/// The results by all updates up to and at `time`, gathered in this detail.
+pub fn as_of(
+    gathered: &Gathered,
+    time: Time,
+    law: &Law,
+    detail: Detail,
+    until: Option<Time>,
+) -> Result<Outcome, String> {
     let refused_facts = accumulated(&gathered.refused_facts, time)?;
     let mut kept = gathered::Gathered::new(1 << 20, Arc::default());
     kept.largest_accepted = gathered.largest_accepted;
@@ -42,6 +50,7 @@ pub fn as_of(gathered: &Gathered, time: Time, windows: &[Window], until: Option<
     take(&mut kept, &gathered.violations, time)?;
     take(&mut kept, &gathered.sla_breaches, time)?;
     take(&mut kept, &gathered.stalled_orders, time)?;
+    kept.take_standing(&mut accumulated(&gathered.standing, time)?).map_err(|error| error.to_string())?;
     for (key, _, measures) in gathered.measures.iter().filter(|(_, at, _)| *at <= time) {
         kept.measures.add(*key, *measures);
     }
@@ -52,7 +61,7 @@ pub fn as_of(gathered: &Gathered, time: Time, windows: &[Window], until: Option<
         kept.quality.add(*key, *counts);
     }
     kept.sort();
-    let results = Results::new(vec![kept], windows, until, 1 << 20);
+    let results = Results::new(vec![kept], law, detail, until, 1 << 20);
     let collector = Collector::default();
     results.write_to(&[&collector], 1, |_| {}).map_err(|error| format!("{error:?}"))?;
     let law = results.record_law();

@@ -14,9 +14,11 @@ use dataflows::graph::{self, Inputs, Plan};
 use dataflows::model::{Position, Rules, Symbol, Text};
 use dataflows::operators::limit::Until;
 use dataflows::orders::Detail;
+use dataflows::orders::driver::Emitted;
 use dataflows::orders::outlook::Law;
 use dataflows::orders::parcel::order_key;
 use dataflows::orders::sla::RuleBook;
+use dataflows::orders::view::View;
 use dataflows::settings::{Settings, Transitions};
 use dataflows::time::{DAY_MS, MINUTE_MS, Time, Window};
 use dataflows::views::measures::Measures;
@@ -302,7 +304,9 @@ fn replayed(lines: Vec<Vec<u8>>) -> Ended {
             let inputs = Inputs { parcels, record_counts, quality, refused_records };
             let law =
                 Law { settings: settings(), rules: RuleBook::new(&Rules::default()), sources: vec![Symbol::default()] };
-            let orders = graph::build(inputs, Rc::new(law), Plan::Fused, Until::LargestAccepted, Detail::Final).orders;
+            let law = Rc::new(law);
+            let built = graph::build(inputs, Rc::clone(&law), Plan::Fused, Until::LargestAccepted, Detail::Final);
+            let orders = built.orders;
             let counted = Rc::clone(&ended);
             let measures = orders.measures.inspect(move |(key, _, measures)| {
                 if *key == record_law::key() {
@@ -313,8 +317,14 @@ fn replayed(lines: Vec<Vec<u8>>) -> Ended {
             let facts = orders.refused.inspect(move |(_, _, diff)| refused.borrow_mut().refused += diff);
             measures.probe_with(&probe);
             facts.probe_with(&probe);
-            orders.orders.inspect(add_row(&ended)).probe_with(&probe);
-            orders.sla_breaches.inspect(add_row(&ended)).probe_with(&probe);
+            let rows_ended = Rc::clone(&ended);
+            let standing = orders.standing.inspect(move |(standing, time, diff)| {
+                let (mut emitted, rows) = (Emitted::default(), &mut rows_ended.borrow_mut().rows);
+                emitted.give_rows_of(standing, &law, &mut View::default(), *time, *diff);
+                emitted.orders.iter().for_each(|(row, _, diff)| add_row(row, *diff, rows));
+                emitted.sla_breaches.iter().for_each(|(row, _, diff)| add_row(row, *diff, rows));
+            });
+            standing.probe_with(&probe);
             input
         });
         let mut intake = Intake::new(
@@ -350,9 +360,8 @@ fn replayed(lines: Vec<Vec<u8>>) -> Ended {
     })
 }
 
-fn add_row<R: Debug>(ended: &Rc<RefCell<Ended>>) -> impl Fn(&(R, Time, isize)) + 'static {
-    let ended = Rc::clone(ended);
-    move |(row, _, diff)| *ended.borrow_mut().rows.entry(format!("{row:?}")).or_default() += diff
+fn add_row(row: &impl Debug, diff: isize, rows: &mut BTreeMap<String, isize>) {
+    *rows.entry(format!("{row:?}")).or_default() += diff;
 }
 
 fn settings() -> Settings {

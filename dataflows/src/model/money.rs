@@ -9,6 +9,8 @@ use std::ops::{Add, AddAssign, Mul, Neg, Sub};
 
 use serde::{Deserialize, Serialize};
 
+use super::digits;
+
 /// An amount in ten-thousandths of the currency's unit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Money(pub i128);
@@ -51,15 +53,39 @@ pub fn percent_hundredths(part: i64, whole: i64) -> Option<i128> {
     divide_half_up(i128::from(part) * 10_000, i128::from(whole))
 }
 
-impl fmt::Display for Money {
-    /// Two to four places, as many as needed.
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (sign, whole, fraction) = self.parts();
-        match fraction {
-            _ if fraction.is_multiple_of(100) => write!(formatter, "{sign}{whole}.{:02}", fraction / 100),
-            _ if fraction.is_multiple_of(10) => write!(formatter, "{sign}{whole}.{:03}", fraction / 10),
-            _ => write!(formatter, "{sign}{whole}.{fraction:04}"),
+impl Money {
+    /// Appends it in two to four places, as many as needed.
+    pub fn push_to(self, text: &mut String) {
+        let Ok(magnitude) = u64::try_from(self.0.unsigned_abs()) else { return self.push_large(text) };
+        let (whole, fraction) = (magnitude / UNIT as u64, magnitude % UNIT as u64);
+        if self.0 < 0 {
+            text.push('-');
         }
+        digits::push_padded(whole, 1, text);
+        text.push('.');
+        match fraction {
+            _ if fraction.is_multiple_of(100) => digits::push_padded(fraction / 100, 2, text),
+            _ if fraction.is_multiple_of(10) => digits::push_padded(fraction / 10, 3, text),
+            _ => digits::push_padded(fraction, 4, text),
+        }
+    }
+
+    /// The same for what few amounts need.
+    #[cold]
+    fn push_large(self, text: &mut String) {
+        let (sign, whole, fraction) = self.parts();
+        let places = format!("{fraction:04}");
+        let needed = 2.max(places.trim_end_matches('0').len());
+        text.extend([sign, &whole.to_string(), ".", &places[..needed]]);
+    }
+}
+
+impl fmt::Display for Money {
+    /// As [`Money::push_to`].
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = String::new();
+        self.push_to(&mut text);
+        formatter.write_str(&text)
     }
 }
 

@@ -15,6 +15,7 @@ use timely::dataflow::operators::{Capability, ConnectLoop, Feedback};
 use timely::progress::Antichain;
 
 use super::parcel::Parcel;
+use super::standing::Standing;
 use super::{OrderOutputs, Updates};
 use crate::model::OrderId;
 use crate::operators::limit::announce;
@@ -64,6 +65,7 @@ pub struct Emitted {
     pub violations: Vec<(ViolationRow, Time, Diff)>,
     pub sla_breaches: Vec<(SlaBreachRow, Time, Diff)>,
     pub stalled_orders: Vec<(StalledOrderRow, Time, Diff)>,
+    pub standing: Vec<((OrderId, Standing), Time, Diff)>,
     pub measures: Vec<(MeasureKey, Time, Measures)>,
     pub lines: Vec<(MeasureKey, Time, LineMeasures)>,
     pub refused: Vec<(RefusedFact, Time, Diff)>,
@@ -86,6 +88,7 @@ struct Outputs {
     refused: Output<RefusedFact>,
     facts: Output<AcceptedFact>,
     quality: Output<QualityKey, QualityCounts>,
+    standing: Output<(OrderId, Standing)>,
 }
 
 impl Outputs {
@@ -100,6 +103,7 @@ impl Outputs {
         give(&mut self.refused, held.get(7), &mut emitted.refused);
         give(&mut self.facts, held.get(8), &mut emitted.facts);
         give(&mut self.quality, held.get(9), &mut emitted.quality);
+        give(&mut self.standing, held.get(10), &mut emitted.standing);
     }
 }
 
@@ -143,6 +147,7 @@ where
     let (refused_out, refused) = builder.new_output_connection(from_inputs.clone());
     let (facts_out, facts) = builder.new_output_connection(from_inputs.clone());
     let (quality_out, quality) = builder.new_output_connection(from_inputs.clone());
+    let (standing_out, standing) = builder.new_output_connection(from_inputs.clone());
     let (accepted_out, accepted) = builder.new_output_connection::<Vec<Time>, _>(from_inputs);
 
     let mut outputs = Outputs {
@@ -156,6 +161,7 @@ where
         refused: OutputBuilder::from(refused_out),
         facts: OutputBuilder::from(facts_out),
         quality: OutputBuilder::from(quality_out),
+        standing: OutputBuilder::from(standing_out),
     };
     let mut accepted_out: OutputBuilder<Time, CapacityContainerBuilder<Vec<Time>>> = OutputBuilder::from(accepted_out);
 
@@ -197,6 +203,7 @@ where
         violations,
         sla_breaches,
         stalled_orders,
+        standing,
         measures,
         lines,
         quality,

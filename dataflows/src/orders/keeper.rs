@@ -223,8 +223,8 @@ impl Keeper {
     fn retire(&mut self, number: u32, time: Time) {
         if let (Some(order), Purpose::Show(detail)) = (self.registry.get(number), self.purpose) {
             let times = [time, time.min(self.known_until)];
-            let Keeper { law, after, emitted, contributions, .. } = self;
-            emitted.give_accumulated(order, law, after, times, detail, contributions);
+            let Keeper { law, emitted, contributions, .. } = self;
+            emitted.give_accumulated(order, law, times, detail, contributions);
         }
         self.registry.retire(number, &self.law.settings);
     }
@@ -307,11 +307,11 @@ impl Machine<Parcel> for Keeper {
             self.take_back(end);
         }
         if let Purpose::Show(detail @ (Detail::Final | Detail::Counts)) = self.purpose {
-            let Keeper { registry, law, after, emitted, contributions, given_before, .. } = self;
+            let Keeper { registry, law, emitted, contributions, given_before, .. } = self;
             let first = given_before.unwrap_or(0);
             let next = first.saturating_add(ORDERS_AT_END).min(registry.end());
             for order in (first..next).filter_map(|number| registry.get(number)) {
-                emitted.give_accumulated(order, law, after, [end, end], detail, contributions);
+                emitted.give_accumulated(order, law, [end, end], detail, contributions);
             }
             *given_before = Some(next);
             if next < registry.end() {

@@ -25,7 +25,8 @@ use super::driver::{Kept, drive, keep};
 use super::keeper::{Keeper, Purpose};
 use super::outlook::Law;
 use super::parcel::Parcel;
-use super::showing::{Show, Standing};
+use super::showing::Show;
+use super::standing::Standing;
 use super::view::View;
 use super::{Detail, OrderOutputs};
 use crate::model::packed::PackedFacts;
@@ -65,15 +66,16 @@ pub fn relational<'scope>(
     });
     let parts = facts.map(|(order, fact)| (order, Part::Fact(fact))).concat(VecCollection::new(at_their_instants));
     let standing = parts.reduce_named("Orders: Gather", |_, parts, standing| {
-        let (mut facts, mut woken_at) = (Vec::new(), 0);
+        // The latest instant that has come: nothing changes from there to now.
+        let (mut facts, mut as_of) = (Vec::new(), 0);
         for (part, _) in parts {
             match part {
-                Part::Fact(fact) => facts.push(fact.clone()),
-                Part::WakeUp(instant) => woken_at = woken_at.max(*instant),
+                Part::Fact(fact) => facts.push(fact.as_slice()),
+                Part::WakeUp(instant) => as_of = as_of.max(*instant),
             }
         }
         if !facts.is_empty() {
-            standing.push((Standing { facts, woken_at }, 1));
+            standing.push((Standing { facts: PackedFacts::of(facts.into_iter()), as_of }, 1));
         }
     });
     let (shown, _) = drive("Orders: Show", standing.inner, Pipeline, announced, Show::new(law, until, detail));

@@ -5,28 +5,17 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use serde::{Deserialize, Serialize};
-
 use super::Detail;
 use super::contribution::{Change, Side};
 use super::counting::Contributions;
 use super::driver::{Emitted, Machine};
 use super::outlook::Law;
+use super::standing::Standing;
 use super::view::View;
-use crate::model::packed::PackedFacts;
 use crate::model::{OrderId, Symbol};
 use crate::operators::limit::Until;
 use crate::time::{Diff, Time};
 use crate::views::row_counts;
-
-/// An order as it stands: its accepted facts, packed, and the latest instant that has come for it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Standing {
-    /// Accepted facts, packed.
-    pub facts: Vec<Vec<u8>>,
-    /// The latest instant at which its view changed by itself; 0 where there was none.
-    pub woken_at: Time,
-}
 
 /// Shows orders as they come to stand and cease to.
 pub struct Show {
@@ -57,19 +46,19 @@ impl Show {
         while let Some(first) = self.waiting.first_entry().filter(|first| *first.key() <= time) {
             let (time, changes) = first.remove_entry();
             for (order, standing, diff) in changes {
-                self.show(&order, &standing, time, diff);
+                self.show((order, standing), time, diff);
             }
         }
     }
 
-    fn show(&mut self, order: &OrderId, standing: &Standing, time: Time, diff: Diff) {
+    fn show(&mut self, shown: (OrderId, Standing), time: Time, diff: Diff) {
         let Show { law, contributions, emitted, view, .. } = self;
-        let tenant = Symbol::new(&order.tenant);
-        let facts = PackedFacts::of(standing.facts.iter().map(Vec::as_slice));
-        view.evaluate(tenant, &facts, law, standing.woken_at);
+        let (order, standing) = &shown;
+        let (tenant, facts) = (Symbol::new(&order.tenant), &standing.facts);
+        standing.look(order, law, view);
         let (nothing, something) = (Side::nothing(), Side::of(view));
         let (before, after) = if diff < 0 { (something, nothing) } else { (nothing, something) };
-        let change = Change { tenant, facts: &facts, before, after, time };
+        let change = Change { tenant, facts, before, after, time };
         (0..diff.abs()).for_each(|_| contributions.take(&change));
         match self.detail {
             Detail::Counts => {
@@ -78,7 +67,8 @@ impl Show {
                         .times(diff as i64);
                 contributions.give(time, row_counts::of_orders(), &counts);
             }
-            Detail::Changes | Detail::Final => emitted.give_rows(order, &facts, view, time, diff),
+            Detail::Changes => emitted.give_rows(order, facts, view, time, diff),
+            Detail::Final => emitted.standing.push((shown, time, diff)),
         }
     }
 }
@@ -113,10 +103,11 @@ impl Machine<((OrderId, Standing), Time, Diff)> for Show {
         // What falls due after the end never shows; late facts that are accepted only after it count as of the end.
         let mut rest: BTreeMap<(OrderId, Standing), Diff> = BTreeMap::new();
         for (order, standing, diff) in std::mem::take(&mut self.waiting).into_values().flatten() {
-            *rest.entry((order, Standing { woken_at: end, ..standing })).or_default() += diff;
+            let standing = Standing { as_of: standing.as_of.min(end), ..standing };
+            *rest.entry((order, standing)).or_default() += diff;
         }
-        for ((order, standing), diff) in rest.into_iter().filter(|(_, diff)| *diff != 0) {
-            self.show(&order, &standing, end, diff);
+        for (shown, diff) in rest.into_iter().filter(|(_, diff)| *diff != 0) {
+            self.show(shown, end, diff);
         }
         self.contributions.publish_rest(end, &mut self.emitted);
         true

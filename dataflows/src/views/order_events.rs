@@ -76,18 +76,18 @@ pub fn of_events<'a>(
         status: event.status_after,
         verdict: Some(event.verdict),
         sla_breach: false,
-        message: match event.verdict {
-            Verdict::Ok => format!("{}: order {} is {}", event.kind.name(), order.order_id, event.status_after.name()),
-            verdict => format!(
-                "{}: order {} is {} ({} while {})",
-                event.kind.name(),
-                order.order_id,
-                event.status_after.name(),
-                verdict.name(),
-                event.status_before.name()
-            ),
-        },
+        message: message(order, event),
     })
+}
+
+fn message(order: &OrderId, event: &JudgedEvent) -> String {
+    let mut scratch = [0; 32];
+    let (name, id) = (event.kind.name(), order.order_id.as_str_in(&mut scratch));
+    let (before, after) = (event.status_before.name(), event.status_after.name());
+    match event.verdict {
+        Verdict::Ok => [name, ": order ", id, " is ", after].concat(),
+        verdict => [name, ": order ", id, " is ", after, " (", verdict.name(), " while ", before, ")"].concat(),
+    }
 }
 
 /// A breach as an event.

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::collection::{At, Milliseconds, collection};
+use crate::model::digits::{self, instant_in_words};
 use crate::model::packed::{BodyView, PackedFacts};
 use crate::model::{OrderId, Sla, Status, Text};
 use crate::orders::sla::Outcome;
@@ -82,12 +83,9 @@ fn message(order: &OrderId, view: &View, facts: &PackedFacts, sla: Sla, within_m
         Sla::Shipping => "not shipped",
         Sla::Delivery => "not delivered",
     };
-    let mut message = format!(
-        "SLA BREACH: order {} {missed} within {}, due {}",
-        order.order_id,
-        duration_in_words(within_ms),
-        instant_in_words(deadline_at)
-    );
+    let (mut scratch, within, due) = ([0; 32], duration_in_words(within_ms), instant_in_words(deadline_at));
+    let id = order.order_id.as_str_in(&mut scratch);
+    let mut message = ["SLA BREACH: order ", id, " ", missed, " within ", &within, ", due ", &due].concat();
     let name = |offset| match facts.at(offset).body {
         BodyView::Item(item) => item.product_name.or(item.product_id).map(|packed| packed.text()),
         _ => None,
@@ -95,11 +93,17 @@ fn message(order: &OrderId, view: &View, facts: &PackedFacts, sla: Sla, within_m
     let mut items = view.items.clone();
     items.sort_by_key(|item| item.item_no);
     for (number, item) in items.iter().enumerate() {
-        let name = name(item.offset).map_or_else(|| format!("item {}", item.item_no), |name| name.to_string());
-        message += &format!("{} {} × {name}", if number == 0 { ":" } else { "," }, item.quantity);
+        message.push_str(if number == 0 { ": " } else { ", " });
+        digits::push_integer(i64::from(item.quantity), &mut message);
+        message.push_str(" × ");
+        match name(item.offset) {
+            Some(name) => message.push_str(name.as_str_in(&mut scratch)),
+            None => message += &format!("item {}", item.item_no),
+        }
     }
     if !view.items.is_empty() {
-        message += &format!(", {}", view.state.item_value);
+        message.push_str(", ");
+        view.state.item_value.push_to(&mut message);
     }
     message
 }
@@ -114,28 +118,4 @@ pub fn duration_in_words(duration_ms: u64) -> String {
         Some((length_ms, name)) => format!("{} {name}", duration_ms / length_ms),
         None => format!("{duration_ms} ms"),
     }
-}
-
-/// `2024-01-02 10:00:00 UTC`, with milliseconds where there are any.
-pub fn instant_in_words(at: u64) -> String {
-    let (year, month, day) = civil_date(at / DAY_MS);
-    let clock_ms = at % DAY_MS;
-    let (hour, minute, second) = (clock_ms / HOUR_MS, clock_ms / MINUTE_MS % 60, clock_ms / SECOND_MS % 60);
-    let fraction = match clock_ms % SECOND_MS {
-        0 => String::new(),
-        fraction_ms => format!(".{fraction_ms:03}"),
-    };
-    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}{fraction} UTC")
-}
-
-/// Year, month and day of the number of days since 1970 (Hinnant, "chrono-compatible low-level date algorithms").
-pub fn civil_date(days: u64) -> (u64, u64, u64) {
-    let shifted = days + 719_468;
-    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    (year_of_era + era * 400 + u64::from(month <= 2), month, day)
 }

@@ -17,7 +17,7 @@ const GROWTH_PART: usize = 16;
 const VERY_MANY_BYTES: usize = 4 << 10;
 
 /// The facts of one order, winners and losers, packed one after another.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct PackedFacts {
     #[serde(with = "serde_bytes")]
     bytes: Vec<u8>,

@@ -10,6 +10,7 @@ use super::super::driver::Emitted;
 use super::super::order::{Order, Progress};
 use super::super::outlook::{Law, Outlook, has_stalled};
 use super::super::sla::Party;
+use super::super::standing::Standing;
 use super::super::view::View;
 use super::{Keeper, Purpose};
 use crate::model::packed::PackedFacts;
@@ -94,14 +95,14 @@ impl Keeper {
     /// Lets an order rest that is finished, until it retires or another fact comes. Where none can come it retires at
     /// once: what it is now it will be to its last day.
     pub(super) fn rest(&mut self, number: u32, time: Time) {
-        let Keeper { registry, law, purpose, contributions, emitted, after, .. } = self;
+        let Keeper { registry, law, purpose, contributions, emitted, .. } = self;
         let Some(progress) = registry.rest(number, &law.settings) else { return };
         count_rows(contributions, *purpose, &progress, time, 1);
         registry.reuse(progress);
         if let (Some(order), Purpose::Show(detail)) = (registry.get(number).filter(|order| order.is_complete), *purpose)
         {
             let as_of = order.bound(&law.settings);
-            emitted.give_accumulated(order, law, after, [as_of, time], detail, contributions);
+            emitted.give_accumulated(order, law, [as_of, time], detail, contributions);
             registry.retire(number, &law.settings);
         }
     }
@@ -142,13 +143,11 @@ pub(super) fn look(order: &Order, law: &Law, view: &mut View, time: Time, whole:
 }
 
 impl Emitted {
-    /// Gives an order's rows as they stand for good, as `detail` wants them: as of one time, at another. `view` is scratch
-    /// space.
+    /// Gives an order as it stands for good, as `detail` wants it: as of one time, at another.
     pub(super) fn give_accumulated(
         &mut self,
         order: &Order,
         law: &Law,
-        view: &mut View,
         [as_of, time]: [Time; 2],
         detail: Detail,
         contributions: &mut Contributions,
@@ -156,8 +155,8 @@ impl Emitted {
         match detail {
             Detail::Changes => {}
             Detail::Final => {
-                look(order, law, view, as_of, true);
-                self.give_rows(&order.id(), &order.facts, view, time, 1);
+                let standing = Standing { facts: order.facts.clone(), as_of };
+                self.standing.push(((order.id(), standing), time, 1));
             }
             Detail::Counts => {
                 // All that was due has come: what the order was counted as is what it is. One that rests was counted then.
