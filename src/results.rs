@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
-use dataflows::model::{OrderId, Sla};
+use dataflows::model::Sla;
 use dataflows::operators::bundles::Bundles;
 use dataflows::orders::Detail;
 use dataflows::orders::outlook::Law;
@@ -143,24 +143,7 @@ impl Results {
         let counted = row_counts::of(&first.measures, &first.lines);
         let (sums, lines) = (&first.measures, &first.lines);
         let mut tasks = match self.detail {
-            Detail::Final => vec![
-                self.rows_of_orders::<OrderEventRow>(|order, Life { view, standing, .. }, give| {
-                    order_events::rows(order, view, &standing.facts).for_each(give);
-                }),
-                self.rows_of_orders::<SlaBreachRow>(|order, Life { view, standing, .. }, give| {
-                    let breach = |sla| sla_breaches::row(order, view, &standing.facts, sla);
-                    Sla::ALL.into_iter().filter_map(breach).for_each(give);
-                }),
-                self.rows_of_orders::<OrderRow>(|order, Life { view, standing, .. }, give| {
-                    orders::row(order, view, &standing.facts).into_iter().for_each(give);
-                }),
-                self.rows_of_orders::<ViolationRow>(|order, Life { view, standing, .. }, give| {
-                    violations::rows(order, &view.events, &standing.facts).for_each(give);
-                }),
-                self.rows_of_orders::<StalledOrderRow>(|order, Life { view, .. }, give| {
-                    stalled_orders::row(order, view).into_iter().for_each(give);
-                }),
-            ],
+            Detail::Final => vec![self.order_events(), self.other_rows_of_orders()],
             Detail::Changes | Detail::Counts => vec![
                 self.rows::<OrderEventRow, Latest>(counted.order_events),
                 self.rows::<SlaBreachRow, Latest>(counted.sla_breaches),
@@ -188,16 +171,43 @@ impl Results {
         tasks
     }
 
-    /// Writes the rows that `make` makes of each order as it stands.
-    fn rows_of_orders<'r, R: Row>(&'r self, make: impl Fn(&OrderId, &Life, &mut dyn FnMut(R)) + Sync + 'r) -> Task<'r> {
+    /// Writes the events of orders, more than half of all rows.
+    fn order_events(&self) -> Task<'_> {
         Box::new(move |output| {
-            output.write::<R>(0, |table| {
+            output.write::<OrderEventRow>(0, |table| {
                 let (mut lives, mut rows) = (Lives::of(self)?, RowsOfLives::default());
                 while let Some((order, lives)) = lives.next()? {
-                    rows.write(lives, table, |life, give| make(order, life, give))?;
+                    rows.write(lives, table, |Life { view, standing, .. }, give| {
+                        order_events::rows(order, view, &standing.facts).for_each(give);
+                    })?;
                 }
                 Ok(())
             })
+        })
+    }
+
+    /// Writes the other rows of orders: each order is looked at once for all of them.
+    fn other_rows_of_orders(&self) -> Task<'_> {
+        Box::new(move |output| {
+            let (mut orders, mut breaches) = (output.begin::<OrderRow>()?, output.begin::<SlaBreachRow>()?);
+            let (mut violations, mut stalled) = (output.begin::<ViolationRow>()?, output.begin::<StalledOrderRow>()?);
+            let (mut lives, mut rows) = (Lives::of(self)?, RowsOfLives::default());
+            while let Some((order, lives)) = lives.next()? {
+                rows.write(lives, &mut orders, |Life { view, standing, .. }, give| {
+                    orders::row(order, view, &standing.facts).into_iter().for_each(give);
+                })?;
+                rows.write(lives, &mut breaches, |Life { view, standing, .. }, give| {
+                    let breach = |sla| sla_breaches::row(order, view, &standing.facts, sla);
+                    Sla::ALL.into_iter().filter_map(breach).for_each(give);
+                })?;
+                rows.write(lives, &mut violations, |Life { view, standing, .. }, give| {
+                    violations::rows(order, &view.events, &standing.facts).for_each(give);
+                })?;
+                rows.write(lives, &mut stalled, |Life { view, .. }, give| {
+                    stalled_orders::row(order, view).into_iter().for_each(give);
+                })?;
+            }
+            [orders, breaches, violations, stalled].into_iter().try_for_each(Table::finish)
         })
     }
 
@@ -299,11 +309,16 @@ impl Output<'_> {
 
     /// Writes a collection: the rows that `give` gives, and an empty one for each that was only `counted`.
     fn write<R: Row>(&self, counted: i64, give: impl FnOnce(&mut Table<'_>) -> JobResult<()>) -> JobResult<()> {
-        let writers = self.sinks.iter().map(|sink| sink.begin(Collection::of::<R>())).collect::<JobResult<Vec<_>>>()?;
-        let mut table = Table { writers, rows: 0, all_rows: self.rows, text: String::new() };
+        let mut table = self.begin::<R>()?;
         give(&mut table)?;
         (0..counted).try_for_each(|_| table.write(""))?;
-        table.writers.into_iter().try_for_each(|writer| writer.finish())
+        table.finish()
+    }
+
+    /// Begins a collection.
+    fn begin<R: Row>(&self) -> JobResult<Table<'_>> {
+        let writers = self.sinks.iter().map(|sink| sink.begin(Collection::of::<R>())).collect::<JobResult<Vec<_>>>()?;
+        Ok(Table { writers, rows: 0, all_rows: self.rows, text: String::new() })
     }
 }
 
@@ -325,5 +340,10 @@ impl Table<'_> {
         }
         let row = TextRow::new(text);
         self.writers.iter_mut().try_for_each(|writer| writer.write(row))
+    }
+
+    /// All rows are written.
+    fn finish(self) -> JobResult<()> {
+        self.writers.into_iter().try_for_each(|writer| writer.finish())
     }
 }

@@ -26,7 +26,7 @@ use crate::error::JobResult;
 use crate::interrupt;
 use text_row::TextRow;
 
-/// Where results go. Several collections may be written at a time, each by a thread.
+/// Where results go. Several collections may be written at a time, by several threads and by one.
 pub trait Sink: Sync {
     /// Begins to write a collection as of the job's frontier.
     fn begin(&self, collection: Collection) -> JobResult<Box<dyn Writer + '_>>;

@@ -8,7 +8,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use dataflows::views::collection::{Collection, Column, ColumnType};
@@ -36,21 +36,25 @@ const SORT_THREADS: i64 = 2;
 /// Of a new file: larger pages are split less often.
 const PAGE_BYTES: i64 = 16 << 10;
 
+/// Rows are inserted in pieces of about this size: other threads wait meanwhile.
+const PIECE_BYTES: usize = 64 << 10;
+
 /// A SQLite file.
 pub struct Sqlite {
     path: PathBuf,
     /// What is renamed into place; none where a file of ours is there.
     new: Mutex<Option<NamedTempFile>>,
-    /// Open from the first collection on, within a transaction; collections are written one after another.
+    /// Open from the first collection on, within a transaction; rows of several collections come in turns.
     connection: Mutex<Option<Connection>>,
 }
 
 /// A table of which rows are written.
 struct Unfinished<'s> {
     sqlite: &'s Sqlite,
-    connection: MutexGuard<'s, Option<Connection>>,
     collection: Collection,
     insert: String,
+    /// Rows that wait to be inserted, one after another.
+    piece: String,
 }
 
 impl Sqlite {
@@ -102,6 +106,12 @@ impl Sqlite {
         Ok(connection)
     }
 
+    /// Works in the transaction that has begun.
+    fn with(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<()>) -> JobResult<()> {
+        let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        connection.as_ref().map_or(Ok(()), work).map_err(|error| self.refused(&error))
+    }
+
     fn finish(&self, is_new: bool) -> rusqlite::Result<()> {
         let Some(connection) = self.connection.lock().unwrap_or_else(PoisonError::into_inner).take() else {
             return Ok(());
@@ -151,7 +161,7 @@ impl Sink for Sqlite {
         // One with the same key gives way.
         let places = vec!["?"; collection.columns.len()].join(", ");
         let insert = format!("INSERT OR REPLACE INTO \"{}\" VALUES ({places})", collection.name);
-        Ok(Box::new(Unfinished { sqlite: self, connection, collection, insert }))
+        Ok(Box::new(Unfinished { sqlite: self, collection, insert, piece: String::new() }))
     }
 
     fn commit(&self) -> JobResult<()> {
@@ -166,25 +176,34 @@ impl Sink for Sqlite {
 }
 
 impl Unfinished<'_> {
-    fn insert(&self, connection: &Connection, row: TextRow<'_>) -> rusqlite::Result<()> {
-        let mut insert = connection.prepare_cached(&self.insert)?;
-        for (place, (column, text)) in self.collection.columns.iter().zip(row.cells()).enumerate() {
-            bind(&mut insert, place + 1, column, &text)?;
-        }
-        insert.raw_execute().map(drop)
+    /// Inserts the rows that wait.
+    fn insert(&mut self) -> JobResult<()> {
+        let inserted = self.sqlite.with(|connection| {
+            let mut insert = connection.prepare_cached(&self.insert)?;
+            let mut cells = TextRow::new(&self.piece).cells().peekable();
+            while cells.peek().is_some() {
+                for (place, (column, text)) in self.collection.columns.iter().zip(&mut cells).enumerate() {
+                    bind(&mut insert, place + 1, column, &text)?;
+                }
+                insert.raw_execute()?;
+            }
+            Ok(())
+        });
+        self.piece.clear();
+        inserted
     }
 }
 
 impl Writer for Unfinished<'_> {
     fn write(&mut self, row: TextRow<'_>) -> JobResult<()> {
-        let Some(connection) = &*self.connection else { return Ok(()) };
-        self.insert(connection, row).map_err(|error| self.sqlite.refused(&error))
+        self.piece.push_str(row.text());
+        if self.piece.len() >= PIECE_BYTES { self.insert() } else { Ok(()) }
     }
 
-    fn finish(self: Box<Self>) -> JobResult<()> {
-        let Some(connection) = &*self.connection else { return Ok(()) };
+    fn finish(mut self: Box<Self>) -> JobResult<()> {
+        self.insert()?;
         // Of a table that is complete an index is sorted once.
-        connection.execute_batch(&Sql.indexes(&self.collection)).map_err(|error| self.sqlite.refused(&error))
+        self.sqlite.with(|connection| connection.execute_batch(&Sql.indexes(&self.collection)))
     }
 }
 

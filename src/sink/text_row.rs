@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use dataflows::model::{OrderId, Text};
 use dataflows::views::collection::{Cell, Row};
-use memchr::{memchr_iter, memchr2, memchr3};
+use memchr::{memchr, memchr_iter, memchr2, memchr3};
 
 use super::cell;
 
@@ -37,11 +37,12 @@ impl<'t> TextRow<'t> {
     /// Its cells' text, one a column.
     pub fn cells(self) -> impl Iterator<Item = Cow<'t, str>> {
         let mut start = 0;
+        let has_escapes = memchr(ESCAPE as u8, self.0.as_bytes()).is_some();
         memchr_iter(END as u8, self.0.as_bytes()).map(move |end| {
             // What ends a cell is one byte, so a cell is whole characters.
             let cell = self.0.get(start..end).unwrap_or_default();
             start = end + 1;
-            unescaped(cell)
+            if has_escapes { unescaped(cell) } else { Cow::Borrowed(cell) }
         })
     }
 
