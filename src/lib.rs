@@ -9,6 +9,7 @@ pub mod cluster;
 pub mod config;
 pub mod console;
 pub mod decode;
+pub mod delays;
 pub mod error;
 pub mod explain;
 pub mod gathered;

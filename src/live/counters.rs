@@ -5,13 +5,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use dataflows::orders::keeper::Census;
 use dataflows::time::Time;
 
 use crate::clock::partitions::Partition;
+use crate::delays::Delays;
 use crate::sink::committer::Watched;
 use crate::sink::committer::circuit::State;
 
@@ -51,6 +52,8 @@ pub struct Numbers {
     pub is_stopping: bool,
     /// What came of facts, of the whole job; like all that follows in process 0 alone.
     pub tally: Tally,
+    /// From when a change holds to when it is published.
+    pub output_delays: Arc<Delays>,
     /// Changes of rows that were published, by collection.
     pub changes: BTreeMap<&'static str, u64>,
     /// Promises that are broken and not yet kept, by SLA.

@@ -16,6 +16,8 @@ use super::counters::{Counters, Newest};
 use super::publisher::{Publisher, Update};
 use crate::checkpoint::Part;
 use crate::clock::partitions::{Cut, Trail, cut_at};
+use crate::clock::wall_clock_ms;
+use crate::delays::Delays;
 use crate::error::JobError;
 use crate::sink::change::Change;
 use crate::sink::committer::Committer;
@@ -45,6 +47,7 @@ pub struct Head {
     reply: Sender<Report>,
     told: Told,
     counters: Arc<Counters>,
+    delays: Arc<Delays>,
     peers: usize,
     /// Marks from the newest checkpoint on.
     trail: Trail,
@@ -81,6 +84,7 @@ impl Head {
             archive,
             reply,
             told,
+            delays: counters.numbers().output_delays,
             counters,
             peers,
             trail: Trail::new(),
@@ -158,9 +162,10 @@ impl Head {
 
     /// Counts what has just been published.
     fn count(&mut self, changes: &[(Change, Time)]) {
-        let mut by_collection = BTreeMap::<&'static str, u64>::new();
-        for (change, _) in changes {
+        let (mut by_collection, now) = (BTreeMap::<&'static str, u64>::new(), wall_clock_ms());
+        for (change, time) in changes {
             *by_collection.entry(change.collection.name).or_default() += 1;
+            self.delays.note(now.saturating_sub(*time), 1);
         }
         let tally = self.publisher.take_tally();
         let (breaches_open, orders) = (self.publisher.breaches_open(), self.publisher.orders());

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, prometheus_text};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet, prometheus_text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
@@ -18,6 +18,7 @@ use super::counters::{Counters, Lag, Numbers};
 use crate::clock::partitions::Partition;
 use crate::clock::wall_clock_ms;
 use crate::console::{peak_memory_bytes, resident_memory_bytes};
+use crate::delays::Histogram;
 use crate::sink::committer::circuit::State;
 use crate::sink::committer::{CommitterCounters, Watched};
 
@@ -88,6 +89,19 @@ impl Out<'_> {
     fn counter(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
         self.counters(name, help, [(Labels::new(), value)])
     }
+
+    fn histograms(
+        &mut self,
+        name: &str,
+        help: &str,
+        samples: impl IntoIterator<Item = (Labels, Histogram)>,
+    ) -> fmt::Result {
+        let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Histogram)?;
+        samples.into_iter().try_for_each(|(labels, Histogram { buckets, sum })| {
+            let count = buckets.iter().map(|(_, count)| count).sum();
+            metric.encode_family(&labels)?.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)
+        })
+    }
 }
 
 fn seconds(milliseconds: u64) -> f64 {
@@ -148,6 +162,8 @@ fn of_results(out: &mut Out<'_>, numbers: &Numbers) -> fmt::Result {
     out.counter("late_facts", "Facts that came behind the watermark of their partition", counted(tally.late))?;
     let refused = labelled("reason", tally.dead_letters.iter().map(|(reason, count)| (reason, *count)));
     out.counters("dead_letters", "Records and facts that were refused; of several reasons each counts", refused)?;
+    let delays = [(Labels::new(), numbers.output_delays.histogram())];
+    out.histograms("output_delay_seconds", "From when a change holds, by event time, to when it is published", delays)?;
     let changes = labelled("collection", numbers.changes.iter().map(|(name, count)| (name, *count)));
     out.counters("changes_published", "Changes of rows, by collection", changes)?;
     let breaches = labelled("sla", numbers.breaches_open.iter().map(|(sla, count)| (sla, *count as f64)));
@@ -196,6 +212,8 @@ fn of_sinks(out: &mut Out<'_>, numbers: &Numbers) -> fmt::Result {
     out.gauges("sink_circuit_state", "0: it is tried (closed), 1: probed (half-open), 2: left alone (open)", circuit)?;
     let took = by_sink(|sink| sink.counters.last_commit_us.load(Ordering::Relaxed) as f64 / 1e6);
     out.gauges("sink_last_commit_duration_seconds", "How long its last transaction took", took)?;
+    let delays = numbers.sinks.iter().map(|sink| (vec![("sink", sink.name.clone())], sink.counters.delays.histogram()));
+    out.histograms("sink_delay_seconds", "From when a change holds, by event time, to when the sink has it", delays)?;
     let waiting = by_sink(|sink| sink.counters.waiting_bytes.load(Ordering::Relaxed) as f64);
     out.gauges("sink_waiting_bytes", "Changes that wait in memory to be committed", waiting)?;
     let frontier = by_sink(|sink| seconds(sink.frontier.load(Ordering::Acquire)));

@@ -125,16 +125,20 @@ fn numbers_agree_with_what_was_read_and_written() {
     assert_eq!(commits, tables.commits as f64);
     assert_eq!(found["orderwatch_sink_waiting_bytes{sink=\"memory\"}"], 0.0);
     assert_eq!(found["orderwatch_sink_circuit_state{sink=\"memory\"}"], 0.0);
-    // What is shown of the collections is what the tables hold.
-    let mut reasons: BTreeMap<String, f64> = BTreeMap::new();
-    for row in tables.rows("dead_letters") {
-        row[2].split(';').for_each(|reason| *reasons.entry(reason.to_owned()).or_default() += 1.0);
-    }
     let of = |family: &str| -> BTreeMap<String, f64> {
         let prefix = format!("{family}{{");
         let samples = found.iter().filter(|(name, _)| name.starts_with(&prefix));
         samples.map(|(name, value)| (name.split('"').nth(1).unwrap().to_owned(), *value)).collect()
     };
+    let published: f64 = of("orderwatch_changes_published_total").values().sum();
+    assert_eq!(found["orderwatch_output_delay_seconds_count"], published);
+    let rows = found["orderwatch_sink_rows_total{sink=\"memory\"}"];
+    assert_eq!(found["orderwatch_sink_delay_seconds_count{sink=\"memory\"}"], rows);
+    // What is shown of the collections is what the tables hold.
+    let mut reasons: BTreeMap<String, f64> = BTreeMap::new();
+    for row in tables.rows("dead_letters") {
+        row[2].split(';').for_each(|reason| *reasons.entry(reason.to_owned()).or_default() += 1.0);
+    }
     assert_eq!(of("orderwatch_dead_letters_total"), reasons);
     let sum_of = |collection: &str, column: usize| -> BTreeMap<String, f64> {
         let rows = tables.rows(collection).into_iter().filter(|row| row[0] == "*");
@@ -179,8 +183,9 @@ fn every_metric_is_documented_and_promtool_has_nothing_to_say() {
     for help in text.lines().filter_map(|line| line.strip_prefix("# HELP ")) {
         let (name, help) = help.split_once(' ').unwrap();
         let kind = text.lines().find_map(|line| line.strip_prefix(&format!("# TYPE {name} "))).unwrap();
-        let sample = text.lines().find_map(|line| line.strip_prefix(&format!("{name}{{")));
-        assert!(sample.is_some() || text.contains(&format!("\n{name} ")), "nothing is said of {name}");
+        let one = if kind == "histogram" { format!("{name}_count") } else { name.to_owned() };
+        let sample = text.lines().find_map(|line| line.strip_prefix(&format!("{one}{{")));
+        assert!(sample.is_some() || text.contains(&format!("\n{one} ")), "nothing is said of {name}");
         let labels = sample.and_then(|sample| sample.split_once("} ")).map_or("", |(labels, _)| labels);
         let labels: Vec<&str> = labels.split('"').step_by(2).map(|name| name.trim_matches([',', '='])).collect();
         let labels: Vec<String> =

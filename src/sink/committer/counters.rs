@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use super::circuit::State;
+use crate::delays::Delays;
 
 /// Numbers of one sink since the job started.
 #[derive(Debug, Default)]
@@ -19,6 +20,8 @@ pub struct CommitterCounters {
     pub last_commit_us: AtomicU64,
     /// Changes that wait to be committed, in bytes.
     pub waiting_bytes: AtomicU64,
+    /// From when a change holds to when the sink has it.
+    pub delays: Delays,
     circuit: AtomicU8,
 }
 

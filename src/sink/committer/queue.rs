@@ -13,6 +13,7 @@ use dataflows::time::Time;
 use super::circuit::{Circuit, State};
 use super::counters::CommitterCounters;
 use crate::clock::partitions::{Cut, Trail};
+use crate::clock::wall_clock_ms;
 use crate::sink::change::Change;
 use crate::sink::commits::{Commits, Outcome, Progress, Transactions};
 
@@ -143,7 +144,9 @@ impl Queue {
     fn settle(&mut self) {
         let frontier = self.commits.progress().frontier;
         let rest = self.waiting.split_off(&frontier);
-        for (count, bytes) in std::mem::replace(&mut self.waiting, rest).into_values() {
+        let now = wall_clock_ms();
+        for (time, (count, bytes)) in std::mem::replace(&mut self.waiting, rest) {
+            self.counters.delays.note(now.saturating_sub(time), count);
             self.counters.rows.fetch_add(count, Ordering::Relaxed);
             self.counters.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
         }
