@@ -37,7 +37,7 @@ use timely::worker::Worker;
 
 use crate::clock::{Lateness, ReplayClock};
 use crate::error::{JobError, JobResult};
-use crate::gathered::{Due, Gathered, Refused};
+use crate::gathered::{Due, Gathered, Refused, STANDING};
 use crate::interrupt;
 use crate::source::inputs::Inputs;
 use crate::source::intake::{Intake, Selection};
@@ -261,7 +261,7 @@ fn build(
         gather("violations", orders.violations, job, probe, gathered, Gathered::take_rows);
         gather("sla_breaches", orders.sla_breaches, job, probe, gathered, Gathered::take_rows);
         gather("stalled_orders", orders.stalled_orders, job, probe, gathered, Gathered::take_rows);
-        gather("orders as they stand", orders.standing, job, probe, gathered, Gathered::take_standing);
+        gather(STANDING, orders.standing, job, probe, gathered, Gathered::take_standing);
         gather_refused("refused facts", refused, job, probe, gathered, |fact: RefusedFact| {
             (fact.position, Refused::Fact(fact))
         });

@@ -13,6 +13,7 @@ use dataflows::orders::driver::{Emitted, Machine};
 use dataflows::orders::keeper::{Keeper, Purpose};
 use dataflows::orders::outlook::Law;
 use dataflows::orders::parcel::Parcels;
+use dataflows::orders::standing::Standing;
 use dataflows::orders::view::View;
 use dataflows::time::Time;
 use dataflows::views::collection::{Cell, Column, Row};
@@ -150,9 +151,9 @@ fn has_same_start(one: &Life, other: &Life) -> bool {
 
 /// The rows of an order with these facts as of `now`.
 pub fn rows(order: &OrderId, facts: &PackedFacts, law: &Law, now: Time) -> Emitted {
-    let (mut view, mut emitted) = (View::default(), Emitted::default());
-    view.evaluate(Symbol::new(&order.tenant), facts, law, now);
-    emitted.give_rows(order, facts, &view, now, 1);
+    let mut emitted = Emitted::default();
+    let standing = (order.clone(), Standing { facts: facts.clone(), as_of: now });
+    emitted.give_rows_of(&standing, law, &mut View::default(), now, 1);
     emitted
 }
 

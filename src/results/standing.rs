@@ -2,7 +2,6 @@
 
 use std::cmp::Reverse;
 use std::io;
-use std::ops::Range;
 
 use dataflows::model::Text;
 use dataflows::time::{Diff, Time};
@@ -70,32 +69,38 @@ pub trait Standing: Default {
 /// The row that came last of those that were not taken back: there is one for each life of an order.
 #[derive(Debug, Default)]
 pub struct Latest {
-    bytes: Vec<u8>,
-    rows: Vec<(Range<usize>, Time, Diff)>,
+    rows: Vec<(Vec<u8>, Time, Diff)>,
+    /// Memory of rows that do not stand any more.
+    spare: Vec<Vec<u8>>,
 }
 
 impl Latest {
     /// What was not taken back, and since when.
     pub fn standing(&self) -> impl Iterator<Item = (&[u8], Time)> {
         let standing = self.rows.iter().filter(|(_, _, sum)| *sum > 0);
-        standing.map(|(place, since, _)| (&self.bytes[place.clone()], *since))
+        standing.map(|(rest, since, _)| (rest.as_slice(), *since))
     }
 }
 
 impl Standing for Latest {
     fn clear(&mut self) {
-        self.bytes.clear();
-        self.rows.clear();
+        self.spare.extend(self.rows.drain(..).map(|(rest, _, _)| rest));
     }
 
     fn add(&mut self, time: Time, rest: &[u8], diff: Diff) -> JobResult<()> {
-        let Latest { bytes, rows } = self;
-        if let Some((_, since, sum)) = rows.iter_mut().find(|(place, _, _)| &bytes[place.clone()] == rest) {
+        let Latest { rows, spare } = self;
+        if let Some(place) = rows.iter().position(|(known, _, _)| known == rest) {
+            let (_, since, sum) = &mut rows[place];
             (*since, *sum) = (time, *sum + diff);
+            if *sum == 0 {
+                // An order that changes often would otherwise be here as often.
+                spare.push(rows.swap_remove(place).0);
+            }
         } else {
-            let start = bytes.len();
-            bytes.extend_from_slice(rest);
-            rows.push((start..bytes.len(), time, diff));
+            let mut kept = spare.pop().unwrap_or_default();
+            kept.clear();
+            kept.extend_from_slice(rest);
+            rows.push((kept, time, diff));
         }
         Ok(())
     }

@@ -1,7 +1,8 @@
 //! Files: one file a collection in a format of choice, written beside and renamed into place when all are complete.
 //!
 //! Invariant: a failed job leaves no half-written file behind, and the files of an earlier run as they were. Equal
-//! results are byte-identical files, whatever the format (outputs.md). No more than a row group is held in memory.
+//! results are byte-identical files, whatever the format (outputs.md). No more than a row group of
+//! each collection that is being written is held in memory: five at a time, in a replay of two threads.
 
 mod csv;
 mod jsonl;

@@ -106,10 +106,14 @@ impl Sqlite {
         Ok(connection)
     }
 
-    /// Works in the transaction that has begun.
+    /// Works in the transaction that has begun. Where that fails nobody else goes on in it: SQLite may have rolled it back,
+    /// and whatever came now would change what was there before.
     fn with(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<()>) -> JobResult<()> {
-        let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
-        connection.as_ref().map_or(Ok(()), work).map_err(|error| self.refused(&error))
+        let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        connection.as_ref().map_or(Ok(()), work).map_err(|error| {
+            *connection = None;
+            self.refused(&error)
+        })
     }
 
     fn finish(&self, is_new: bool) -> rusqlite::Result<()> {
@@ -157,7 +161,10 @@ impl Sink for Sqlite {
             };
             connection.insert(opened).execute_batch(&(drop + &Sql.table(&collection)))
         };
-        begun(&mut connection).map_err(|error| self.refused(&error))?;
+        begun(&mut connection).map_err(|error| {
+            *connection = None;
+            self.refused(&error)
+        })?;
         // One with the same key gives way.
         let places = vec!["?"; collection.columns.len()].join(", ");
         let insert = format!("INSERT OR REPLACE INTO \"{}\" VALUES ({places})", collection.name);
