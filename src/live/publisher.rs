@@ -338,3 +338,6 @@ fn rows_that_stand<R: AggregateRow>(sums: &SumsOf<R>, time: Time) -> impl Iterat
     let stand = sums.iter().filter(|(_, sums)| sums.makes_row(R::AGGREGATE));
     stand.map(move |(key, sums)| (change(&R::of(*key, *sums), true), time))
 }
+
+#[cfg(test)]
+mod tests;

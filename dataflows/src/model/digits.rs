@@ -69,7 +69,11 @@ pub fn instant_in_words(at: Time) -> String {
     let digits = Rfc3339::of(at);
     let (date, rest) = digits.as_str().split_at(10);
     let clock = if at.is_multiple_of(SECOND_MS) { &rest[1..9] } else { &rest[1..13] };
-    if at / DAY_MS > LAST_DAY { far_date(at / DAY_MS) + " " + clock + " UTC" } else { [date, " ", clock, " UTC"].concat() }
+    if at / DAY_MS > LAST_DAY {
+        far_date(at / DAY_MS) + " " + clock + " UTC"
+    } else {
+        [date, " ", clock, " UTC"].concat()
+    }
 }
 
 /// A date of five digits of a year or more.
