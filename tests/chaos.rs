@@ -104,6 +104,15 @@ fn run_round(stack: &Stack, kind: Kind, seed: u64) -> String {
         std::thread::sleep(Duration::from_millis(20));
         shop.frontier() >= records.closing
     });
+    job.until("all is read", PEACE, |_| {
+        std::thread::sleep(Duration::from_millis(50));
+        shop.is_all_read()
+    });
+    let closing = records.close_again(&shop);
+    job.until("what came late is in the tables", PEACE, |_| {
+        std::thread::sleep(Duration::from_millis(20));
+        shop.frontier() >= closing
+    });
     job.stop();
     shop.assert_as_replayed();
     stack.assert_no_transaction_hangs(&shop);

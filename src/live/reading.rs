@@ -213,19 +213,17 @@ impl Reading {
     }
 
     fn take(&mut self, Fetched { partition, records }: &Fetched) {
+        let mut first = None;
         for record in records {
             let Some(watermark) = self.clock.begin(partition, record.offset) else { continue };
             self.intake.limits.now_ms = self.clock.wall_clock_of(partition).unwrap_or_else(wall_clock_ms);
             self.intake.advance(watermark);
             self.take_record(partition, record, watermark);
-            if self.clock.follows(partition) {
-                // A mark may come before the next record.
-                self.close_stretch(partition, record.offset);
-            }
+            first.get_or_insert(record.offset);
+            // A mark may come before the next record.
+            first.take_if(|_| self.clock.follows(partition)).inspect(|first| self.close_stretch(partition, *first));
         }
-        if let Some(first) = records.first() {
-            self.close_stretch(partition, first.offset);
-        }
+        first.inspect(|first| self.close_stretch(partition, *first));
     }
 
     fn take_record(&mut self, partition: &Partition, record: &Record, watermark: Time) {
@@ -245,7 +243,7 @@ impl Reading {
         }
     }
 
-    /// Puts down what was said of the records from `first` on.
+    /// Puts down what was said of the records from `first` on, of which nothing has been put down yet.
     fn close_stretch(&mut self, partition: &Partition, first: u64) {
         let position = self.terms.topics.position(partition, first);
         let counts = self.intake.quality();
@@ -312,89 +310,4 @@ impl Reading {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::decode::avro::Form;
-
-    const HOUR_MS: u64 = 3_600_000;
-    const AT: Time = 1_700_000_000_000;
-
-    /// Two partitions without end, of which one says nothing and the other an hour more with each portion.
-    #[derive(Default)]
-    struct Unequal {
-        next_offset: u64,
-        is_held: bool,
-    }
-
-    impl Log for Unequal {
-        fn read(&mut self, _: Partition, _: u64) {}
-
-        fn hold(&mut self, partition: &Partition, holds: bool) {
-            assert_eq!(partition.number, 1, "whoever is behind is not held");
-            self.is_held = holds;
-        }
-
-        fn poll(&mut self) -> JobResult<Option<Fetched>> {
-            if self.is_held {
-                return Ok(None);
-            }
-            let record = |offset| {
-                let value = format!(
-                    r#"{{"event_type":"ITEM_SHIPPED","order_id":"o","timestamp":{}}}"#,
-                    AT + offset / 1_000 * HOUR_MS
-                );
-                Record { offset, value: Some(value.into_bytes().into()), form: Form::Json, ..Record::default() }
-            };
-            let records = (self.next_offset..).take(1_000).map(record).collect();
-            self.next_offset += 1_000;
-            Ok(Some(Fetched { partition: Partition { topic: "orders".into(), number: 1 }, records }))
-        }
-
-        fn backlog(&self, _: &Partition, _: u64) -> Backlog {
-            Backlog::Some
-        }
-
-        fn end_position(&self, _: &Partition) -> Option<u64> {
-            None
-        }
-    }
-
-    /// Records read, once nothing more comes, where all partitions have reached this.
-    fn read_until_held(reading: &mut Reading, reached: Time) -> usize {
-        while reading.records_read < 1_000_000 && reading.read(reached).unwrap() {
-            reading.parcels().for_each(drop);
-        }
-        reading.records_read as usize
-    }
-
-    #[test]
-    fn a_partition_is_held_that_is_too_many_records_and_too_much_time_ahead() {
-        let reading = |max_read_ahead_ms| {
-            let terms = Terms {
-                limits: Limits::at(AT + 1_000 * HOUR_MS),
-                lateness: Lateness { late_arrival_ms: 0, horizon_ms: HOUR_MS },
-                mode: TimeMode::Event,
-                out_of_orderness_ms: 0,
-                max_read_ahead_ms,
-                tick_ms: HOUR_MS,
-                topics: Topics(vec!["orders".into()]),
-            };
-            let mut reading = Reading::new(Box::new(Unequal::default()), terms, &Beginning::default(), 1);
-            (0..2).for_each(|number| reading.begin(&Partition { topic: "orders".into(), number }, 0));
-            reading.tick(Standing::default());
-            reading
-        };
-        let mut short = reading(HOUR_MS);
-        assert_eq!(
-            read_until_held(&mut short, AT - 1),
-            RECORDS_AHEAD / 2,
-            "an hour is fewer records than may always wait"
-        );
-        let hours = 7;
-        let reached = AT + hours * HOUR_MS;
-        assert_eq!(read_until_held(&mut short, reached), RECORDS_AHEAD / 2 + (hours as usize + 1) * 1_000);
-        // Time alone does not hold it, nor do records alone.
-        let mut long = reading(100 * HOUR_MS);
-        assert_eq!(read_until_held(&mut long, AT), 102_000, "it is not more than a hundred hours ahead");
-    }
-}
+mod tests;

@@ -4,7 +4,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use dataflows::model::Money;
-use dataflows::time::{DAY_MS, Time};
+use dataflows::time::{DAY_MS, HOUR_MS, Time};
 use orderwatch::clock::wall_clock_ms;
 use orderwatch::instant::format_instant;
 use orderwatch::validate::Limits;
@@ -55,8 +55,7 @@ impl Records {
 
     /// Sends them, a chunk at a time. What is about one order goes into one partition of a topic.
     pub fn produce(&self, shop: &Shop) -> JoinHandle<()> {
-        let (lines, brokers) = (self.lines.clone(), shop.brokers.clone());
-        let at = format_instant(self.closing);
+        let (lines, brokers, closing) = (self.lines.clone(), shop.brokers.clone(), self.closing);
         let topics: Vec<String> = shop.topics.split(',').map(str::to_owned).collect();
         std::thread::spawn(move || {
             let producer = producer(&brokers, None);
@@ -75,15 +74,31 @@ impl Records {
             }
             // What had to be sent again would come after the last ones.
             flush(&producer);
-            for (topic, partitions) in topics.iter().zip(PARTITIONS) {
-                for number in 0..partitions {
-                    let line = format!(
-                        r#"{{"order_id":"{topic}-{number}","event_type":"ORDER_PLACED","timestamp":"{at}","event_id":"{topic}-{number}"}}"#
-                    );
-                    send(&producer, topic, number, line.as_bytes());
-                }
-            }
-            flush(&producer);
+            close(&brokers, &topics, closing);
         })
     }
+
+    /// Moves time on by an hour: whatever came late by then, in a partition that for a second was taken to be caught up, is
+    /// in the tables afterwards. Until when that is.
+    pub fn close_again(&self, shop: &Shop) -> Time {
+        let topics: Vec<String> = shop.topics.split(',').map(str::to_owned).collect();
+        let at = self.closing + HOUR_MS;
+        close(&shop.brokers, &topics, at);
+        at
+    }
+}
+
+/// Sends an order into every partition.
+fn close(brokers: &str, topics: &[String], at: Time) {
+    let (producer, timestamp) = (producer(brokers, None), format_instant(at));
+    for (topic, partitions) in topics.iter().zip(PARTITIONS) {
+        for number in 0..partitions {
+            let id = format!("{topic}-{number}-{at}");
+            let line = format!(
+                r#"{{"order_id":"{id}","event_type":"ORDER_PLACED","timestamp":"{timestamp}","event_id":"{id}"}}"#
+            );
+            send(&producer, topic, number, line.as_bytes());
+        }
+    }
+    flush(&producer);
 }

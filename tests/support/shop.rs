@@ -14,6 +14,9 @@ use orderwatch::clock::partitions::{Backlog, Partition};
 use orderwatch::instant::format_instant;
 use orderwatch::sink::kafka::avro;
 use orderwatch::source::kafka::{Fetcher, partitions};
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use crate::avro_rows;
 use crate::broker::{broker, create_topic, settings, unique};
@@ -82,6 +85,24 @@ impl Shop {
         command.args(["run", "--kafka", &self.brokers, "--topics", &self.topics, "--clock", "event"]);
         command.args(["--serve", "none", "--checkpoint", "none"]).args(more);
         command
+    }
+
+    /// True once the job has told the broker that it has read all there is.
+    pub fn is_all_read(&self) -> bool {
+        let mut config = ClientConfig::new();
+        let client: BaseConsumer =
+            config.set("bootstrap.servers", &self.brokers).set("group.id", &self.job).create().unwrap();
+        let topics: Vec<&str> = self.topics.split(',').collect();
+        let found = partitions(&settings(&self.brokers, &topics), DEADLINE).unwrap();
+        let mut asked = TopicPartitionList::new();
+        for info in &found {
+            asked.add_partition(&info.partition.topic, info.partition.number);
+        }
+        let Ok(read) = client.committed_offsets(asked, Duration::from_secs(2)) else { return false };
+        found.iter().all(|info| {
+            let element = read.find_partition(&info.partition.topic, info.partition.number).unwrap();
+            element.offset() == Offset::Offset(info.end as i64)
+        })
     }
 
     /// How far the tables are; 0 before there are any.
