@@ -216,7 +216,7 @@ impl Gathered {
 
 /// What a row is made of, as bytes. What could not be written or read back is an error, never a row less.
 fn packed(value: &impl Serialize) -> JobResult<Vec<u8>> {
-    postcard::to_allocvec(value).map_err(|error| cannot("write", &io::Error::other(error.to_string())))
+    packed_into(value, Vec::new())
 }
 
 /// The same, in memory that is used again.

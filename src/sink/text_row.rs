@@ -114,9 +114,6 @@ pub fn write_text(cell: &str, text: &mut String) {
 }
 
 fn unescaped(text: &str) -> Cow<'_, str> {
-    if !text.contains(ESCAPE) {
-        return Cow::Borrowed(text);
-    }
     let mut meant = String::with_capacity(text.len());
     let mut characters = text.chars();
     while let Some(character) = characters.next() {
