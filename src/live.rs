@@ -10,6 +10,7 @@ pub mod head;
 pub mod job;
 pub mod metrics;
 pub mod publisher;
+pub mod publishing;
 pub mod reading;
 pub mod rows;
 pub mod sources;
@@ -38,9 +39,9 @@ use crate::sink::kafka::{ChangelogSettings, Kafka};
 use crate::sink::postgres::{Postgres, PostgresSettings};
 use crate::store::Objects;
 use crate::worker::live;
-use head::Told;
 use job::{Lead, LiveJob, Shared};
 use publisher::Publisher;
+use publishing::Told;
 use reading::Beginning;
 use sources::Sources;
 use teller::Teller;
@@ -103,7 +104,7 @@ fn prepare(config: &JobConfig, options: &RunOptions, job: &LiveJob) -> JobResult
             let error = JobError::configuration(what).at("flag --checkpoint");
             return Err(error.remedy("name a directory for checkpoints, or leave the sinks out"));
         }
-        let nothing = Shared { beginning: Beginning::default(), manifest: None, incarnation: 0, has_new_sink: false };
+        let nothing = Shared::default();
         return Ok((Some(nothing), Lead { committers: Vec::new(), told }));
     };
     let found = start(store, &config.name, job.fingerprint, &mut sinks, &config.settings)?;
@@ -169,7 +170,8 @@ pub fn start(
     };
     let beginning = Beginning { cut: manifest.cut.clone(), trail, frontier: manifest.frontier, followed_until };
     let has_new_sink = sinks.iter().any(|progress| progress.frontier < progress.complete_since);
-    let shared = Shared { beginning, manifest: Some(manifest), incarnation: checkpoints.incarnation(), has_new_sink };
+    let (incarnation, sinks_at) = (checkpoints.incarnation(), sinks.iter().map(|progress| progress.frontier).collect());
+    let shared = Shared { beginning, manifest: Some(manifest), incarnation, has_new_sink, sinks_at };
     Ok(Found { shared, sinks })
 }
 

@@ -1,6 +1,6 @@
 //! The head of a live job: what its first worker does beside its share of the orders.
 //!
-//! It publishes what changed, has the sinks commit it, and completes checkpoints, each as of a frontier. Invariant: what
+//! It has what changed published and committed (`publishing.rs`), and completes checkpoints, each as of a frontier. Invariant: what
 //! is committed up to a frontier was published up to it, with all marks that lead there; a checkpoint holds what was
 //! published before its frontier, and no more.
 
@@ -13,20 +13,12 @@ use dataflows::time::Time;
 
 use super::archive::{Archive, Report};
 use super::counters::{Counters, Newest};
-use super::publisher::{Publisher, Update};
+use super::publisher::Update;
+use super::publishing::Publishing;
 use crate::checkpoint::Part;
 use crate::clock::partitions::{Cut, Trail, cut_at};
-use crate::clock::wall_clock_ms;
-use crate::delays::Delays;
 use crate::error::JobError;
-use crate::sink::change::Change;
 use crate::sink::committer::Committer;
-
-/// A sink of a job in which nothing changes is told so often how far time is.
-const COMMIT_AT_LEAST_EVERY: Duration = Duration::from_secs(1);
-
-/// Is told what has changed for good, before sinks are.
-pub type Told = Box<dyn FnMut(&[(Change, Time)]) + Send>;
 
 /// A checkpoint that is being written.
 struct Unfinished {
@@ -41,20 +33,14 @@ struct Unfinished {
 
 /// See the head of this file.
 pub struct Head {
-    publisher: Publisher,
-    committers: Vec<Committer>,
+    publishing: Publishing,
     archive: Option<Archive>,
     reply: Sender<Report>,
-    told: Told,
     counters: Arc<Counters>,
-    delays: Arc<Delays>,
     peers: usize,
     /// Marks from the newest checkpoint on.
     trail: Trail,
     published: Time,
-    /// Up to here sinks were told to commit, and when.
-    committed: Time,
-    last_commit: Instant,
     /// The newest checkpoint.
     kept: Time,
     unfinished: Option<Unfinished>,
@@ -66,49 +52,39 @@ pub struct Head {
 
 impl Head {
     /// Goes on from `kept`, the newest checkpoint; `reply` is where the archive answers.
-    #[allow(clippy::too_many_arguments)] // made in one place, of what was prepared there
     pub fn new(
-        publisher: Publisher,
-        committers: Vec<Committer>,
+        publishing: Publishing,
         archive: Option<Archive>,
         reply: Sender<Report>,
-        told: Told,
         counters: Arc<Counters>,
         peers: usize,
         kept: Time,
         checkpoint_interval: Duration,
     ) -> Head {
-        let mut head = Head {
-            publisher,
-            committers,
+        Head {
+            publishing,
             archive,
             reply,
-            told,
-            delays: counters.numbers().output_delays,
             counters,
             peers,
             trail: Trail::new(),
             published: kept,
-            committed: kept,
-            last_commit: Instant::now(),
             kept,
             unfinished: None,
             next_checkpoint: Instant::now() + checkpoint_interval,
             checkpoint_interval,
             stopped: BTreeMap::new(),
-        };
-        head.count(&[]);
-        head
+        }
     }
 
-    /// Takes an update of the graph.
-    pub fn take(&mut self, update: Update, time: Time) {
-        self.publisher.take(update, time);
+    /// Takes updates of the graph.
+    pub fn take(&mut self, updates: Vec<Update>) {
+        self.publishing.take(updates);
     }
 
     /// Takes marks, as they were put down.
     pub fn mark(&mut self, trail: &Trail) {
-        self.committers.iter().for_each(|committer| committer.mark(trail.clone()));
+        self.publishing.sinks().for_each(|sink| sink.mark(trail.clone()));
         if self.archive.is_none() {
             return;
         }
@@ -123,69 +99,19 @@ impl Head {
             self.unfinished.take_if(|unfinished| !unfinished.is_published && unfinished.frontier <= frontier)
         {
             self.publish(unfinished.frontier);
-            self.keep(unfinished);
+            if let Some(archive) = &self.archive {
+                self.publishing.keep(unfinished.frontier, archive.clone(), self.reply.clone());
+                self.unfinished = Some(Unfinished { is_published: true, ..unfinished });
+            }
         }
         self.publish(frontier);
-        if self.committed < self.published && self.last_commit.elapsed() >= COMMIT_AT_LEAST_EVERY {
-            self.commit();
-        }
         self.complete();
     }
 
     fn publish(&mut self, until: Time) {
-        if until <= self.published {
-            return;
-        }
-        self.published = until;
-        let changes = self.publisher.publish(until);
-        self.count(&changes);
-        (self.told)(&changes);
-        let has_changed = !changes.is_empty();
-        let stood = self.publisher.take_stood();
-        if !stood.is_empty() {
-            // Sinks that have it take no notice.
-            self.committers.iter().for_each(|committer| committer.give(stood.clone()));
-        }
-        if let Some((last, others)) = self.committers.split_last() {
-            others.iter().for_each(|committer| committer.give(changes.clone()));
-            last.give(changes);
-        }
-        if has_changed {
-            self.commit();
-        }
-    }
-
-    fn commit(&mut self) {
-        (self.committed, self.last_commit) = (self.published, Instant::now());
-        self.committers.iter().for_each(|committer| committer.commit(self.published));
-    }
-
-    /// Counts what has just been published.
-    fn count(&mut self, changes: &[(Change, Time)]) {
-        let (mut by_collection, now) = (BTreeMap::<&'static str, u64>::new(), wall_clock_ms());
-        for (change, time) in changes {
-            *by_collection.entry(change.collection.name).or_default() += 1;
-            self.delays.note(now.saturating_sub(*time), 1);
-        }
-        let tally = self.publisher.take_tally();
-        let (breaches_open, orders) = (self.publisher.breaches_open(), self.publisher.orders());
-        self.counters.note(|numbers| {
-            numbers.tally.add(tally);
-            by_collection.into_iter().for_each(|(name, count)| *numbers.changes.entry(name).or_default() += count);
-            (numbers.breaches_open, numbers.orders) = (breaches_open, orders);
-        });
-    }
-
-    /// Writes down what has been published, as its part of a checkpoint.
-    fn keep(&mut self, mut unfinished: Unfinished) {
-        match (self.publisher.snapshot(), &self.archive) {
-            (Ok(bytes), Some(archive)) => {
-                archive.put(unfinished.frontier, 0, bytes, &self.reply);
-                unfinished.is_published = true;
-                self.unfinished = Some(unfinished);
-            }
-            (Err(error), _) => self.give_up(unfinished.frontier, &error.to_string()),
-            (_, None) => {}
+        if until > self.published {
+            self.published = until;
+            self.publishing.publish(until);
         }
     }
 
@@ -203,12 +129,13 @@ impl Head {
         (is_due && self.begin(promise)).then_some(promise)
     }
 
-    /// The same for the last one, once all workers have stopped: as of where they stand.
+    /// The same for the last one, once all workers have stopped: as of where they stand. Without an archive, too: what has
+    /// changed until then is to be told.
     pub fn ask_last(&mut self) -> Option<Time> {
         let least = self.stopped.values().copied().min().filter(|_| self.stopped.len() == self.peers)?;
         // Time will not come to one that was begun when this worker was ahead of another.
         self.unfinished.take_if(|unfinished| unfinished.frontier > least);
-        (least > self.kept && self.begin(least)).then_some(least)
+        (least > self.kept && (self.archive.is_none() || self.begin(least))).then_some(least)
     }
 
     fn begin(&mut self, frontier: Time) -> bool {
@@ -225,7 +152,10 @@ impl Head {
     /// True once all workers have stopped and nothing is left to be written down.
     pub fn is_over(&self) -> bool {
         let least = self.stopped.values().copied().min().filter(|_| self.stopped.len() == self.peers);
-        least.is_some_and(|least| self.archive.is_none() || self.unfinished.is_none() && self.kept >= least)
+        least.is_some_and(|least| match self.archive {
+            Some(_) => self.unfinished.is_none() && self.kept >= least,
+            None => self.published >= least,
+        })
     }
 
     /// Hears what became of a request, or that a worker has stopped.
@@ -253,7 +183,7 @@ impl Head {
                 }
                 if let Some(oldest) = oldest {
                     let cut: Cut = oldest.into_iter().collect();
-                    self.committers.iter().for_each(|committer| committer.trim(cut.clone()));
+                    self.publishing.sinks().for_each(|sink| sink.trim(cut.clone()));
                 }
                 if let Some(finished) = finished {
                     let (took, bytes) = (Some(finished.asked.elapsed()), finished.bytes);
@@ -272,35 +202,38 @@ impl Head {
 
     /// Makes the parts a checkpoint once all of them are there, with the marks up to its cut.
     fn complete(&mut self) {
-        let Head { unfinished: Some(unfinished), archive: Some(archive), trail, committers, .. } = self else { return };
+        let Head { unfinished: Some(unfinished), archive: Some(archive), trail, publishing, .. } = self else { return };
         if unfinished.is_complete || unfinished.parts.len() <= self.peers {
             return;
         }
         let Some(cut) = cut_at(trail, unfinished.frontier) else { return };
         unfinished.is_complete = true;
-        let slowest = committers.iter().map(Committer::frontier).min().unwrap_or(Time::MAX);
+        let slowest = publishing.sinks().map(Committer::frontier).min().unwrap_or(Time::MAX);
         unfinished.bytes = unfinished.parts.values().map(|part| part.bytes).sum();
         let parts = std::mem::take(&mut unfinished.parts).into_values().collect();
         archive.complete(unfinished.frontier, cut, parts, slowest, &self.reply);
     }
 
-    /// True while sinks cannot take more: no more is to be read.
+    /// True while the publisher or sinks cannot take more: no more is to be read.
     pub fn is_full(&self) -> bool {
-        self.committers.iter().any(Committer::is_full)
+        self.publishing.is_full() || self.publishing.sinks().any(Committer::is_full)
     }
 
-    /// Why the job cannot go on, where a sink says so.
+    /// Why the job cannot go on, where the publisher or a sink says so.
     pub fn failure(&self) -> Option<JobError> {
-        self.committers.iter().find_map(Committer::failure)
+        let has_ended = self.publishing.has_ended();
+        let ended =
+            has_ended.then(|| JobError::job("the publisher's thread has ended: its message stands before this"));
+        ended.or_else(|| self.publishing.sinks().find_map(Committer::failure))
     }
 
     /// Waits until the sinks have all that was published.
-    pub fn drain(mut self, within: Duration) -> Result<(), JobError> {
-        self.commit();
+    pub fn drain(self, within: Duration) -> Result<(), JobError> {
+        let sinks = self.publishing.finish();
         let until = Instant::now() + within;
         let mut result = Ok(());
-        for committer in self.committers {
-            result = result.and(committer.drain(until.saturating_duration_since(Instant::now())));
+        for sink in sinks.iter() {
+            result = result.and(sink.drain(until.saturating_duration_since(Instant::now())));
         }
         result
     }

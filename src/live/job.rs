@@ -18,8 +18,9 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::archive::{Archive, Report};
 use super::counters::{Counters, Newest, Turn};
-use super::head::{Head, Told};
+use super::head::Head;
 use super::publisher::Publisher;
+use super::publishing::{Publishing, Told};
 use super::reading::{Beginning, Reading, Terms, Topics};
 use crate::checkpoint::{Checkpoints, Manifest, read_parts};
 use crate::clock::partitions::{Partition, TimeMode};
@@ -34,7 +35,7 @@ use crate::store::Objects;
 use crate::validate::Limits;
 
 /// What all processes have to know of the start.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Shared {
     /// Where reading begins.
     pub beginning: Beginning,
@@ -44,6 +45,8 @@ pub struct Shared {
     pub incarnation: u64,
     /// True where a sink is new: it wants to know what stands there.
     pub has_new_sink: bool,
+    /// Where the sinks stand.
+    pub sinks_at: Vec<Time>,
 }
 
 /// What process 0 prepared for its first worker.
@@ -252,9 +255,8 @@ impl LiveJob {
                 Newest { frontier: manifest.frontier, bytes, took: None, at: Instant::now() }
             });
         });
-        let archive = self.archive(shared)?;
-        let interval = self.checkpoint_interval;
-        Ok(Head::new(publisher, committers, archive, reply, told, counters, peers, kept, interval))
+        let publishing = Publishing::start(publisher, committers, told, Arc::clone(&counters), kept)?;
+        Ok(Head::new(publishing, self.archive(shared)?, reply, counters, peers, kept, self.checkpoint_interval))
     }
 
     /// Notes how far a worker is, how many orders it has, and how far all have been published.

@@ -20,7 +20,7 @@ use dataflows::views::gmv::GmvRow;
 use dataflows::views::measures::{Aggregate, LineMeasures, MeasureKey, Measures};
 use dataflows::views::payments::PaymentRow;
 use dataflows::views::quality::{self, QualityCounts, QualityKey};
-use dataflows::views::roll_up::{AggregateRow, RolledKey, RowSums, rolled_changes};
+use dataflows::views::roll_up::{AggregateRow, RolledKey, RowSums, rolled_differences};
 use dataflows::views::sla_summary::SlaSummaryRow;
 use dataflows::views::status::StatusRow;
 use hashbrown::HashMap;
@@ -32,20 +32,19 @@ use crate::sink::change::Change;
 
 /// An update on its way to the publisher.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[allow(clippy::large_enum_variant)] // sums are most of them
 pub enum Update {
     /// A row of an order is there from now on, or no longer: collection by its place among [`COLLECTIONS`], key, rest.
-    Row(u8, Box<str>, Option<Box<str>>),
-    /// A difference of sums of orders.
-    Orders(MeasureKey, Measures),
-    /// A difference of sums of items and payments.
-    Lines(MeasureKey, LineMeasures),
-    /// A difference of counts of facts.
-    Quality(QualityKey, QualityCounts),
-    /// A fact was refused, or no longer.
-    Refused(RefusedFact, Diff),
+    Row(u8, Time, Box<str>, Option<Box<str>>),
+    /// Differences of sums of orders.
+    Orders(Vec<(MeasureKey, Time, Measures)>),
+    /// Differences of sums of items and payments.
+    Lines(Vec<(MeasureKey, Time, LineMeasures)>),
+    /// Differences of counts of facts.
+    Quality(Vec<(QualityKey, Time, QualityCounts)>),
+    /// Facts that were refused, or no longer.
+    Refused(Vec<(RefusedFact, Time, Diff)>),
     /// What reading alone says. It is read again from the cut on, so it tells where it stood.
-    Read(Position, Reading),
+    Read(Vec<(Position, Time, Reading)>),
 }
 
 /// What reading says of records.
@@ -81,14 +80,17 @@ struct Standing {
     swept: Time,
 }
 
+/// Updates as they came.
+type Batches<K, V> = Vec<Vec<(K, Time, V)>>;
+
 /// Updates that wait for their time.
 #[derive(Default)]
 struct Waiting {
-    orders: Vec<(MeasureKey, Time, Measures)>,
-    lines: Vec<(MeasureKey, Time, LineMeasures)>,
-    quality: Vec<(QualityKey, QualityCounts)>,
-    refused: Vec<(RefusedFact, Diff)>,
-    read: Vec<(Position, Reading)>,
+    orders: Batches<MeasureKey, Measures>,
+    lines: Batches<MeasureKey, LineMeasures>,
+    quality: Batches<QualityKey, QualityCounts>,
+    refused: Batches<RefusedFact, Diff>,
+    read: Batches<Position, Reading>,
 }
 
 /// See the head of this file.
@@ -98,7 +100,7 @@ pub struct Publisher {
     stays_ms: u64,
     place: Place,
     standing: Standing,
-    waiting: BTreeMap<Time, Waiting>,
+    waiting: Waiting,
     /// Changes of rows of orders, and the others as they are found.
     changes: Vec<(Change, Time)>,
     /// The frontier it was restored at, and rows that stood there.
@@ -116,7 +118,7 @@ impl Publisher {
             stays_ms: settings.horizon_ms.saturating_add(settings.max_age_ms),
             place,
             standing: Standing::default(),
-            waiting: BTreeMap::new(),
+            waiting: Waiting::default(),
             changes: Vec::new(),
             begun: 0,
             stood: Vec::new(),
@@ -125,74 +127,74 @@ impl Publisher {
     }
 
     /// Takes an update in. Rows of before the frontier it was restored at are those that stood there.
-    pub fn take(&mut self, update: Update, time: Time) {
-        if let Update::Row(collection, key, row) = update {
-            if let Some(collection) = COLLECTIONS.get(usize::from(collection)) {
-                let changes = if time < self.begun { &mut self.stood } else { &mut self.changes };
-                changes.push((Change { collection: *collection, key, row }, time));
-            }
-            return;
-        }
-        let waiting = self.waiting.entry(time).or_default();
+    pub fn take(&mut self, update: Update) {
+        let waiting = &mut self.waiting;
         match update {
-            Update::Orders(key, sums) => waiting.orders.push((key, time, sums)),
-            Update::Lines(key, sums) => waiting.lines.push((key, time, sums)),
-            Update::Quality(key, counts) => waiting.quality.push((key, counts)),
-            Update::Refused(fact, diff) => waiting.refused.push((fact, diff)),
-            Update::Read(position, reading) => waiting.read.push((position, reading)),
-            Update::Row(..) => {}
+            Update::Row(collection, time, key, row) => {
+                if let Some(collection) = COLLECTIONS.get(usize::from(collection)) {
+                    let changes = if time < self.begun { &mut self.stood } else { &mut self.changes };
+                    changes.push((Change { collection, key, row }, time));
+                }
+            }
+            Update::Orders(batch) => waiting.orders.push(batch),
+            Update::Lines(batch) => waiting.lines.push(batch),
+            Update::Quality(batch) => waiting.quality.push(batch),
+            Update::Refused(batch) => waiting.refused.push(batch),
+            Update::Read(batch) => waiting.read.push(batch),
         }
     }
 
     /// All updates before `frontier` have been taken in: the changes of rows that they make, with the times at which they
     /// do. Rows of orders may be told of later times, too.
     pub fn publish(&mut self, frontier: Time) -> Vec<(Change, Time)> {
-        let later = self.waiting.split_off(&frontier);
-        let (mut all, mut quality, mut refused) = (Waiting::default(), HashMap::new(), BTreeMap::new());
-        for (time, waiting) in std::mem::replace(&mut self.waiting, later) {
-            all.orders.extend(waiting.orders);
-            all.lines.extend(waiting.lines);
-            let of_reading = waiting.read.into_iter().filter_map(|(_, reading)| match reading {
-                Reading::Quality(key, counts) => Some((key, counts)),
+        let Publisher { windows, standing, changes, place, tally, waiting, .. } = self;
+        let orders = before(&mut waiting.orders, frontier);
+        for (_, _, sums) in orders.iter().flatten().filter(|(key, ..)| key.aggregate == Aggregate::RecordLaw) {
+            let [_, _, accepted, duplicates, refused, ..] = sums.counts;
+            tally.add(Tally { accepted, duplicates, refused, ..Tally::default() });
+        }
+        apply::<FunnelRow>(&mut standing.funnel, &orders, windows, changes);
+        apply::<GmvRow>(&mut standing.gmv, &orders, windows, changes);
+        apply::<DropOffRow>(&mut standing.drop_off, &orders, windows, changes);
+        apply::<SlaSummaryRow>(&mut standing.sla_summary, &orders, windows, changes);
+        apply::<StatusRow>(&mut standing.by_status, &orders, windows, changes);
+        let lines = before(&mut waiting.lines, frontier);
+        apply::<CategoryRow>(&mut standing.categories, &lines, windows, changes);
+        apply::<PaymentRow>(&mut standing.payments, &lines, windows, changes);
+        let mut quality = before(&mut waiting.quality, frontier);
+        for (position, time, reading) in before(&mut waiting.read, frontier).into_iter().flatten() {
+            match reading {
+                Reading::Quality(key, counts) => quality.push(vec![(key, time, counts)]),
                 Reading::Refused(record) => {
                     for reason in &record.reasons {
-                        *self.tally.dead_letters.entry(reason.clone()).or_default() += 1;
+                        *tally.dead_letters.entry(reason.clone()).or_default() += 1;
                     }
-                    let (source, position) = (self.place)(record.position);
-                    self.changes.push((change(&DeadLetterRow::of(source, position, &record), true), time));
-                    None
+                    let (source, at) = place(position);
+                    changes.push((change(&DeadLetterRow::of(source, at, &record), true), time));
                 }
-            });
-            for (key, counts) in waiting.quality.into_iter().chain(of_reading) {
-                self.tally.late += counts.late;
-                self.standing.quality.entry(key).or_default().add(&counts);
-                quality.insert(key, time);
-            }
-            for (fact, diff) in waiting.refused {
-                refused.insert(fact.position, time);
-                self.standing.refused_at.entry(time).or_default().push(fact.position);
-                if diff > 0 {
-                    *self.tally.dead_letters.entry(fact.reason.code().to_owned()).or_default() +=
-                        diff.unsigned_abs() as u64;
-                }
-                self.standing.refused.add(fact, diff);
             }
         }
-        for (_, _, sums) in all.orders.iter().filter(|(key, ..)| key.aggregate == Aggregate::RecordLaw) {
-            let [_, _, accepted, duplicates, refused, ..] = sums.counts;
-            self.tally.add(Tally { accepted, duplicates, refused, ..Tally::default() });
+        let mut counted: HashMap<QualityKey, (QualityCounts, Time)> = HashMap::new();
+        for (key, time, counts) in quality.into_iter().flatten() {
+            tally.late += counts.late;
+            let (sum, last) = counted.entry(key).or_default();
+            sum.add(&counts);
+            *last = time.max(*last);
         }
-        let Publisher { windows, standing, changes, place, .. } = self;
-        apply::<FunnelRow>(&mut standing.funnel, &all.orders, windows, changes);
-        apply::<GmvRow>(&mut standing.gmv, &all.orders, windows, changes);
-        apply::<DropOffRow>(&mut standing.drop_off, &all.orders, windows, changes);
-        apply::<SlaSummaryRow>(&mut standing.sla_summary, &all.orders, windows, changes);
-        apply::<StatusRow>(&mut standing.by_status, &all.orders, windows, changes);
-        apply::<CategoryRow>(&mut standing.categories, &all.lines, windows, changes);
-        apply::<PaymentRow>(&mut standing.payments, &all.lines, windows, changes);
-        for (key, time) in quality {
-            let counts = standing.quality.get(&key).copied().unwrap_or_default();
-            changes.push((change(&quality::row(&key, &counts), true), time));
+        for (key, (counts, time)) in counted {
+            let sum = standing.quality.entry(key).or_default();
+            sum.add(&counts);
+            changes.push((change(&quality::row(&key, sum), true), time));
+        }
+        let mut refused = BTreeMap::new();
+        for (fact, time, diff) in before(&mut waiting.refused, frontier).into_iter().flatten() {
+            let last: &mut Time = refused.entry(fact.position).or_default();
+            *last = time.max(*last);
+            standing.refused_at.entry(time).or_default().push(fact.position);
+            if diff > 0 {
+                *tally.dead_letters.entry(fact.reason.code().to_owned()).or_default() += diff.unsigned_abs() as u64;
+            }
+            standing.refused.add(fact, diff);
         }
         for (at, time) in refused {
             let (source, position) = place(at);
@@ -202,7 +204,9 @@ impl Publisher {
             changes.push((change(&row, record.is_some()), time));
         }
         self.sweep(frontier);
-        std::mem::take(&mut self.changes)
+        // There will be about as many.
+        let next = Vec::with_capacity(self.changes.len());
+        std::mem::replace(&mut self.changes, next)
     }
 
     /// What stood at the frontier it was restored at, with times before that: for sinks that are new, as the others have
@@ -277,11 +281,8 @@ impl Publisher {
 
     /// What a checkpoint as of `frontier`, up to which all has been published, holds of this.
     pub fn snapshot(&self) -> Result<Vec<u8>, postcard::Error> {
-        let waiting: Vec<(Time, &Position, &Reading)> = self
-            .waiting
-            .iter()
-            .flat_map(|(time, waiting)| waiting.read.iter().map(|(position, reading)| (*time, position, reading)))
-            .collect();
+        let waiting: Vec<(Time, &Position, &Reading)> =
+            self.waiting.read.iter().flatten().map(|(position, time, reading)| (*time, position, reading)).collect();
         postcard::to_allocvec(&(&self.standing, waiting))
     }
 
@@ -294,11 +295,8 @@ impl Publisher {
     ) -> Result<(), postcard::Error> {
         let (standing, waiting): (Standing, Vec<(Time, Position, Reading)>) = postcard::from_bytes(bytes)?;
         (self.standing, self.begun) = (standing, frontier);
-        for (time, position, reading) in waiting {
-            if is_before_cut(position) {
-                self.take(Update::Read(position, reading), time);
-            }
-        }
+        let waiting = waiting.into_iter().filter(|(_, position, _)| is_before_cut(*position));
+        self.take(Update::Read(waiting.map(|(time, position, reading)| (position, time, reading)).collect()));
         Ok(())
     }
 }
@@ -308,28 +306,33 @@ fn of_all(code: usize) -> RolledKey {
     (Window::Total, 0, None, code as u16, Symbol::default())
 }
 
-/// Adds differences, in the order of times, to sums; the changes of the rows that these make.
+/// Takes what is of before `frontier` from batches.
+fn before<K, V>(batches: &mut Batches<K, V>, frontier: Time) -> Batches<K, V> {
+    let mut ready = std::mem::take(batches);
+    for batch in &mut ready {
+        let later: Vec<(K, Time, V)> = batch.extract_if(.., |(_, time, _)| *time >= frontier).collect();
+        if !later.is_empty() {
+            batches.push(later);
+        }
+    }
+    ready
+}
+
+/// Adds differences to sums; the changes of the rows that these make, each at the last time at which its sums differ.
 fn apply<R: AggregateRow>(
     sums: &mut SumsOf<R>,
-    updates: &[(MeasureKey, Time, R::Sums)],
+    updates: &Batches<MeasureKey, R::Sums>,
     windows: &[Window],
     changes: &mut Vec<(Change, Time)>,
 ) {
-    let mut touched: HashMap<RolledKey, Time> = HashMap::new();
-    // One time after the other: of all times at once there would be many large sums.
-    for at_once in updates.chunk_by(|(_, time, _), (_, next, _)| time == next) {
-        for (key, time, difference) in rolled_changes::<R>(at_once, windows) {
-            sums.entry(key).or_default().accumulate(&difference);
-            touched.insert(key, time);
-        }
-    }
-    for (key, time) in touched {
-        let Some(sum) = sums.get(&key) else { continue };
-        let stands = sum.makes_row(R::AGGREGATE);
-        changes.push((change(&R::of(key, *sum), stands), time));
+    for (key, (difference, time)) in rolled_differences::<R>(updates, windows) {
+        let sum = sums.entry(key).or_default();
+        sum.accumulate(&difference);
+        let (row, stands) = (R::of(key, *sum), sum.makes_row(R::AGGREGATE));
         if sum.is_nothing() {
             sums.remove(&key);
         }
+        changes.push((change(&row, stands), time));
     }
 }
 

@@ -152,7 +152,7 @@ pub struct Reading {
     cut: Cut,
     trail: Trail,
     ahead: BTreeMap<Partition, Ahead>,
-    updates: Vec<(Update, Time)>,
+    updates: Vec<Update>,
     /// Records read so far.
     pub records_read: u64,
 }
@@ -247,10 +247,11 @@ impl Reading {
     fn close_stretch(&mut self, partition: &Partition, first: u64) {
         let position = self.terms.topics.position(partition, first);
         let counts = self.intake.quality();
-        self.updates
-            .extend(counts.map(|(key, time, counts)| (Update::Read(position, Said::Quality(key, counts)), time)));
+        let mut said: Vec<(Position, Time, Said)> =
+            counts.map(|(key, time, counts)| (position, time, Said::Quality(key, counts))).collect();
         let refused = self.intake.refused_records().into_iter();
-        self.updates.extend(refused.map(|(record, time)| (Update::Read(record.position, Said::Refused(record)), time)));
+        said.extend(refused.map(|(record, time)| (record.position, time, Said::Refused(record))));
+        self.updates.push(Update::Read(said));
         // Records are counted by source and minute; nobody adds them up a second time.
         let _ = self.intake.law();
     }
@@ -261,7 +262,7 @@ impl Reading {
     }
 
     /// What reading says of records.
-    pub fn updates(&mut self) -> impl Iterator<Item = (Update, Time)> + '_ {
+    pub fn updates(&mut self) -> impl Iterator<Item = Update> + '_ {
         self.updates.drain(..)
     }
 
@@ -285,6 +286,11 @@ impl Reading {
     /// The time before which nothing more comes.
     pub fn promise(&self) -> Time {
         self.clock.promise()
+    }
+
+    /// How far the promise is behind what it would be if all were read, in milliseconds.
+    pub fn behind_ms(&self) -> u64 {
+        wall_clock_ms().saturating_sub(self.terms.out_of_orderness_ms).saturating_sub(self.promise())
     }
 
     /// How far each partition is, and how far it has to go.

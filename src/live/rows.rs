@@ -19,7 +19,7 @@ const ROW_BYTES: usize = 512;
 /// The row is there from now on, or no longer.
 pub fn change<R: Row>(row: &R, stands: bool) -> Change {
     let (key, rest) = split(row, &mut String::with_capacity(ROW_BYTES));
-    Change { collection: Collection::of::<R>(), key, row: stands.then_some(rest) }
+    Change { collection: &const { Collection::of::<R>() }, key, row: stands.then_some(rest) }
 }
 
 /// A row as text: its key, and the rest. The text is written to `scratch` first, so that what is kept fits.
@@ -31,7 +31,7 @@ fn split<R: Row>(row: &R, scratch: &mut String) -> (Box<str>, Box<str>) {
 }
 
 /// Rows of orders that stand, as updates.
-pub fn rows_that_stood(shown: Emitted) -> Vec<(Update, Time)> {
+pub fn rows_that_stood(shown: Emitted) -> Vec<Update> {
     let mut rows = Vec::new();
     rows.extend(rows_of(shown.orders));
     rows.extend(rows_of(shown.order_events));
@@ -45,7 +45,7 @@ pub fn rows_that_stood(shown: Emitted) -> Vec<(Update, Time)> {
 type Rest = Option<Box<str>>;
 
 /// Rows of orders that come and go, as updates: of one key and time what it comes to.
-pub fn rows_of<R: Row>(updates: Vec<(R, Time, Diff)>) -> impl Iterator<Item = (Update, Time)> {
+pub fn rows_of<R: Row>(updates: Vec<(R, Time, Diff)>) -> impl Iterator<Item = Update> {
     let number = COLLECTIONS.iter().position(|collection| collection.name == R::NAME).unwrap_or_default() as u8;
     let mut last: HashMap<(Time, Box<str>), [Rest; 2]> = HashMap::with_capacity(updates.len());
     let mut scratch = String::with_capacity(ROW_BYTES);
@@ -65,5 +65,5 @@ pub fn rows_of<R: Row>(updates: Vec<(R, Time, Diff)>) -> impl Iterator<Item = (U
     }
     last.into_iter()
         .filter(|(_, [before, after])| before != after)
-        .map(move |((time, key), [_, after])| (Update::Row(number, key, after), time))
+        .map(move |((time, key), [_, after])| Update::Row(number, time, key, after))
 }

@@ -11,7 +11,7 @@ use dataflows::views::collection::Collection;
 #[derive(Clone, Debug)]
 pub struct Change {
     /// The collection.
-    pub collection: Collection,
+    pub collection: &'static Collection,
     /// The cells of the key, as text ([`super::text_row`]).
     pub key: Box<str>,
     /// The other cells of the row that stands from now on; none where the row is deleted.
@@ -22,7 +22,7 @@ pub struct Change {
 pub fn netted(updates: &[(Change, Time)]) -> BTreeMap<&'static str, (Collection, BTreeMap<&str, Option<&str>>)> {
     let mut netted: BTreeMap<&str, (Collection, BTreeMap<&str, Option<&str>>)> = BTreeMap::new();
     for (Change { collection, key, row }, _) in updates {
-        let (_, keys) = netted.entry(collection.name).or_insert_with(|| (*collection, BTreeMap::new()));
+        let (_, keys) = netted.entry(collection.name).or_insert_with(|| (**collection, BTreeMap::new()));
         keys.insert(key, row.as_deref());
     }
     netted

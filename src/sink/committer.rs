@@ -59,7 +59,7 @@ pub struct Committer {
     memory_bytes: u64,
     messages: Sender<Message>,
     /// Disconnected once the thread has ended.
-    ended: Receiver<()>,
+    ended: Mutex<Receiver<()>>,
     frontier: Arc<AtomicU64>,
     counters: Arc<CommitterCounters>,
     failure: Arc<Mutex<Option<JobError>>>,
@@ -95,7 +95,7 @@ impl Committer {
                 .remedy("raise the limit of threads: ulimit -u")
         })?;
         let memory_bytes = settings.sink.memory_bytes;
-        Ok(Committer { name, memory_bytes, messages, ended, frontier, counters, failure })
+        Ok(Committer { name, memory_bytes, messages, ended: Mutex::new(ended), frontier, counters, failure })
     }
 
     /// Gives changes, each with its time; those before the sink's frontier are there already.
@@ -147,15 +147,15 @@ impl Committer {
     }
 
     /// Commits what is to be committed, within that time, and ends. An error says what is left.
-    pub fn drain(self, within: Duration) -> JobResult<()> {
+    pub fn drain(&self, within: Duration) -> JobResult<()> {
         self.tell(Message::Drain(Instant::now() + within));
-        let ended = self.ended.recv_timeout(within + GRACE);
+        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner).recv_timeout(within + GRACE);
         match (ended, self.failure()) {
             (_, Some(error)) => Err(error),
             (Err(RecvTimeoutError::Disconnected) | Ok(()), None) => Ok(()),
             // Its thread waits for an answer: whether it was done is known to the next incarnation.
             (Err(RecvTimeoutError::Timeout), None) => {
-                Err(left_over(self.frontier(), "what was given since then").at(self.name))
+                Err(left_over(self.frontier(), "what was given since then").at(self.name.clone()))
             }
         }
     }

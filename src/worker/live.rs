@@ -4,22 +4,22 @@
 //! the promise. Worker 0 is told everything through the graph, so a job of several processes needs no other channel.
 //! Invariant: an operator is asked for its state at a time that nobody has passed. So a checkpoint is of one frontier.
 
+mod updates;
+
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
-use dataflows::orders::OrderOutputs;
 use dataflows::orders::fused::resumed;
 use dataflows::orders::keeper::{Keeper, Snapshots};
 use dataflows::orders::parcel::Parcel;
-use dataflows::time::{Diff, Time};
-use dataflows::views::collection::Row;
+use dataflows::time::Time;
 use timely::ExchangeData;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
-use timely::dataflow::operators::vec::{Broadcast, Map};
+use timely::dataflow::operators::vec::Broadcast;
 use timely::dataflow::operators::{Concatenate, Input, Operator, Probe};
 use timely::dataflow::{ProbeHandle, Stream};
 use timely::worker::Worker;
@@ -32,10 +32,17 @@ use crate::live::head::Head;
 use crate::live::job::{LiveJob, Shared};
 use crate::live::publisher::Update;
 use crate::live::reading::Reading;
-use crate::live::rows::{rows_of, rows_that_stood};
+use crate::live::rows::rows_that_stood;
+use updates::updates_of;
 
 /// How often marks are put down and time is promised.
 const TICK: Duration = Duration::from_millis(20);
+/// How long an epoch lasts at most, of a job that is far behind; of one that is up to date it is a tick.
+const EPOCH_AT_MOST: Duration = Duration::from_millis(500);
+/// Before that it lasts this part of the time for which the job has been behind.
+const EPOCH_SHARE: u32 = 5;
+/// A job whose promise is less behind than this, in milliseconds, is up to date.
+const BEHIND_MS: u64 = 1_000;
 /// How often the log is told how far it has been read.
 const TELL_EVERY: Duration = Duration::from_secs(1);
 /// How long a worker without anything to do sleeps at most, for what was read meanwhile to be taken in soon.
@@ -46,7 +53,7 @@ const DRAIN_WITHIN: Duration = Duration::from_secs(20);
 /// What comes to the first worker.
 #[derive(Default)]
 struct Arrived {
-    updates: Vec<(Update, Time)>,
+    updates: Vec<Update>,
     trails: Vec<Trail>,
     reports: Vec<Report>,
 }
@@ -70,7 +77,7 @@ struct Heard {
 
 struct Feed {
     parcels: Feeder<Parcel>,
-    updates: Feeder<(Update, Time)>,
+    updates: Feeder<Update>,
     trails: Feeder<Trail>,
     reports: Feeder<Report>,
     told: Feeder<Told>,
@@ -130,8 +137,19 @@ fn work(worker: &mut Worker, job: &Arc<LiveJob>) -> JobResult<()> {
     let mut feed = build(worker, job, keeper, &probes, &arrived, &heard);
     feed.advance_to(frontier);
     stood.into_iter().for_each(|update| feed.updates.send(update));
-    let mut each =
-        Loop { worker_index: index, peers, job, archive, reply, snapshots, has_told_stop: false, stood: None };
+    let mut each = Loop {
+        worker_index: index,
+        peers,
+        job,
+        archive,
+        reply,
+        snapshots,
+        has_told_stop: false,
+        epoch_end: frontier,
+        epoch_ended_at: Instant::now(),
+        up_to_date_at: Instant::now(),
+        stood: None,
+    };
     let (mut next_tick, mut next_telling) = (Instant::now(), Instant::now());
     while !(job.has_failed() || heard.borrow().is_over) {
         let [judged, published] = [&probes[0], &probes[1]].map(|probe| reached(probe).unwrap_or(0));
@@ -180,6 +198,10 @@ struct Loop<'j> {
     reply: Sender<Report>,
     snapshots: Snapshots,
     has_told_stop: bool,
+    /// The end of the last epoch, and when it was told.
+    epoch_end: Time,
+    epoch_ended_at: Instant,
+    up_to_date_at: Instant,
     /// How far its partitions were when it last said so.
     stood: Option<Standing>,
 }
@@ -193,7 +215,7 @@ impl Loop<'_> {
                 feed.reports.send(Report::Stopped { worker: self.worker_index, promise: *feed.parcels.time() });
             }
             if let Some(time) = head.and_then(Head::ask_last) {
-                self.ask(feed, time);
+                self.end_epoch(feed, time, true);
             }
             return;
         }
@@ -214,14 +236,23 @@ impl Loop<'_> {
         }
         feed.advance_to(reading.promise());
         let promised = *feed.parcels.time();
-        if let Some(time) = head.and_then(|head| head.ask(promised)) {
-            self.ask(feed, time);
+        if let Some(head) = head {
+            let asks_snapshot = head.ask(promised).is_some();
+            if standing.and(elsewhere).least.is_none() || reading.behind_ms() < BEHIND_MS {
+                self.up_to_date_at = Instant::now();
+            }
+            let lasts = (self.up_to_date_at.elapsed() / EPOCH_SHARE).min(EPOCH_AT_MOST);
+            let is_over = promised > self.epoch_end && self.epoch_ended_at.elapsed() >= lasts;
+            if asks_snapshot || is_over {
+                self.end_epoch(feed, promised, asks_snapshot);
+            }
         }
     }
 
-    /// Asks all workers for their state.
-    fn ask(&self, feed: &mut Feed, time: Time) {
-        (0..self.peers as u64).for_each(|to| feed.parcels.send(Parcel::ask_snapshot(to, time)));
+    /// Has all workers give what has changed so far, and asks them for their state where it is time for that.
+    fn end_epoch(&mut self, feed: &mut Feed, time: Time, asks_snapshot: bool) {
+        (self.epoch_end, self.epoch_ended_at) = (time, Instant::now());
+        (0..self.peers as u64).for_each(|to| feed.parcels.send(Parcel::end_epoch(to, time, asks_snapshot)));
     }
 
     /// Has the archive write what was put down, and tells the first worker what became of it.
@@ -240,7 +271,9 @@ impl Loop<'_> {
     /// What the first worker does besides.
     fn lead(&mut self, head: &mut Head, feed: &mut Feed, arrived: &mut Arrived, published: Time) {
         arrived.trails.drain(..).for_each(|trail| head.mark(&trail));
-        arrived.updates.drain(..).for_each(|(update, time)| head.take(update, time));
+        if !arrived.updates.is_empty() {
+            head.take(std::mem::take(&mut arrived.updates));
+        }
         arrived.reports.drain(..).for_each(|report| head.hear(report));
         head.advance(published);
         self.job.hold_back(head.is_full());
@@ -290,6 +323,7 @@ fn take_up(job: &LiveJob, shared: &Shared, snapshots: Snapshots, index: usize, p
         );
         taken.map_err(|damaged| JobError::job(format!("cannot read the checkpoint: {}", damaged.0)))?;
     }
+    keeper.end_epochs_at(&shared.sinks_at);
     Ok(keeper)
 }
 
@@ -331,35 +365,6 @@ fn build(
             }
         });
         Feed { parcels, updates, trails, reports, told }
-    })
-}
-
-/// What the graph says of orders, as updates for the publisher.
-fn updates_of(orders: OrderOutputs<'_>) -> Vec<Stream<'_, Time, Vec<(Update, Time)>>> {
-    vec![
-        rows(orders.orders),
-        rows(orders.order_events),
-        rows(orders.violations),
-        rows(orders.sla_breaches),
-        rows(orders.stalled_orders),
-        orders.measures.map(|(key, time, sums)| (Update::Orders(key, sums), time)),
-        orders.lines.map(|(key, time, sums)| (Update::Lines(key, sums), time)),
-        orders.quality.map(|(key, time, counts)| (Update::Quality(key, counts), time)),
-        orders.refused.map(|(fact, time, diff)| (Update::Refused(fact, diff), time)),
-    ]
-}
-
-/// Rows become text where they are made.
-fn rows<'scope, R: Row + 'static>(
-    updates: Stream<'scope, Time, Vec<(R, Time, Diff)>>,
-) -> Stream<'scope, Time, Vec<(Update, Time)>> {
-    let name = format!("Text: {}", R::NAME);
-    updates.unary::<CapacityContainerBuilder<Vec<(Update, Time)>>, _, _, _>(Pipeline, &name, |_, _| {
-        move |input, output| {
-            input.for_each(|time, batch| {
-                output.session(&time).give_iterator(rows_of(std::mem::take(batch)));
-            });
-        }
     })
 }
 

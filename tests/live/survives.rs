@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use dataflows::orders::keeper::Keeper;
-use dataflows::time::Time;
 use orderwatch::checkpoint::{Manifest, read_parts};
 use orderwatch::config::{self, Flag, JobConfig, Kind};
 use orderwatch::live::job::LiveJob;
@@ -147,8 +146,8 @@ fn rows(store: &Path, workers: u64) -> Vec<String> {
             );
             taken.unwrap();
         }
-        let rows: Vec<(Update, Time)> = rows_that_stood(keeper.standing(frontier));
-        rows.into_iter().for_each(|(update, time)| publisher.take(update, time));
+        let rows: Vec<Update> = rows_that_stood(keeper.standing(frontier));
+        rows.into_iter().for_each(|update| publisher.take(update));
     }
     let shown = publisher.take_stood().into_iter().map(|(change, _)| {
         let text = [change.key, change.row.unwrap()].concat();

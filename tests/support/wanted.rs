@@ -16,7 +16,7 @@ pub struct Wanted(BTreeMap<&'static str, BTreeMap<Vec<String>, Vec<String>>>);
 impl Wanted {
     /// A change as a graph might make it, of few keys and with every awkward value.
     pub fn change(&mut self, chance: &mut Chance, keys: usize) -> Change {
-        let collection = COLLECTIONS[chance.below(COLLECTIONS.len())];
+        let collection = &COLLECTIONS[chance.below(COLLECTIONS.len())];
         let number = chance.below(keys);
         let (key, rest): (Vec<&Column>, Vec<&Column>) = collection.columns.iter().partition(|column| column.is_key);
         let key: Vec<String> = key.into_iter().map(|column| cell(column, number)).collect();

@@ -110,6 +110,20 @@ impl<K: Eq + Hash, R: Semigroup + Default> Ticks<K, R> {
         }
     }
 
+    /// All that was gathered so far is of `tick` or of ticks before it: it is given together, as of `tick`. For ticks that
+    /// are as long as time, whose end the caller alone knows.
+    pub fn close(&mut self, tick: Time) {
+        let Some((_, mut closed)) = self.others.pop_first() else {
+            let sums = std::mem::take(&mut self.sums);
+            return if !sums.is_empty() {
+                _ = self.others.insert(tick, sums)
+            };
+        };
+        let sums = self.sums.few.drain(..).chain(self.sums.many.drain());
+        sums.for_each(|(key, diff)| closed.at(key).plus_equals(&diff));
+        self.others.insert(tick, closed);
+    }
+
     /// Gives every tick that lies before `complete_before`, in order, each as (time, key, diff).
     pub fn publish_before(&mut self, complete_before: Time, mut publish: impl FnMut(Time, K, R)) {
         while let Some(first) = self.others.first_entry() {

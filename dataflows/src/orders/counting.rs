@@ -120,6 +120,13 @@ impl Contributions {
         self.measures.give(time, key, measures);
     }
 
+    /// See [`Ticks::close`].
+    pub fn close(&mut self, tick: Time) {
+        self.count();
+        self.measures.close(tick);
+        self.lines.close(tick);
+    }
+
     /// Emits every tick before `time`.
     pub fn publish_before(&mut self, time: Time, emitted: &mut Emitted) {
         self.count();

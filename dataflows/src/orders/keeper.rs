@@ -7,6 +7,7 @@
 
 mod admission;
 mod change;
+mod epochs;
 mod snapshot;
 mod whole;
 
@@ -31,6 +32,7 @@ use crate::time::{DAY_MS, HOUR_MS, Time};
 use crate::views::measures::Measures;
 use crate::views::quality::{QualityCounts, QualityKey};
 use change::{Before, look};
+use epochs::Epochs;
 pub use snapshot::{Damaged, Snapshots};
 
 /// What a keeper is for.
@@ -94,8 +96,8 @@ pub struct Keeper {
     is_whole: bool,
     /// In the end: the orders before this number have given their rows.
     given_before: Option<u32>,
-    /// When a snapshot is to be taken, and where they are put.
-    snapshot_at: Option<Time>,
+    /// Of a live job: what it gives together, and where it puts snapshots.
+    epochs: Option<Epochs>,
     snapshots: Snapshots,
     census: Rc<Cell<Census>>,
 }
@@ -122,7 +124,7 @@ impl Keeper {
             numbers: Vec::new(),
             is_whole: false,
             given_before: None,
-            snapshot_at: None,
+            epochs: None,
             snapshots: Snapshots::default(),
             census: Rc::default(),
         }
@@ -167,8 +169,33 @@ impl Keeper {
         self.fire_until(frontier.saturating_sub(1).min(self.known_until));
         self.registry.sweep(frontier, self.law.settings.horizon_ms);
         self.give_counted();
-        let done_before = self.done_before(frontier);
-        self.publish_before(done_before);
+        if self.epochs.is_none() {
+            let done_before = self.done_before(frontier);
+            self.publish_before(done_before);
+        }
+    }
+
+    /// Judges all facts before `frontier`, and does what is due before it.
+    fn judge_before(&mut self, frontier: Time) {
+        // Orders do not depend on each other: each goes through a stretch of time alone, and has to be looked up once.
+        let mut numbers = std::mem::take(&mut self.numbers);
+        while let Some(batch) = self.stash.take_before(frontier) {
+            let by_order: Vec<&[Entry]> =
+                batch.entries().chunk_by(|left, right| left.group() == right.group()).collect();
+            for orders in by_order.chunks(ORDERS_AT_ONCE) {
+                let keys = orders.iter().filter_map(|entries| Some(Delivery::key_of(batch.record(entries.first()?))));
+                self.registry.find_all(keys, &mut numbers);
+                for (entries, number) in orders.iter().zip(&mut numbers) {
+                    self.admit_all(&batch, entries, number);
+                }
+            }
+            let end = batch.end();
+            self.stash.recycle(batch);
+            self.advance_timers(end);
+        }
+        self.numbers = numbers;
+        self.advance_timers(frontier);
+        self.judged_before = self.judged_before.max(frontier);
     }
 
     /// Fires every timer that is due at or before `time`.
@@ -208,8 +235,11 @@ impl Keeper {
         if time > order.bound(&law.settings) {
             return self.retire(number, time);
         }
+        if let Some(epochs) = &mut self.epochs {
+            epochs.touch(number, order, law, time);
+        }
         let before_as = match self.purpose {
-            Purpose::Show(Detail::Changes) => {
+            Purpose::Show(Detail::Changes) if self.epochs.is_none() => {
                 before.evaluate(order.tenant, &order.facts, law, time.saturating_sub(1));
                 Before::View
             }
@@ -221,6 +251,7 @@ impl Keeper {
 
     /// Retires an order whose bound has passed; its rows stay as they are.
     fn retire(&mut self, number: u32, time: Time) {
+        self.give_touched(number);
         if let (Some(order), Purpose::Show(detail)) = (self.registry.get(number), self.purpose) {
             let times = [time, time.min(self.known_until)];
             let Keeper { law, emitted, contributions, .. } = self;
@@ -246,7 +277,9 @@ impl Keeper {
 
 impl Machine<Parcel> for Keeper {
     fn receive(&mut self, parcel: Parcel) {
-        self.snapshot_at = parcel.snapshot_at.or(self.snapshot_at);
+        if let (Some(epochs), Some((end, asks_snapshot))) = (&mut self.epochs, parcel.epoch_end) {
+            epochs.end_at(end, asks_snapshot);
+        }
         if parcel.is_last_word && self.purpose.wants_end_alone() {
             return self.admit_whole(&parcel);
         }
@@ -268,34 +301,22 @@ impl Machine<Parcel> for Keeper {
     }
 
     fn advance(&mut self, frontier: Time) {
-        if let Some(time) = self.snapshot_at.take_if(|time| *time <= frontier) {
-            self.advance(time);
-            self.put_snapshot(time);
-        }
-        // Orders do not depend on each other: each goes through a stretch of time alone, and has to be looked up once.
-        let mut numbers = std::mem::take(&mut self.numbers);
-        while let Some(batch) = self.stash.take_before(frontier) {
-            let by_order: Vec<&[Entry]> =
-                batch.entries().chunk_by(|left, right| left.group() == right.group()).collect();
-            for orders in by_order.chunks(ORDERS_AT_ONCE) {
-                let keys = orders.iter().filter_map(|entries| Some(Delivery::key_of(batch.record(entries.first()?))));
-                self.registry.find_all(keys, &mut numbers);
-                for (entries, number) in orders.iter().zip(&mut numbers) {
-                    self.admit_all(&batch, entries, number);
-                }
+        while let Some((end, asks_snapshot)) = self.epochs.as_mut().and_then(|epochs| epochs.next_end(frontier)) {
+            self.judge_by_ticks(end);
+            self.give_epoch(end);
+            if asks_snapshot {
+                self.put_snapshot(end);
             }
-            let end = batch.end();
-            self.stash.recycle(batch);
-            self.advance_timers(end);
         }
-        self.numbers = numbers;
-        self.advance_timers(frontier);
-        self.judged_before = frontier;
+        self.judge_by_ticks(frontier);
         let (live, tombstones) = (self.registry.count(), self.registry.tombstones().count());
         self.census.set(Census { live, tombstones });
     }
 
     fn done_before(&mut self, frontier: Time) -> Time {
+        if let Some(epochs) = &self.epochs {
+            return epochs.ended;
+        }
         let timer = self.timers.next_time().unwrap_or(Time::MAX);
         frontier.min(self.known_until).min(timer)
     }

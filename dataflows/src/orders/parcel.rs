@@ -39,8 +39,8 @@ pub struct Parcel {
     pub to: u64,
     /// A promise: of the orders in it nothing more will come, from anywhere.
     pub is_last_word: bool,
-    /// Asks the worker for a snapshot of its state as of this time, which is the parcel's own.
-    pub snapshot_at: Option<Time>,
+    /// Ends an epoch of the worker's at this time, at which nobody is beyond it; true: and asks for a snapshot as of it.
+    pub epoch_end: Option<(Time, bool)>,
     /// Facts, one after another.
     #[serde(with = "serde_bytes")]
     pub bytes: Vec<u8>,
@@ -138,15 +138,15 @@ impl Parcels {
         open.map(move |(to, open)| {
             open.last = None;
             open.expected = open.bytes.len();
-            Parcel { to: to as u64, is_last_word, snapshot_at: None, bytes: std::mem::take(&mut open.bytes) }
+            Parcel { to: to as u64, is_last_word, epoch_end: None, bytes: std::mem::take(&mut open.bytes) }
         })
     }
 }
 
 impl Parcel {
-    /// Asks a worker for a snapshot as of `time`, at which it is to be sent.
-    pub fn ask_snapshot(to: u64, time: Time) -> Parcel {
-        Parcel { to, snapshot_at: Some(time), ..Parcel::default() }
+    /// Ends an epoch of a worker's at `time`, which nobody may have passed when it is sent.
+    pub fn end_epoch(to: u64, time: Time, asks_snapshot: bool) -> Parcel {
+        Parcel { to, epoch_end: Some((time, asks_snapshot)), ..Parcel::default() }
     }
 
     /// Of packed facts that stand one after another the first: its logical time, and its bytes as they stand there.

@@ -144,6 +144,25 @@ pub fn rolled_changes<R: AggregateRow>(
     rolled.into_iter().filter(|(_, sum)| !sum.is_zero()).map(|((key, time), sum)| (key, time, sum))
 }
 
+/// What differences of sums come to, whatever their times, as differences of what they roll up to; each with the last time.
+/// Also where that is nothing: whoever knows how it was in between is to be told.
+pub fn rolled_differences<R: AggregateRow>(
+    updates: &[Vec<(MeasureKey, Time, R::Sums)>],
+    kept: &[Window],
+) -> HashMap<RolledKey, (R::Sums, Time)> {
+    let of_rows = || updates.iter().flatten().filter(|(key, _, _)| key.aggregate == R::AGGREGATE);
+    // Most have a finest window of their own, of their tenant and of all.
+    let mut rolled: HashMap<RolledKey, (R::Sums, Time)> = HashMap::with_capacity(2 * of_rows().count());
+    for (key, time, sum) in of_rows() {
+        roll_up_key(R::AGGREGATE, key, R::AGGREGATE.windows(kept), |key| {
+            let (rolled, last) = rolled.entry(key).or_default();
+            rolled.plus_equals(sum);
+            *last = (*last).max(*time);
+        });
+    }
+    rolled
+}
+
 /// What is left of whole bundles where rows are only counted: sums in `total`, and how many rows the other windows have.
 pub fn totals<R: RowSums>(sums: &Bundles<MeasureKey, R>, kept: &[Window]) -> Bundles<MeasureKey, R> {
     let (mut totals, mut of_bundle) = (Bundles::default(), HashMap::new());

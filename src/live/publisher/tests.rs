@@ -47,8 +47,8 @@ fn what_cannot_change_any_more_is_forgotten_and_its_rows_stay() {
     let mut publisher = publisher();
     let key = MeasureKey::in_total(Aggregate::Funnel, Symbol::from("shop"), 0);
     let window = key.within(Window::Minute, Window::Minute.start(AT));
-    publisher.take(Update::Refused(refused(1, 0), 1), AT);
-    publisher.take(Update::Orders(window, Measures::of_count(1)), AT);
+    publisher.take(Update::Refused(vec![(refused(1, 0), AT, 1)]));
+    publisher.take(Update::Orders(vec![(window, AT, Measures::of_count(1))]));
     assert_eq!(
         publisher.publish(AT + 1).len(),
         5,
@@ -76,7 +76,7 @@ fn the_refused_facts_of_a_record_are_one_row_until_all_are_taken_back() {
         (AT + 3, 0, -1, None),
         (AT + 4, 0, 1, row(first)),
     ] {
-        publisher.take(Update::Refused(refused(7, rank), diff), time);
+        publisher.take(Update::Refused(vec![(refused(7, rank), time, diff)]));
         assert_eq!(changes(&mut publisher, time + 1, "dead_letters"), [(key.clone(), expected)]);
     }
 }

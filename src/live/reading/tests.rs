@@ -123,10 +123,10 @@ fn what_was_read_stands_on_its_side_of_every_mark() {
     let mut reading = Reading::new(Box::new(Portion::default()), terms(HOUR_MS), &beginning, 1);
     reading.begin(&partition, 0);
     assert!(reading.read(AT).unwrap());
-    let stood = |(update, _)| match update {
-        Update::Read(position, Said::Quality(..)) => position.line(),
-        _ => u64::MAX,
+    let stood = |update| match update {
+        Update::Read(said) => said.iter().map(|(position, ..)| position.line()).collect(),
+        _ => Vec::new(),
     };
-    let stood: Vec<u64> = reading.updates().map(stood).collect();
+    let stood: Vec<u64> = reading.updates().flat_map(stood).collect();
     assert_eq!(stood, [0, 1, 2], "a cut at the second mark has the records from there on read again");
 }

@@ -74,7 +74,11 @@ impl Transactions<Change> for Fake {
 }
 
 fn change(key: u64, row: Option<u64>) -> Change {
-    Change { collection: COLLECTIONS[0], key: format!("{key}\0").into(), row: row.map(|row| format!("{row}\0").into()) }
+    Change {
+        collection: &COLLECTIONS[0],
+        key: format!("{key}\0").into(),
+        row: row.map(|row| format!("{row}\0").into()),
+    }
 }
 
 fn settings() -> CommitterSettings {

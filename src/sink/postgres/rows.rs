@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn the_last_change_of_a_key_stands_and_nothing_breaks_a_line() {
-        let collection = COLLECTIONS.into_iter().find(|collection| collection.name == "real_time_funnel").unwrap();
+        let collection = COLLECTIONS.iter().find(|collection| collection.name == "real_time_funnel").unwrap();
         let change =
             |key: &str, row: Option<&str>| (Change { collection, key: key.into(), row: row.map(Into::into) }, 0);
         let staged = staged(&[

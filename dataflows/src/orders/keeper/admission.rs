@@ -75,13 +75,17 @@ impl Keeper {
         let earliest = deliveries.iter().map(|delivery| delivery.outline.at).min();
         self.known_until = self.known_until.max(earliest.unwrap_or(0));
         self.fire_order_until(number, time);
+        if let (Some(epochs), Some(order)) = (&mut self.epochs, self.registry.get(number)) {
+            epochs.touch(number, order, &self.law, time.saturating_add(1));
+        }
         self.after.clear();
         self.is_whole = false;
         let Some(order) = self.registry.get(number) else { return Before::Share(Share::default()) };
         let share = order.progress().map_or_else(Share::default, Progress::share);
         let displaces =
             |delivery: &Delivery<'_>| matches!(self.registry.judge(number, delivery), Judgement::Displaces(_));
-        if (self.purpose == Purpose::Show(Detail::Changes) || deliveries.iter().any(displaces))
+        let shows_each = self.purpose == Purpose::Show(Detail::Changes) && self.epochs.is_none();
+        if (shows_each || deliveries.iter().any(displaces))
             && let Some(order) = self.registry.get(number)
         {
             self.before.evaluate(order.tenant, &order.facts, &self.law, time);

@@ -55,7 +55,7 @@ impl Keeper {
 
     /// Emits the difference that `after`, the order as of one time, makes at another, and sees to the order's next timer.
     pub(super) fn emit_change(&mut self, number: u32, [as_of, time]: [Time; 2], before_as: Before) {
-        let Keeper { registry, law, contributions, emitted, timers, before, after, .. } = self;
+        let Keeper { registry, law, contributions, emitted, timers, before, after, epochs, .. } = self;
         let Some(order) = registry.get_mut(number) else { return };
         let retires_at = order.bound(&law.settings).saturating_add(1);
         let mut due = retires_at;
@@ -76,7 +76,7 @@ impl Keeper {
             progress.outcomes = after.outlook.outcomes();
             let after_side = Side { share: progress.share(), items: &after.items, payments: &after.payments };
             contributions.take(&Change { tenant, facts, before: before_side, after: after_side, time });
-            if detail == Detail::Changes {
+            if detail == Detail::Changes && epochs.is_none() {
                 emitted.give_changed_rows(&order.id(), &order.facts, [before, after], time);
             }
             due = after.outlook.next_change_at.map_or(retires_at, |next| next.min(retires_at));
@@ -180,7 +180,7 @@ impl Emitted {
 
     /// Gives the rows in which two views of an order differ: those of the first go, those of the second come. Events that
     /// both begin with make the same rows.
-    fn give_changed_rows(&mut self, id: &OrderId, facts: &PackedFacts, views: [&View; 2], time: Time) {
+    pub(super) fn give_changed_rows(&mut self, id: &OrderId, facts: &PackedFacts, views: [&View; 2], time: Time) {
         let [before, after] = views;
         let alike = before.events.iter().zip(&after.events).take_while(|(before, after)| before == after).count();
         for (view, diff) in [(before, -1), (after, 1)] {

@@ -3,8 +3,8 @@
 //! An order is its facts: what they come to, and what time has made of it, is evaluated anew. Invariant: keepers that
 //! together take up the snapshots of all others, and then get the records that were not in them, go on as those would
 //! have; a record that waits for its time belongs to a snapshot only where its position is before the cut, because
-//! those from the cut on are read again. Source: architecture.md, section 4; decision 10. Limits: only of a keeper that
-//! shows every change.
+//! those from the cut on are read again. Source: architecture.md, section 4; decision 10. Limits: only of a keeper
+//! that shows changes.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -12,12 +12,14 @@ use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
 
+use super::epochs::Epochs;
 use super::{Keeper, Purpose};
 use crate::model::packed::PackedFacts;
 use crate::model::{OrderId, Position, Status};
 use crate::operators::limit::Until;
+use crate::operators::ticks::Ticks;
 use crate::orders::Detail;
-use crate::orders::counting::Waiting;
+use crate::orders::counting::{Contributions, Waiting};
 use crate::orders::driver::Emitted;
 use crate::orders::order::Order;
 use crate::orders::outlook::Law;
@@ -56,10 +58,13 @@ enum Part<'b> {
 }
 
 impl Keeper {
-    /// A keeper that shows every change until the end of time, and takes snapshots when a parcel asks for one.
+    /// A keeper that shows what changed when an epoch ends, until the end of time, and takes snapshots when a parcel asks
+    /// for one.
     pub fn live(law: Rc<Law>, snapshots: Snapshots) -> Keeper {
         let keeper = Keeper::new(law, Until::Given(Time::MAX), Purpose::Show(Detail::Changes));
-        Keeper { snapshots, ..keeper }
+        // What waits for a tick is given with its epoch: how long ticks are is seen to there.
+        let contributions = Contributions::new(Time::MAX, &keeper.law.settings);
+        Keeper { snapshots, contributions, quality: Ticks::new(Time::MAX), epochs: Some(Epochs::default()), ..keeper }
     }
 
     /// Puts down the state as of `time`, to which the keeper has just advanced.
@@ -117,7 +122,16 @@ impl Keeper {
             }
         }
         self.judged_before = self.judged_before.max(time);
+        if let Some(epochs) = &mut self.epochs {
+            epochs.ended = self.judged_before;
+        }
         Ok(())
+    }
+
+    /// Ends epochs at these times, too: those at which sinks stand that were further than what was taken up.
+    pub fn end_epochs_at(&mut self, times: &[Time]) {
+        let Some(epochs) = &mut self.epochs else { return };
+        times.iter().for_each(|time| epochs.end_at(*time, false));
     }
 
     /// The rows of all orders as they stand just before `time`, to which the keeper has advanced.

@@ -1,0 +1,198 @@
+//! Publishing: the publisher on a thread of its own, for no worker waits for rows to be made of sums, nor for their
+//! snapshot.
+//!
+//! Invariant: it does what it is told in the order in which it is told; what is committed to sinks before a frontier was
+//! given to them before. Limits: what waits is held in memory, so whoever tells it has to look at [`Publishing::is_full`]
+//! and read no more while it says so.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use dataflows::time::Time;
+
+use super::archive::{Archive, Report};
+use super::counters::Counters;
+use super::publisher::{Publisher, Update};
+use crate::clock::wall_clock_ms;
+use crate::delays::Delays;
+use crate::error::{JobError, JobResult};
+use crate::sink::change::Change;
+use crate::sink::committer::Committer;
+
+/// A sink of a job in which nothing changes is told so often how far time is.
+const COMMIT_AT_LEAST_EVERY: Duration = Duration::from_secs(1);
+/// So many updates may wait: differences of sums come in batches of 8 KiB.
+const WAITING_MAX: u64 = 200_000;
+
+/// Is told what has changed for good, before sinks are.
+pub type Told = Box<dyn FnMut(&[(Change, Time)]) + Send>;
+
+/// What the thread is told.
+enum Message {
+    Take(Vec<Update>),
+    Publish(Time),
+    Keep(Time, Archive, Sender<Report>),
+}
+
+/// The thread, as the head sees it.
+pub struct Publishing {
+    messages: Sender<Message>,
+    sinks: Arc<Vec<Committer>>,
+    thread: JoinHandle<()>,
+    /// Updates that wait to be taken in.
+    waiting: Arc<AtomicU64>,
+}
+
+impl Publishing {
+    /// Starts the thread, which goes on from `published`.
+    pub fn start(
+        publisher: Publisher,
+        sinks: Vec<Committer>,
+        told: Told,
+        counters: Arc<Counters>,
+        published: Time,
+    ) -> JobResult<Publishing> {
+        let (messages, received) = channel();
+        let (sinks, delays) = (Arc::new(sinks), counters.numbers().output_delays);
+        let waiting = Arc::<AtomicU64>::default();
+        let (taken, shared, last_commit) = (Arc::clone(&waiting), Arc::clone(&sinks), Instant::now());
+        let mut work =
+            Work { publisher, sinks: shared, told, counters, delays, published, committed: published, last_commit };
+        let thread =
+            std::thread::Builder::new().name("publisher".to_owned()).spawn(move || work.run(&received, &taken));
+        let thread = thread.map_err(|error| JobError::job(format!("cannot start the publisher's thread: {error}")))?;
+        Ok(Publishing { messages, sinks, thread, waiting })
+    }
+
+    /// Takes updates in.
+    pub fn take(&self, updates: Vec<Update>) {
+        self.waiting.fetch_add(updates.len() as u64, Ordering::Relaxed);
+        self.tell(Message::Take(updates));
+    }
+
+    /// Time has come to `frontier`: what changed before it is told, given to the sinks and committed.
+    pub fn publish(&self, frontier: Time) {
+        self.tell(Message::Publish(frontier));
+    }
+
+    /// Writes down what has been published before `frontier`, the one that was published last.
+    pub fn keep(&self, frontier: Time, archive: Archive, reply: Sender<Report>) {
+        self.tell(Message::Keep(frontier, archive, reply));
+    }
+
+    /// True where so much waits that no more should be read.
+    pub fn is_full(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) > WAITING_MAX
+    }
+
+    /// True where it has ended before it was told to.
+    pub fn has_ended(&self) -> bool {
+        self.thread.is_finished()
+    }
+
+    /// The sinks that it gives to.
+    pub fn sinks(&self) -> impl Iterator<Item = &Committer> {
+        self.sinks.iter()
+    }
+
+    /// Does all that it was told, has everything committed and ends: the sinks, which have yet to do it.
+    pub fn finish(self) -> Arc<Vec<Committer>> {
+        drop(self.messages);
+        // Where it ended before, the head has said so.
+        let _ = self.thread.join();
+        self.sinks
+    }
+
+    fn tell(&self, message: Message) {
+        // The head sees where the thread has ended.
+        let _ = self.messages.send(message);
+    }
+}
+
+/// What the thread works with.
+struct Work {
+    publisher: Publisher,
+    sinks: Arc<Vec<Committer>>,
+    told: Told,
+    counters: Arc<Counters>,
+    delays: Arc<Delays>,
+    published: Time,
+    /// Up to here sinks were told to commit, and when.
+    committed: Time,
+    last_commit: Instant,
+}
+
+impl Work {
+    fn run(&mut self, messages: &Receiver<Message>, waiting: &AtomicU64) {
+        self.count(&[]);
+        loop {
+            match messages.recv_timeout(COMMIT_AT_LEAST_EVERY) {
+                Ok(Message::Take(updates)) => {
+                    waiting.fetch_sub(updates.len() as u64, Ordering::Relaxed);
+                    updates.into_iter().for_each(|update| self.publisher.take(update));
+                }
+                Ok(Message::Publish(frontier)) => self.publish(frontier),
+                Ok(Message::Keep(frontier, archive, reply)) => match self.publisher.snapshot() {
+                    Ok(bytes) => archive.put(frontier, 0, bytes, &reply),
+                    // Whoever has ended does not want to know.
+                    Err(error) => _ = reply.send(Report::Failed { frontier, why: error.to_string() }),
+                },
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return self.commit(),
+            }
+            if self.committed < self.published && self.last_commit.elapsed() >= COMMIT_AT_LEAST_EVERY {
+                self.commit();
+            }
+        }
+    }
+
+    fn publish(&mut self, until: Time) {
+        self.published = until;
+        let changes = self.publisher.publish(until);
+        self.count(&changes);
+        (self.told)(&changes);
+        let has_changed = !changes.is_empty();
+        let stood = self.publisher.take_stood();
+        if !stood.is_empty() {
+            // Sinks that have it take no notice.
+            self.sinks.iter().for_each(|sink| sink.give(stood.clone()));
+        }
+        if let Some((last, others)) = self.sinks.split_last() {
+            others.iter().for_each(|sink| sink.give(changes.clone()));
+            last.give(changes);
+        }
+        if has_changed {
+            self.commit();
+        }
+    }
+
+    fn commit(&mut self) {
+        (self.committed, self.last_commit) = (self.published, Instant::now());
+        self.sinks.iter().for_each(|sink| sink.commit(self.published));
+    }
+
+    /// Counts what has just been published.
+    fn count(&mut self, changes: &[(Change, Time)]) {
+        let (mut by_collection, now) = (BTreeMap::<&'static str, u64>::new(), wall_clock_ms());
+        let are_alike = |(left, at): &(Change, Time), (right, time): &(Change, Time)| {
+            at == time && left.collection.name == right.collection.name
+        };
+        for alike in changes.chunk_by(are_alike) {
+            if let [(change, time), ..] = alike {
+                *by_collection.entry(change.collection.name).or_default() += alike.len() as u64;
+                self.delays.note(now.saturating_sub(*time), alike.len() as u64);
+            }
+        }
+        let tally = self.publisher.take_tally();
+        let (breaches_open, orders) = (self.publisher.breaches_open(), self.publisher.orders());
+        self.counters.note(|numbers| {
+            numbers.tally.add(tally);
+            by_collection.into_iter().for_each(|(name, count)| *numbers.changes.entry(name).or_default() += count);
+            (numbers.breaches_open, numbers.orders) = (breaches_open, orders);
+        });
+    }
+}
