@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 /// Lines of code outside tests, comments and blank lines not counted (docs/decisions/0014-lines-for-what-a-live-job-reads.md): beyond them
 /// the project has become another one, and that is a decision.
-const LINES_MAX: usize = 28_800;
+const LINES_MAX: usize = 28_900;
 const LINES_OF_FILE_MAX: usize = 400;
 
 /// Names that say nothing about what a file holds.
@@ -169,8 +169,14 @@ fn the_graph_touches_nothing_of_the_outside_world() {
 
 #[test]
 fn only_the_worker_and_the_cluster_name_timely() {
-    let engines =
-        ["src/worker.rs", "src/worker/live.rs", "src/worker/live/updates.rs", "src/cluster.rs"].map(Path::new);
+    let engines = [
+        "src/worker.rs",
+        "src/worker/live.rs",
+        "src/worker/live/feed.rs",
+        "src/worker/live/updates.rs",
+        "src/cluster.rs",
+    ]
+    .map(Path::new);
     let others = |file: &SourceFile| file.is_under("src") && !engines.contains(&file.path.as_path());
     let names_engine =
         |_: &SourceFile, line: &str| words(line).any(|word| word == "timely" || word == "differential_dataflow");

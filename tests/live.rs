@@ -65,6 +65,7 @@ struct Shop {
     records: Arc<Records>,
     flags: Vec<(&'static str, &'static str)>,
     largest: Time,
+    mode: TimeMode,
 }
 
 impl Shop {
@@ -93,7 +94,7 @@ impl Shop {
                 largest = facts.at().max(largest);
             }
         }
-        Shop { folder, records: Arc::new(records), flags: flags.to_vec(), largest }
+        Shop { folder, records: Arc::new(records), flags: flags.to_vec(), largest, mode: TimeMode::Event }
     }
 
     fn config(&self) -> JobConfig {
@@ -151,7 +152,7 @@ fn prepare(shop: &Shop, store: &str, sinks: &[&MemorySink]) -> Arc<LiveJob> {
     let topics = Topics(TOPICS.map(str::to_owned).to_vec());
     let records = Arc::clone(&shop.records);
     let open = Box::new(move || Ok(Box::new(MemoryLog::new(&records, 20)) as _));
-    let mut job = LiveJob::new(&config, topics, TimeMode::Event, open);
+    let mut job = LiveJob::new(&config, topics, shop.mode, open);
     job.store = Some(store.to_owned());
     *job.partitions.lock().unwrap() = shop.records.keys().map(|name| (name.clone(), 0)).collect();
     let mut sinks: Vec<LiveSink> = sinks.iter().map(|sink| Box::new((*sink).clone()) as LiveSink).collect();
@@ -242,6 +243,22 @@ fn an_undisturbed_job_comes_to_what_a_replay_says() {
         incarnation(&shop, &store.path().display().to_string(), &[&sink], workers, End::Complete);
         assert_as_replayed(&shop, &sink, &format!("{workers} workers"));
     }
+}
+
+#[test]
+fn what_one_worker_has_yet_to_read_is_told_as_it_is_read() {
+    let mut shop = Shop::open(3_000, 1, &[]);
+    shop.mode = TimeMode::Wall;
+    let all = Arc::make_mut(&mut shop.records);
+    // Those of the first of two workers, which promises the wall clock then.
+    for partition in [partition(TOPICS[0], 0), partition(TOPICS[0], 2), partition(TOPICS[1], 1)] {
+        all.insert(partition, Vec::new());
+    }
+    let (store, sink) = (tempfile::tempdir().unwrap(), MemorySink::default());
+    incarnation(&shop, &store.path().display().to_string(), &[&sink], 2, End::Complete);
+    let on_the_way = sink.tables.lock().unwrap().frontiers.iter().filter(|time| **time < shop.largest).count();
+    assert!(on_the_way >= 3, "{on_the_way}");
+    assert_as_replayed(&shop, &sink, "one worker without records");
 }
 
 #[test]

@@ -129,13 +129,13 @@ impl Head {
         (is_due && self.begin(promise)).then_some(promise)
     }
 
-    /// The same for the last one, once all workers have stopped: as of where they stand. Without an archive, too: what has
-    /// changed until then is to be told.
-    pub fn ask_last(&mut self) -> Option<Time> {
+    /// The same for the last one, once all workers have stopped: as of where they stand, and whether there is to be a
+    /// checkpoint of it.
+    pub fn ask_last(&mut self) -> Option<(Time, bool)> {
         let least = self.stopped.values().copied().min().filter(|_| self.stopped.len() == self.peers)?;
         // Time will not come to one that was begun when this worker was ahead of another.
         self.unfinished.take_if(|unfinished| unfinished.frontier > least);
-        (least > self.kept && (self.archive.is_none() || self.begin(least))).then_some(least)
+        Some((least, least > self.kept && self.begin(least)))
     }
 
     fn begin(&mut self, frontier: Time) -> bool {
@@ -229,8 +229,8 @@ impl Head {
 
     /// Waits until the sinks have all that was published.
     pub fn drain(self, within: Duration) -> Result<(), JobError> {
-        let sinks = self.publishing.finish();
         let until = Instant::now() + within;
+        let sinks = self.publishing.finish(until);
         let mut result = Ok(());
         for sink in sinks.iter() {
             result = result.and(sink.drain(until.saturating_duration_since(Instant::now())));

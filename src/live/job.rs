@@ -99,7 +99,7 @@ pub struct LiveJob {
     pub error: Mutex<Option<JobError>>,
     /// True once there is an error.
     pub failed: AtomicBool,
-    /// True while sinks cannot take more.
+    /// True while the publisher or sinks cannot take more.
     pub full: AtomicBool,
     /// True once the job was asked to stop.
     pub stops: AtomicBool,
@@ -162,7 +162,7 @@ impl LiveJob {
         self.full.load(Ordering::Relaxed)
     }
 
-    /// Reads no more while sinks are full.
+    /// Reads no more while the publisher or sinks are full.
     pub fn hold_back(&self, full: bool) {
         self.full.store(full, Ordering::Relaxed);
     }
@@ -268,7 +268,10 @@ impl LiveJob {
             numbers.workers.insert(worker, turn);
             numbers.partitions.extend(lags);
             numbers.knows_partitions = knows_partitions;
-            numbers.frontier = numbers.frontier.max(published);
+            if self.found.is_none() {
+                // Where there is a publisher, it says how far it is.
+                numbers.frontier = numbers.frontier.max(published);
+            }
             numbers.is_stopping = self.is_stopping();
         });
     }

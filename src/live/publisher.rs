@@ -1,8 +1,8 @@
 //! The publisher: from updates of the graph to changes of rows, kept at one worker for all sinks.
 //!
 //! Rows of orders pass as they are. Sums add up here; when time has come to a frontier, the rows that changed before it
-//! are told once, at the last time at which they did. Invariant: what it has told up to a frontier is a function of the
-//! updates before that frontier, so a publisher that is restored there goes on alike; an update that comes of reading and
+//! are told once, at the last tick at which there was a difference. Invariant: what the rows it has told up to a frontier
+//! come to is a function of the updates before that frontier, so a publisher that is restored there goes on alike; an update that comes of reading and
 //! waits for its time belongs to a checkpoint only where it stood before the cut. Limits: sums of windows that are still
 //! open, and facts that were refused of orders that may live, are held in memory.
 
@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use dataflows::model::{Position, Sla, Status, Symbol, Text};
 use dataflows::settings::Settings;
-use dataflows::time::{Diff, HOUR_MS, Time, Window};
+use dataflows::time::{Diff, HOUR_MS, Time, Window, tick_at_or_after};
 use dataflows::views::COLLECTIONS;
 use dataflows::views::categories::CategoryRow;
 use dataflows::views::dead_letters::{DeadLetterRow, RefusedFact, RefusedFacts, RefusedRecord};
@@ -45,6 +45,21 @@ pub enum Update {
     Refused(Vec<(RefusedFact, Time, Diff)>),
     /// What reading alone says. It is read again from the cut on, so it tells where it stood.
     Read(Vec<(Position, Time, Reading)>),
+}
+
+impl Update {
+    /// How many rows or differences it is.
+    #[allow(clippy::len_without_is_empty)] // none is
+    pub fn len(&self) -> usize {
+        match self {
+            Update::Row(..) => 1,
+            Update::Orders(batch) => batch.len(),
+            Update::Lines(batch) => batch.len(),
+            Update::Quality(batch) => batch.len(),
+            Update::Refused(batch) => batch.len(),
+            Update::Read(batch) => batch.len(),
+        }
+    }
 }
 
 /// What reading says of records.
@@ -98,6 +113,7 @@ pub struct Publisher {
     windows: Vec<Window>,
     /// How long after its end a window closes, in milliseconds.
     stays_ms: u64,
+    tick_ms: u64,
     place: Place,
     standing: Standing,
     waiting: Waiting,
@@ -116,6 +132,7 @@ impl Publisher {
         Publisher {
             windows: settings.windows.clone(),
             stays_ms: settings.horizon_ms.saturating_add(settings.max_age_ms),
+            tick_ms: settings.tick_ms,
             place,
             standing: Standing::default(),
             waiting: Waiting::default(),
@@ -259,7 +276,7 @@ impl Publisher {
     /// Forgets sums of windows that have closed, and refused facts of orders that have retired since: their rows stay and
     /// change no more.
     fn sweep(&mut self, frontier: Time) {
-        let Publisher { standing, stays_ms, .. } = self;
+        let Publisher { standing, stays_ms, tick_ms, .. } = self;
         // While history is caught up with an hour passes in no time, and all that there is would be looked at again and again.
         let pause_ms = HOUR_MS.min(*stays_ms).max(*stays_ms / 8);
         if frontier < standing.swept.saturating_add(pause_ms) || frontier == Time::MAX {
@@ -270,7 +287,8 @@ impl Publisher {
         let earlier = std::mem::replace(&mut standing.refused_at, later);
         earlier.into_values().flatten().for_each(|position| standing.refused.forget(position));
         let is_open = |(window, start, ..): &RolledKey| {
-            window.end(*start).is_none_or(|end| end.saturating_add(*stays_ms) >= frontier)
+            // What the last change still changes comes at its tick.
+            window.end(*start).is_none_or(|end| tick_at_or_after(end.saturating_add(*stays_ms), *tick_ms) >= frontier)
         };
         standing.funnel.retain(|key, _| is_open(key));
         standing.gmv.retain(|key, _| is_open(key));
@@ -308,7 +326,9 @@ fn of_all(code: usize) -> RolledKey {
 
 /// Takes what is of before `frontier` from batches.
 fn before<K, V>(batches: &mut Batches<K, V>, frontier: Time) -> Batches<K, V> {
-    let mut ready = std::mem::take(batches);
+    // What reading says of records may wait for long: it is left where it is.
+    let mut ready: Batches<K, V> =
+        batches.extract_if(.., |batch| batch.iter().any(|(_, time, _)| *time < frontier)).collect();
     for batch in &mut ready {
         let later: Vec<(K, Time, V)> = batch.extract_if(.., |(_, time, _)| *time >= frontier).collect();
         if !later.is_empty() {
@@ -318,7 +338,7 @@ fn before<K, V>(batches: &mut Batches<K, V>, frontier: Time) -> Batches<K, V> {
     ready
 }
 
-/// Adds differences to sums; the changes of the rows that these make, each at the last time at which its sums differ.
+/// Adds differences to sums; the changes of the rows that these make, each at the last tick at which there was any.
 fn apply<R: AggregateRow>(
     sums: &mut SumsOf<R>,
     updates: &Batches<MeasureKey, R::Sums>,

@@ -25,8 +25,8 @@ use crate::sink::committer::Committer;
 
 /// A sink of a job in which nothing changes is told so often how far time is.
 const COMMIT_AT_LEAST_EVERY: Duration = Duration::from_secs(1);
-/// So many updates may wait: differences of sums come in batches of 8 KiB.
-const WAITING_MAX: u64 = 200_000;
+/// So many rows and differences may wait, some 300 bytes each.
+const WAITING_MAX: u64 = 500_000;
 
 /// Is told what has changed for good, before sinks are.
 pub type Told = Box<dyn FnMut(&[(Change, Time)]) + Send>;
@@ -43,7 +43,7 @@ pub struct Publishing {
     messages: Sender<Message>,
     sinks: Arc<Vec<Committer>>,
     thread: JoinHandle<()>,
-    /// Updates that wait to be taken in.
+    /// Rows and differences that wait to be taken in.
     waiting: Arc<AtomicU64>,
 }
 
@@ -70,7 +70,7 @@ impl Publishing {
 
     /// Takes updates in.
     pub fn take(&self, updates: Vec<Update>) {
-        self.waiting.fetch_add(updates.len() as u64, Ordering::Relaxed);
+        self.waiting.fetch_add(count(&updates), Ordering::Relaxed);
         self.tell(Message::Take(updates));
     }
 
@@ -99,11 +99,12 @@ impl Publishing {
         self.sinks.iter()
     }
 
-    /// Does all that it was told, has everything committed and ends: the sinks, which have yet to do it.
-    pub fn finish(self) -> Arc<Vec<Committer>> {
+    /// Does all that it was told, tells the sinks to commit and ends, or until then as much as it can: the sinks.
+    pub fn finish(self, until: Instant) -> Arc<Vec<Committer>> {
         drop(self.messages);
-        // Where it ended before, the head has said so.
-        let _ = self.thread.join();
+        while !self.thread.is_finished() && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         self.sinks
     }
 
@@ -111,6 +112,11 @@ impl Publishing {
         // The head sees where the thread has ended.
         let _ = self.messages.send(message);
     }
+}
+
+/// Rows and differences.
+fn count(updates: &[Update]) -> u64 {
+    updates.iter().map(|update| update.len() as u64).sum()
 }
 
 /// What the thread works with.
@@ -132,7 +138,7 @@ impl Work {
         loop {
             match messages.recv_timeout(COMMIT_AT_LEAST_EVERY) {
                 Ok(Message::Take(updates)) => {
-                    waiting.fetch_sub(updates.len() as u64, Ordering::Relaxed);
+                    waiting.fetch_sub(count(&updates), Ordering::Relaxed);
                     updates.into_iter().for_each(|update| self.publisher.take(update));
                 }
                 Ok(Message::Publish(frontier)) => self.publish(frontier),
@@ -188,11 +194,13 @@ impl Work {
             }
         }
         let tally = self.publisher.take_tally();
-        let (breaches_open, orders) = (self.publisher.breaches_open(), self.publisher.orders());
+        let (breaches_open, orders, published) =
+            (self.publisher.breaches_open(), self.publisher.orders(), self.published);
         self.counters.note(|numbers| {
             numbers.tally.add(tally);
             by_collection.into_iter().for_each(|(name, count)| *numbers.changes.entry(name).or_default() += count);
             (numbers.breaches_open, numbers.orders) = (breaches_open, orders);
+            numbers.frontier = numbers.frontier.max(published);
         });
     }
 }

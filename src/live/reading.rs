@@ -266,9 +266,9 @@ impl Reading {
         self.updates.drain(..)
     }
 
-    /// Time has passed: the marks to be put down, and how far this worker's partitions are. `elsewhere` is how far those
-    /// of the others are.
-    pub fn tick(&mut self, elsewhere: Standing) -> (Trail, Standing) {
+    /// It is `now` by the wall clock: the marks to be put down, and how far this worker's partitions are. `elsewhere` is how
+    /// far those of the others are.
+    pub fn tick(&mut self, now: Time, elsewhere: Standing) -> (Trail, Standing) {
         let ends: Vec<(Partition, u64)> = self
             .clock
             .partitions()
@@ -280,7 +280,7 @@ impl Reading {
         let backlog = |partition: &Partition| {
             positions.get(partition).map_or(Backlog::Some, |next_offset| log.backlog(partition, *next_offset))
         };
-        self.clock.tick(wall_clock_ms(), elsewhere, backlog)
+        self.clock.tick(now, elsewhere, backlog)
     }
 
     /// The time before which nothing more comes.
@@ -288,9 +288,9 @@ impl Reading {
         self.clock.promise()
     }
 
-    /// How far the promise is behind what it would be if all were read, in milliseconds.
-    pub fn behind_ms(&self) -> u64 {
-        wall_clock_ms().saturating_sub(self.terms.out_of_orderness_ms).saturating_sub(self.promise())
+    /// How far a promise is behind what it would be if all were read, in milliseconds.
+    pub fn behind_ms(&self, promised: Time) -> u64 {
+        wall_clock_ms().saturating_sub(self.terms.out_of_orderness_ms).saturating_sub(promised)
     }
 
     /// How far each partition is, and how far it has to go.

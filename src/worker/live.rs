@@ -4,6 +4,7 @@
 //! the promise. Worker 0 is told everything through the graph, so a job of several processes needs no other channel.
 //! Invariant: an operator is asked for its state at a time that nobody has passed. So a checkpoint is of one frontier.
 
+mod feed;
 mod updates;
 
 use std::cell::RefCell;
@@ -24,8 +25,9 @@ use timely::dataflow::operators::{Concatenate, Input, Operator, Probe};
 use timely::dataflow::{ProbeHandle, Stream};
 use timely::worker::Worker;
 
-use super::{Feeder, reached};
+use super::reached;
 use crate::clock::partitions::{Standing, Trail};
+use crate::clock::wall_clock_ms;
 use crate::error::{JobError, JobResult};
 use crate::live::archive::{Archive, Report};
 use crate::live::head::Head;
@@ -33,10 +35,12 @@ use crate::live::job::{LiveJob, Shared};
 use crate::live::publisher::Update;
 use crate::live::reading::Reading;
 use crate::live::rows::rows_that_stood;
+use feed::{Feed, Told};
 use updates::updates_of;
 
-/// How often marks are put down and time is promised.
-const TICK: Duration = Duration::from_millis(20);
+/// How often marks are put down and time is promised, in milliseconds of the wall clock: all workers do so at its multiples, for
+/// results wait for the one that promised least.
+const TICK_MS: u64 = 20;
 /// How long an epoch lasts at most, of a job that is far behind; of one that is up to date it is a tick.
 const EPOCH_AT_MOST: Duration = Duration::from_millis(500);
 /// Before that it lasts this part of the time for which the job has been behind.
@@ -58,50 +62,10 @@ struct Arrived {
     reports: Vec<Report>,
 }
 
-/// What one worker tells all others.
-#[derive(Clone, Copy, Debug, serde::Serialize, serde::Deserialize)]
-enum Told {
-    /// How far the partitions of a worker are.
-    Standing(usize, Standing),
-    /// The job was asked to stop.
-    Stop,
-    /// All is written down: everyone may end.
-    End,
-}
-
 /// What a worker has heard from others.
 struct Heard {
     standings: Vec<Standing>,
     is_over: bool,
-}
-
-struct Feed {
-    parcels: Feeder<Parcel>,
-    updates: Feeder<Update>,
-    trails: Feeder<Trail>,
-    reports: Feeder<Report>,
-    told: Feeder<Told>,
-}
-
-impl Feed {
-    fn advance_to(&mut self, time: Time) {
-        if time <= *self.parcels.time() {
-            return self.flush();
-        }
-        self.parcels.advance_to(time);
-        self.updates.advance_to(time);
-        self.trails.advance_to(time);
-        self.reports.advance_to(time);
-        self.told.advance_to(time);
-    }
-
-    fn flush(&mut self) {
-        self.parcels.flush();
-        self.updates.flush();
-        self.trails.flush();
-        self.reports.flush();
-        self.told.flush();
-    }
 }
 
 /// Runs one worker to its end.
@@ -133,7 +97,9 @@ fn work(worker: &mut Worker, job: &Arc<LiveJob>) -> JobResult<()> {
     let mut reading = Reading::new(job.open_log()?, job.terms.clone(), &shared.beginning, peers);
     let probes = [ProbeHandle::new(), ProbeHandle::new()];
     let arrived = Rc::new(RefCell::new(Arrived::default()));
-    let heard = Rc::new(RefCell::new(Heard { standings: vec![Standing::default(); peers], is_over: false }));
+    // Whoever has not said how far it is holds back time.
+    let unheard = Standing { least: Some(0), largest: 0 };
+    let heard = Rc::new(RefCell::new(Heard { standings: vec![unheard; peers], is_over: false }));
     let mut feed = build(worker, job, keeper, &probes, &arrived, &heard);
     feed.advance_to(frontier);
     stood.into_iter().for_each(|update| feed.updates.send(update));
@@ -150,7 +116,7 @@ fn work(worker: &mut Worker, job: &Arc<LiveJob>) -> JobResult<()> {
         up_to_date_at: Instant::now(),
         stood: None,
     };
-    let (mut next_tick, mut next_telling) = (Instant::now(), Instant::now());
+    let (mut ticked, mut next_telling) = (0, Instant::now());
     while !(job.has_failed() || heard.borrow().is_over) {
         let [judged, published] = [&probes[0], &probes[1]].map(|probe| reached(probe).unwrap_or(0));
         let mut is_idle = true;
@@ -159,14 +125,17 @@ fn work(worker: &mut Worker, job: &Arc<LiveJob>) -> JobResult<()> {
             reading.parcels().for_each(|parcel| feed.parcels.send(parcel));
             reading.updates().for_each(|update| feed.updates.send(update));
         }
-        if Instant::now() >= next_tick {
-            next_tick = Instant::now() + TICK;
-            each.tick(&mut reading, &mut feed, &heard.borrow(), head.as_mut());
+        let tick = wall_clock_ms() / TICK_MS;
+        if tick != std::mem::replace(&mut ticked, tick) {
+            each.tick(tick * TICK_MS, &mut reading, &mut feed, &heard.borrow(), head.as_mut());
             job.note(index, &reading, census.get(), published);
             if Instant::now() >= next_telling {
                 next_telling = Instant::now() + TELL_EVERY;
                 reading.publish();
             }
+        }
+        if !(job.is_stopping() || job.holds_back()) {
+            each.promise(&reading, &mut feed, &heard.borrow(), head.as_mut());
         }
         each.forward(&mut feed, &replies);
         feed.flush();
@@ -174,7 +143,8 @@ fn work(worker: &mut Worker, job: &Arc<LiveJob>) -> JobResult<()> {
             each.lead(head, &mut feed, &mut arrived.borrow_mut(), published);
         }
         if is_idle {
-            worker.step_or_park(Some(NAP))
+            let until_tick = Duration::from_millis(TICK_MS - wall_clock_ms() % TICK_MS);
+            worker.step_or_park(Some(NAP.min(until_tick)))
         } else {
             worker.step()
         };
@@ -207,15 +177,17 @@ struct Loop<'j> {
 }
 
 impl Loop<'_> {
-    fn tick(&mut self, reading: &mut Reading, feed: &mut Feed, heard: &Heard, head: Option<&mut Head>) {
+    fn tick(&mut self, now: Time, reading: &mut Reading, feed: &mut Feed, heard: &Heard, head: Option<&mut Head>) {
         if self.job.is_stopping() {
             if !self.has_told_stop {
                 self.has_told_stop = true;
                 feed.told.send(Told::Stop);
                 feed.reports.send(Report::Stopped { worker: self.worker_index, promise: *feed.parcels.time() });
             }
-            if let Some(time) = head.and_then(Head::ask_last) {
-                self.end_epoch(feed, time, true);
+            if let Some((time, asks_snapshot)) = head.and_then(Head::ask_last)
+                && (asks_snapshot || time > self.epoch_end)
+            {
+                self.end_epoch(feed, time, asks_snapshot);
             }
             return;
         }
@@ -225,27 +197,41 @@ impl Loop<'_> {
         if self.job.holds_back() {
             return;
         }
-        let others = heard.standings.iter().enumerate().filter(|(worker, _)| *worker != self.worker_index);
-        let elsewhere = others.map(|(_, standing)| *standing).fold(Standing::default(), Standing::and);
-        let (trail, standing) = reading.tick(elsewhere);
+        let elsewhere = self.elsewhere(heard);
+        let (trail, standing) = reading.tick(now, elsewhere);
         if !trail.is_empty() {
             feed.trails.send(trail);
         }
-        if self.peers > 1 && self.stood.replace(standing) != Some(standing) {
+        let is_news = self.stood.replace(standing) != Some(standing);
+        if self.peers > 1 && is_news {
             feed.told.send(Told::Standing(self.worker_index, standing));
         }
-        feed.advance_to(reading.promise());
+    }
+
+    /// How far the partitions of all other workers are.
+    fn elsewhere(&self, heard: &Heard) -> Standing {
+        let others = heard.standings.iter().enumerate().filter(|(worker, _)| *worker != self.worker_index);
+        others.map(|(_, standing)| *standing).fold(Standing::default(), Standing::and)
+    }
+
+    /// Promises what can be promised. The first worker is not ahead of what it knows that others hold back, for ends of
+    /// epochs come no closer together than its promises.
+    fn promise(&mut self, reading: &Reading, feed: &mut Feed, heard: &Heard, head: Option<&mut Head>) {
+        let Some(head) = head else { return feed.advance_to(reading.promise()) };
+        let elsewhere = self.elsewhere(heard);
+        feed.advance_to(reading.promise().min(elsewhere.least.unwrap_or(Time::MAX)));
         let promised = *feed.parcels.time();
-        if let Some(head) = head {
-            let asks_snapshot = head.ask(promised).is_some();
-            if standing.and(elsewhere).least.is_none() || reading.behind_ms() < BEHIND_MS {
-                self.up_to_date_at = Instant::now();
-            }
-            let lasts = (self.up_to_date_at.elapsed() / EPOCH_SHARE).min(EPOCH_AT_MOST);
-            let is_over = promised > self.epoch_end && self.epoch_ended_at.elapsed() >= lasts;
-            if asks_snapshot || is_over {
-                self.end_epoch(feed, promised, asks_snapshot);
-            }
+        if promised <= self.epoch_end {
+            return;
+        }
+        let is_backlog = self.stood.unwrap_or_default().and(elsewhere).least.is_some();
+        if !is_backlog || reading.behind_ms(promised) < BEHIND_MS {
+            self.up_to_date_at = Instant::now();
+        }
+        let lasts = (self.up_to_date_at.elapsed() / EPOCH_SHARE).min(EPOCH_AT_MOST);
+        let asks_snapshot = head.ask(promised).is_some();
+        if asks_snapshot || self.epoch_ended_at.elapsed() >= lasts {
+            self.end_epoch(feed, promised, asks_snapshot);
         }
     }
 

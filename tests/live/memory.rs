@@ -86,6 +86,8 @@ pub struct Tables {
     rows: BTreeMap<&'static str, BTreeMap<Box<str>, Box<str>>>,
     /// So many commits were done.
     pub commits: usize,
+    /// How far the sink was after each.
+    pub frontiers: Vec<Time>,
 }
 
 impl Tables {
@@ -130,6 +132,7 @@ impl Transactions<Change> for MemorySink {
             }
         }
         tables.progress = to.clone();
+        tables.frontiers.push(to.frontier);
         if is_odd { Outcome::Unknown } else { Outcome::Done }
     }
 }

@@ -73,7 +73,7 @@ fn a_partition_is_held_that_is_too_many_records_and_too_much_time_ahead() {
         let log = Box::new(Unequal::default());
         let mut reading = Reading::new(log, terms(max_read_ahead_ms), &Beginning::default(), 1);
         (0..2).for_each(|number| reading.begin(&Partition { topic: "orders".into(), number }, 0));
-        reading.tick(Standing::default());
+        reading.tick(wall_clock_ms(), Standing::default());
         reading
     };
     let mut short = reading(HOUR_MS);

@@ -27,6 +27,9 @@ use crate::orders::parcel::{Delivery, OrderKey};
 use crate::time::Time;
 use crate::views::quality::{QualityCounts, QualityKey};
 
+/// What an order takes in a snapshot, about.
+const ORDER_BYTES: usize = 384;
+
 /// Where a keeper puts the snapshots that it was asked for, each with its time.
 pub type Snapshots = Rc<RefCell<Vec<(Time, Result<Vec<u8>, Damaged>)>>>;
 
@@ -69,7 +72,8 @@ impl Keeper {
 
     /// Puts down the state as of `time`, to which the keeper has just advanced.
     pub(super) fn put_snapshot(&mut self, time: Time) {
-        let mut written = Ok(Vec::new());
+        // About what orders take: growing by doubling would copy all of it several times.
+        let mut written = Ok(Vec::with_capacity(self.registry.count() * ORDER_BYTES));
         let mut put = |part: &Part<'_>| {
             if let Ok(bytes) = &mut written {
                 let extended = postcard::to_extend(part, std::mem::take(bytes));
