@@ -37,6 +37,8 @@ const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(30);
 const COMMIT_AT_ONCE: Duration = Duration::from_secs(1);
 /// How long to wait for room in the producer's queue, or for the next record of the progress.
 const WAIT: Duration = Duration::from_millis(50);
+/// How long to wait at a time for records that are on their way.
+const WAIT_IN_FLIGHT: Duration = Duration::from_millis(1);
 /// How long reading the progress may take.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
 /// So many records before the end of its topic the progress is looked for first.
@@ -47,8 +49,10 @@ const HEAR_COMPLAINTS: Duration = Duration::from_millis(5);
 const SAY_EVERY: Duration = Duration::from_secs(5);
 /// The largest row, as bytes that are no text may make of a record: each is four characters, and JSON escapes one of them.
 const RECORD_BYTES_MAX: &str = "16777216";
-/// What the user's settings may change: a key has the same partition as with Kafka's own clients.
-const DEFAULTS: [(&str, &str); 2] = [("partitioner", "murmur2_random"), ("message.max.bytes", RECORD_BYTES_MAX)];
+/// What the user's settings may change: a key has the same partition as with Kafka's own clients, and records of a transaction,
+/// which come all at once, do not wait for more of them.
+const DEFAULTS: [(&str, &str); 3] =
+    [("partitioner", "murmur2_random"), ("message.max.bytes", RECORD_BYTES_MAX), ("linger.ms", "1")];
 
 /// Where a job keeps its changelogs.
 #[derive(Clone, Debug)]
@@ -88,7 +92,13 @@ impl ChangelogSettings {
     }
 
     fn producer(&self) -> JobResult<BaseProducer<Listener>> {
-        let own = [("transactional.id", self.job.as_str()), ("acks", "all"), ("enable.idempotence", "true")];
+        let own = [
+            ("transactional.id", self.job.as_str()),
+            ("acks", "all"),
+            ("enable.idempotence", "true"),
+            // What became of records the end of their transaction says.
+            ("delivery.report.only.error", "true"),
+        ];
         self.kafka.create(&own, Listener::default())
     }
 
@@ -240,7 +250,7 @@ impl Kafka {
     /// Has changelogs show what was committed, where something took long or a broker was lost since this was seen to.
     fn see_to_shown(&mut self, took_long: bool) {
         let Some(session) = &mut self.session else { return };
-        // Complaints stand in line behind what became of each record, and a poll without time takes one of them.
+        // A poll without time takes one complaint.
         session.producer.poll(HEAR_COMPLAINTS);
         let was_lost = session.producer.client().context().has_complained();
         if !(took_long || was_lost || session.looks_again) {
@@ -337,6 +347,12 @@ impl ChangelogSettings {
             }
         }
         self.send_progress(producer, to)?;
+        // The library waits for what is on its way by tenths of a second, whole ones.
+        let started = Instant::now();
+        while producer.in_flight_count() > 0 && started.elapsed() < TRANSACTION_TIMEOUT {
+            producer.poll(Duration::ZERO);
+            std::thread::sleep(WAIT_IN_FLIGHT);
+        }
         producer.commit_transaction(TRANSACTION_TIMEOUT)
     }
 
