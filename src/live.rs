@@ -69,7 +69,8 @@ pub fn run(config: &JobConfig, options: &RunOptions) -> JobResult<()> {
         job.lead = Mutex::new(Some(lead));
     }
     if let Some(broker) = sources.broker() {
-        discovery::start(broker.clone(), options.start, Arc::clone(&job.partitions))?;
+        job.discovered = Arc::default();
+        discovery::start(broker.clone(), options.start, Arc::clone(&job.partitions), Arc::clone(&job.discovered))?;
     }
     let job = Arc::new(job);
     execute(&config.cluster, &job)?;

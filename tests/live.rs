@@ -45,7 +45,7 @@ use orderwatch::clock::wall_clock_ms;
 use orderwatch::config::{self, Cluster, Flag, JobConfig, Kind};
 use orderwatch::error::JobError;
 use orderwatch::instant::format_instant;
-use orderwatch::live::job::{Lead, LiveJob};
+use orderwatch::live::job::{Lead, LiveJob, Shared};
 use orderwatch::live::reading::Topics;
 use orderwatch::live::{self, LiveSink};
 use orderwatch::sink::committer::{Committer, CommitterSettings};
@@ -259,6 +259,34 @@ fn what_one_worker_has_yet_to_read_is_told_as_it_is_read() {
     let on_the_way = sink.tables.lock().unwrap().frontiers.iter().filter(|time| **time < shop.largest).count();
     assert!(on_the_way >= 3, "{on_the_way}");
     assert_as_replayed(&shop, &sink, "one worker without records");
+}
+
+#[test]
+fn a_job_without_a_store_stops_wherever_its_workers_are() {
+    let mut shop = Shop::open(8_000, 1, &[]);
+    let all = Arc::make_mut(&mut shop.records);
+    // Those of the second of two workers, which follows the first, a tick later.
+    for partition in [partition(TOPICS[0], 1), partition(TOPICS[1], 0)] {
+        all.insert(partition, Vec::new());
+    }
+    // An epoch lasts two or three ticks by then.
+    for after in (205..285).step_by(5) {
+        let mut job = prepare(&shop, &tempfile::tempdir().unwrap().path().display().to_string(), &[]);
+        let unshared = Arc::get_mut(&mut job).unwrap();
+        (unshared.store, unshared.found) = (None, Some(Shared::default()));
+        let watched = Arc::clone(&job);
+        let watch = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(after));
+            watched.stop();
+            let asked = Instant::now();
+            while Arc::strong_count(&watched) > 2 && asked.elapsed() < DEADLINE {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            watched.fail(JobError::job("it does not stop"));
+        });
+        execute(&job, 2).unwrap();
+        drop(watch);
+    }
 }
 
 #[test]

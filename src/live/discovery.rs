@@ -4,6 +4,7 @@
 //! that come later, with a topic that was made meanwhile or a partition added to one, begin at their beginning.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -23,14 +24,15 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 /// Partitions that are known, each with where to begin it.
 pub type Known = Arc<Mutex<BTreeMap<Partition, u64>>>;
 
-/// Starts the thread.
-pub fn start(settings: KafkaSettings, start: LiveStart, known: Known) -> JobResult<()> {
+/// Starts the thread; `discovered` is true once it has had an answer.
+pub fn start(settings: KafkaSettings, start: LiveStart, known: Known, discovered: Arc<AtomicBool>) -> JobResult<()> {
     let work = move || {
         let mut start = start;
         loop {
             match find(&settings, start, &known) {
                 Ok(()) => {
                     start = LiveStart::Earliest;
+                    discovered.store(true, Ordering::Release);
                     std::thread::sleep(ASK_EVERY);
                 }
                 Err(error) => {

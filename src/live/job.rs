@@ -77,6 +77,9 @@ pub struct LiveJob {
     pub open: OpenLog,
     /// The partitions that are known, each with where to begin it unless an earlier reading did.
     pub partitions: Arc<Mutex<BTreeMap<Partition, u64>>>,
+    /// True once all partitions that there are at the start are known. Until then nothing is promised, nor said to others: an
+    /// earlier reading may have marks of them that come before what would be.
+    pub discovered: Arc<AtomicBool>,
     /// The files of a watched directory, where this process watches it.
     pub files: Option<SharedFiles>,
     /// Where checkpoints are kept; none: nowhere.
@@ -130,6 +133,7 @@ impl LiveJob {
             law,
             open,
             partitions: Arc::default(),
+            discovered: Arc::new(AtomicBool::new(true)),
             files: None,
             store: None,
             checkpoint_interval: Duration::from_millis(config.checkpoint_interval_ms),
@@ -175,6 +179,11 @@ impl LiveJob {
     /// True once the job was asked to stop, by whatever.
     pub fn is_stopping(&self) -> bool {
         interrupt::is_requested() || self.stops.load(Ordering::Relaxed)
+    }
+
+    /// See [`LiveJob::discovered`].
+    pub fn knows_partitions(&self) -> bool {
+        self.discovered.load(Ordering::Acquire)
     }
 
     /// What process 0 found; none in the others.

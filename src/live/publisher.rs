@@ -314,7 +314,7 @@ impl Publisher {
         let (standing, waiting): (Standing, Vec<(Time, Position, Reading)>) = postcard::from_bytes(bytes)?;
         (self.standing, self.begun) = (standing, frontier);
         let waiting = waiting.into_iter().filter(|(_, position, _)| is_before_cut(*position));
-        self.take(Update::Read(waiting.map(|(time, position, reading)| (position, time, reading)).collect()));
+        self.waiting.read.extend(waiting.map(|(time, position, reading)| vec![(position, time, reading)]));
         Ok(())
     }
 }

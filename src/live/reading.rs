@@ -251,7 +251,9 @@ impl Reading {
             counts.map(|(key, time, counts)| (position, time, Said::Quality(key, counts))).collect();
         let refused = self.intake.refused_records().into_iter();
         said.extend(refused.map(|(record, time)| (record.position, time, Said::Refused(record))));
-        self.updates.push(Update::Read(said));
+        if !said.is_empty() {
+            self.updates.push(Update::Read(said));
+        }
         // Records are counted by source and minute; nobody adds them up a second time.
         let _ = self.intake.law();
     }

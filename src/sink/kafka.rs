@@ -33,6 +33,8 @@ use crate::kafka::{ANSWER_TIMEOUT, Format, Inquirer, KafkaSettings, Listener, is
 
 /// How long the end of a transaction may take; also that of one that was left open by a process that is gone.
 const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(30);
+/// What of it is left after the records were waited for is no less than this.
+const WAIT_AT_LEAST: Duration = Duration::from_secs(1);
 /// Whoever takes longer to commit may have lost a broker meanwhile; as a rule it takes a twentieth of that.
 const COMMIT_AT_ONCE: Duration = Duration::from_secs(1);
 /// How long to wait for room in the producer's queue, or for the next record of the progress.
@@ -49,10 +51,8 @@ const HEAR_COMPLAINTS: Duration = Duration::from_millis(5);
 const SAY_EVERY: Duration = Duration::from_secs(5);
 /// The largest row, as bytes that are no text may make of a record: each is four characters, and JSON escapes one of them.
 const RECORD_BYTES_MAX: &str = "16777216";
-/// What the user's settings may change: a key has the same partition as with Kafka's own clients, and records of a transaction,
-/// which come all at once, do not wait for more of them.
-const DEFAULTS: [(&str, &str); 3] =
-    [("partitioner", "murmur2_random"), ("message.max.bytes", RECORD_BYTES_MAX), ("linger.ms", "1")];
+/// What the user's settings may change: a key has the same partition as with Kafka's own clients.
+const DEFAULTS: [(&str, &str); 2] = [("partitioner", "murmur2_random"), ("message.max.bytes", RECORD_BYTES_MAX)];
 
 /// Where a job keeps its changelogs.
 #[derive(Clone, Debug)]
@@ -98,6 +98,8 @@ impl ChangelogSettings {
             ("enable.idempotence", "true"),
             // What became of records the end of their transaction says.
             ("delivery.report.only.error", "true"),
+            // They come all at once: none waits for more.
+            ("linger.ms", "1"),
         ];
         self.kafka.create(&own, Listener::default())
     }
@@ -349,11 +351,12 @@ impl ChangelogSettings {
         self.send_progress(producer, to)?;
         // The library waits for what is on its way by tenths of a second, whole ones.
         let started = Instant::now();
-        while producer.in_flight_count() > 0 && started.elapsed() < TRANSACTION_TIMEOUT {
+        let is_fine = || producer.client().fatal_error().is_none();
+        while producer.in_flight_count() > 0 && started.elapsed() < TRANSACTION_TIMEOUT && is_fine() {
             producer.poll(Duration::ZERO);
             std::thread::sleep(WAIT_IN_FLIGHT);
         }
-        producer.commit_transaction(TRANSACTION_TIMEOUT)
+        producer.commit_transaction(TRANSACTION_TIMEOUT.saturating_sub(started.elapsed()).max(WAIT_AT_LEAST))
     }
 
     fn send_progress(&self, producer: &BaseProducer<Listener>, progress: &Progress) -> Result<(), KafkaError> {

@@ -185,7 +185,8 @@ impl Loop<'_> {
                 feed.reports.send(Report::Stopped { worker: self.worker_index, promise: *feed.parcels.time() });
             }
             if let Some((time, asks_snapshot)) = head.and_then(Head::ask_last)
-                && (asks_snapshot || time > self.epoch_end)
+                // One that was told beyond it will not come.
+                && (asks_snapshot || time != self.epoch_end)
             {
                 self.end_epoch(feed, time, asks_snapshot);
             }
@@ -194,7 +195,7 @@ impl Loop<'_> {
         for (partition, start) in self.job.partitions_of(self.worker_index, self.peers) {
             reading.begin(&partition, start);
         }
-        if self.job.holds_back() {
+        if self.job.holds_back() || !self.job.knows_partitions() {
             return;
         }
         let elsewhere = self.elsewhere(heard);
@@ -221,16 +222,14 @@ impl Loop<'_> {
         let elsewhere = self.elsewhere(heard);
         feed.advance_to(reading.promise().min(elsewhere.least.unwrap_or(Time::MAX)));
         let promised = *feed.parcels.time();
-        if promised <= self.epoch_end {
-            return;
-        }
         let is_backlog = self.stood.unwrap_or_default().and(elsewhere).least.is_some();
         if !is_backlog || reading.behind_ms(promised) < BEHIND_MS {
             self.up_to_date_at = Instant::now();
         }
         let lasts = (self.up_to_date_at.elapsed() / EPOCH_SHARE).min(EPOCH_AT_MOST);
+        let is_over = promised > self.epoch_end && self.epoch_ended_at.elapsed() >= lasts;
         let asks_snapshot = head.ask(promised).is_some();
-        if asks_snapshot || self.epoch_ended_at.elapsed() >= lasts {
+        if asks_snapshot || is_over {
             self.end_epoch(feed, promised, asks_snapshot);
         }
     }
