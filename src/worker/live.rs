@@ -171,6 +171,7 @@ struct Loop<'j> {
     /// The end of the last epoch, and when it was told.
     epoch_end: Time,
     epoch_ended_at: Instant,
+    /// When the job was last up to date, or began.
     up_to_date_at: Instant,
     /// How far its partitions were when it last said so.
     stood: Option<Standing>,

@@ -2,8 +2,8 @@
 //! says what changed.
 //!
 //! Invariant: what it has emitted for an order is the difference between no view and the order's view as of the time up
-//! to which it has advanced; of a live job, as of the end of the last epoch. Timers fire only up to the largest accepted event time that is known (of any worker), so
-//! nothing that falls due after the end of a bounded replay ever shows.
+//! to which it has advanced; of a live job, as of the end of the last epoch. Timers fire only up to the largest accepted event
+//! time that is known (of any worker), so nothing that falls due after the end of a bounded replay ever shows.
 
 mod admission;
 mod change;
