@@ -4,6 +4,7 @@ pub mod accumulate;
 pub mod buckets;
 pub mod bundles;
 pub mod calendar;
+pub mod changing_sums;
 pub mod limit;
 pub mod slab;
 pub mod stash;

@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 
 use dataflows::model::{Position, Sla, Status, Symbol, Text};
+use dataflows::operators::changing_sums::ChangingSums;
 use dataflows::settings::Settings;
 use dataflows::time::{Diff, HOUR_MS, Time, Window, tick_at_or_after};
 use dataflows::views::COLLECTIONS;
@@ -23,7 +24,6 @@ use dataflows::views::quality::{self, QualityCounts, QualityKey};
 use dataflows::views::roll_up::{AggregateRow, RolledKey, RowSums, rolled_differences};
 use dataflows::views::sla_summary::SlaSummaryRow;
 use dataflows::views::status::StatusRow;
-use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
 use super::counters::Tally;
@@ -74,8 +74,8 @@ pub enum Reading {
 /// Where a position is, as dead letters say it: its source, its place there.
 pub type Place = Box<dyn Fn(Position) -> (Text, Text) + Send>;
 
-/// Rows made of sums, by what they are of.
-type SumsOf<R> = HashMap<RolledKey, <R as AggregateRow>::Sums>;
+/// What the rows of a collection are made of.
+type SumsOf<R> = ChangingSums<RolledKey, <R as AggregateRow>::Sums>;
 
 /// What a publisher knows as of a frontier.
 #[derive(Default, Serialize, Deserialize)]
@@ -87,7 +87,7 @@ struct Standing {
     by_status: SumsOf<StatusRow>,
     categories: SumsOf<CategoryRow>,
     payments: SumsOf<PaymentRow>,
-    quality: HashMap<QualityKey, QualityCounts>,
+    quality: ChangingSums<QualityKey, QualityCounts>,
     refused: RefusedFacts,
     /// When facts of records were refused.
     refused_at: BTreeMap<Time, Vec<Position>>,
@@ -124,6 +124,8 @@ pub struct Publisher {
     stood: Vec<(Change, Time)>,
     /// What was counted since it was asked last.
     tally: Tally,
+    /// Size of the snapshot that was made last.
+    snapshot_bytes: usize,
 }
 
 impl Publisher {
@@ -140,6 +142,7 @@ impl Publisher {
             begun: 0,
             stood: Vec::new(),
             tally: Tally::default(),
+            snapshot_bytes: 0,
         }
     }
 
@@ -178,10 +181,16 @@ impl Publisher {
         let lines = before(&mut waiting.lines, frontier);
         apply::<CategoryRow>(&mut standing.categories, &lines, windows, changes);
         apply::<PaymentRow>(&mut standing.payments, &lines, windows, changes);
-        let mut quality = before(&mut waiting.quality, frontier);
+        for (key, time, counts) in before(&mut waiting.quality, frontier).into_iter().flatten() {
+            tally.late += counts.late;
+            standing.quality.add(key, &counts, time);
+        }
         for (position, time, reading) in before(&mut waiting.read, frontier).into_iter().flatten() {
             match reading {
-                Reading::Quality(key, counts) => quality.push(vec![(key, time, counts)]),
+                Reading::Quality(key, counts) => {
+                    tally.late += counts.late;
+                    standing.quality.add(key, &counts, time);
+                }
                 Reading::Refused(record) => {
                     for reason in &record.reasons {
                         *tally.dead_letters.entry(reason.clone()).or_default() += 1;
@@ -191,18 +200,9 @@ impl Publisher {
                 }
             }
         }
-        let mut counted: HashMap<QualityKey, (QualityCounts, Time)> = HashMap::new();
-        for (key, time, counts) in quality.into_iter().flatten() {
-            tally.late += counts.late;
-            let (sum, last) = counted.entry(key).or_default();
-            sum.add(&counts);
-            *last = time.max(*last);
-        }
-        for (key, (counts, time)) in counted {
-            let sum = standing.quality.entry(key).or_default();
-            sum.add(&counts);
-            changes.push((change(&quality::row(&key, sum), true), time));
-        }
+        standing.quality.tell_changed(|key, counts, time| {
+            changes.push((change(&quality::row(&key, &counts), counts != QualityCounts::default()), time));
+        });
         let mut refused = BTreeMap::new();
         for (fact, time, diff) in before(&mut waiting.refused, frontier).into_iter().flatten() {
             let last: &mut Time = refused.entry(fact.position).or_default();
@@ -258,7 +258,7 @@ impl Publisher {
     /// Orders of all tenants that are overdue, by SLA.
     pub fn breaches_open(&self) -> BTreeMap<&'static str, i64> {
         let open = |(code, sla): (usize, Sla)| {
-            let sums = self.standing.sla_summary.get(&of_all(code)).copied().unwrap_or_default();
+            let sums = self.standing.sla_summary.get(&of_all(code));
             (sla.name(), SlaSummaryRow::of(of_all(code), sums).breached_open)
         };
         Sla::ALL.into_iter().enumerate().map(open).collect()
@@ -267,7 +267,7 @@ impl Publisher {
     /// Orders of all tenants, by status.
     pub fn orders(&self) -> BTreeMap<&'static str, i64> {
         let orders = |(code, status): (usize, Status)| {
-            let sums = self.standing.by_status.get(&of_all(code)).copied().unwrap_or_default();
+            let sums = self.standing.by_status.get(&of_all(code));
             (status.name(), StatusRow::of(of_all(code), sums).orders)
         };
         Status::ALL.into_iter().enumerate().map(orders).collect()
@@ -290,18 +290,22 @@ impl Publisher {
             // What the last change still changes comes at its tick.
             window.end(*start).is_none_or(|end| tick_at_or_after(end.saturating_add(*stays_ms), *tick_ms) >= frontier)
         };
-        standing.funnel.retain(|key, _| is_open(key));
-        standing.gmv.retain(|key, _| is_open(key));
-        standing.drop_off.retain(|key, _| is_open(key));
-        standing.categories.retain(|key, _| is_open(key));
-        standing.payments.retain(|key, _| is_open(key));
+        standing.funnel.retain(is_open);
+        standing.gmv.retain(is_open);
+        standing.drop_off.retain(is_open);
+        standing.categories.retain(is_open);
+        standing.payments.retain(is_open);
     }
 
     /// What a checkpoint as of `frontier`, up to which all has been published, holds of this.
-    pub fn snapshot(&self) -> Result<Vec<u8>, postcard::Error> {
+    pub fn snapshot(&mut self) -> Result<Vec<u8>, postcard::Error> {
         let waiting: Vec<(Time, &Position, &Reading)> =
             self.waiting.read.iter().flatten().map(|(position, time, reading)| (*time, position, reading)).collect();
-        postcard::to_allocvec(&(&self.standing, waiting))
+        // Room for some more than last time: growing, it would be copied again and again.
+        let room = Vec::with_capacity(self.snapshot_bytes + self.snapshot_bytes / 4);
+        let bytes = postcard::to_extend(&(&self.standing, waiting), room)?;
+        self.snapshot_bytes = bytes.len();
+        Ok(bytes)
     }
 
     /// Goes on from a snapshot as of a frontier; what stood at or after the cut is read again.
@@ -345,15 +349,10 @@ fn apply<R: AggregateRow>(
     windows: &[Window],
     changes: &mut Vec<(Change, Time)>,
 ) {
-    for (key, (difference, time)) in rolled_differences::<R>(updates, windows) {
-        let sum = sums.entry(key).or_default();
-        sum.accumulate(&difference);
-        let (row, stands) = (R::of(key, *sum), sum.makes_row(R::AGGREGATE));
-        if sum.is_nothing() {
-            sums.remove(&key);
-        }
-        changes.push((change(&row, stands), time));
+    for batch in updates {
+        rolled_differences::<R>(batch, windows, |key, time, difference| sums.add(key, difference, time));
     }
+    sums.tell_changed(|key, sum, time| changes.push((change(&R::of(key, sum), sum.makes_row(R::AGGREGATE)), time)));
 }
 
 /// Rows made of sums, as changes.

@@ -13,11 +13,25 @@ use super::collection::Row;
 use super::measures::{Aggregate, COUNTS, LineMeasures, MeasureKey, Measures};
 use super::row_counts;
 use crate::model::Symbol;
-use crate::operators::bundles::Bundles;
-use crate::time::{Time, Window};
+use crate::operators::bundles::{Bundled, Bundles};
+use crate::time::{DAY_MS, Time, Window};
 
 /// What a rolled-up sum is of: window, its start, tenant (none: all of them), code and category.
 pub type RolledKey = (Window, Time, Option<Symbol>, u16, Symbol);
+
+impl Bundled for RolledKey {
+    /// The UTC day on which the window starts, counted from 1970; none of `total`, which would share one with 1970.
+    type Label = Option<u32>;
+
+    fn label(&self) -> Option<u32> {
+        let (window, start, ..) = self;
+        (*window != Window::Total).then_some((start / DAY_MS) as u32)
+    }
+
+    fn spread(day: &Option<u32>) -> u64 {
+        u64::from(day.unwrap_or_default())
+    }
+}
 
 impl Aggregate {
     /// The windows its rows are in, of those that are `kept`.
@@ -136,31 +150,19 @@ pub fn rolled_changes<R: AggregateRow>(
     kept: &[Window],
 ) -> impl Iterator<Item = (RolledKey, Time, R::Sums)> + use<R> {
     let mut rolled: HashMap<(RolledKey, Time), R::Sums> = HashMap::new();
-    for (key, time, sum) in updates.iter().filter(|(key, _, _)| key.aggregate == R::AGGREGATE) {
-        roll_up_key(R::AGGREGATE, key, R::AGGREGATE.windows(kept), |key| {
-            rolled.entry((key, *time)).or_default().plus_equals(sum);
-        });
-    }
+    rolled_differences::<R>(updates, kept, |key, time, sum| rolled.entry((key, time)).or_default().plus_equals(sum));
     rolled.into_iter().filter(|(_, sum)| !sum.is_zero()).map(|((key, time), sum)| (key, time, sum))
 }
 
-/// What differences of sums come to, whatever their times, as differences of what they roll up to; each with the last time.
-/// Also where that is nothing: whoever knows how it was in between is to be told.
+/// Differences of sums, each with its time, as those of all that it rolls up to.
 pub fn rolled_differences<R: AggregateRow>(
-    updates: &[Vec<(MeasureKey, Time, R::Sums)>],
+    updates: &[(MeasureKey, Time, R::Sums)],
     kept: &[Window],
-) -> HashMap<RolledKey, (R::Sums, Time)> {
-    let of_rows = || updates.iter().flatten().filter(|(key, _, _)| key.aggregate == R::AGGREGATE);
-    // Most have a finest window of their own, of their tenant and of all.
-    let mut rolled: HashMap<RolledKey, (R::Sums, Time)> = HashMap::with_capacity(2 * of_rows().count());
-    for (key, time, sum) in of_rows() {
-        roll_up_key(R::AGGREGATE, key, R::AGGREGATE.windows(kept), |key| {
-            let (rolled, last) = rolled.entry(key).or_default();
-            rolled.plus_equals(sum);
-            *last = (*last).max(*time);
-        });
+    mut counts: impl FnMut(RolledKey, Time, &R::Sums),
+) {
+    for (key, time, sum) in updates.iter().filter(|(key, _, _)| key.aggregate == R::AGGREGATE) {
+        roll_up_key(R::AGGREGATE, key, R::AGGREGATE.windows(kept), |key| counts(key, *time, sum));
     }
-    rolled
 }
 
 /// What is left of whole bundles where rows are only counted: sums in `total`, and how many rows the other windows have.

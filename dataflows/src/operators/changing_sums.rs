@@ -1,0 +1,192 @@
+//! Sums by key that know which of them have changed since that was told last.
+//!
+//! The sums of a bundle lie in a map of their own: one large map is copied as a whole whenever it grows, and neighbours
+//! lie all over it. Invariant: a sum that has changed is told once, with the last time at which it did. Limits: a sum that
+//! comes to zero stays until it is told.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use differential_dataflow::difference::Semigroup;
+use hashbrown::HashMap;
+use serde::de::{MapAccess, Visitor};
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::bundles::Bundled;
+use crate::time::Time;
+
+/// A sum, and its place among those that have changed, counted from 1; 0 where it has not.
+#[derive(Clone, Copy, Default)]
+struct Sum<S> {
+    sum: S,
+    changed: u32,
+}
+
+/// See the head of this file.
+pub struct ChangingSums<K: Bundled, S> {
+    bundles: HashMap<K::Label, HashMap<K, Sum<S>>>,
+    changed: Vec<(K, Time)>,
+}
+
+impl<K: Bundled, S> Default for ChangingSums<K, S> {
+    fn default() -> ChangingSums<K, S> {
+        ChangingSums { bundles: HashMap::new(), changed: Vec::new() }
+    }
+}
+
+impl<K: Bundled + Copy, S: Semigroup + Copy + Default> ChangingSums<K, S> {
+    /// Adds `difference`, which is of `time`.
+    pub fn add(&mut self, key: K, difference: &S, time: Time) {
+        let Sum { sum, changed } = self.bundles.entry(key.label()).or_default().entry(key).or_default();
+        sum.plus_equals(difference);
+        match self.changed.get_mut((*changed as usize).wrapping_sub(1)) {
+            Some((_, last)) => *last = time.max(*last),
+            None => {
+                self.changed.push((key, time));
+                // Beyond what fits it would be told twice, which changes nothing.
+                *changed = u32::try_from(self.changed.len()).unwrap_or(0);
+            }
+        }
+    }
+
+    /// Tells what has changed since it did so last. A sum that comes to nothing is let go of.
+    pub fn tell_changed(&mut self, mut tell: impl FnMut(K, S, Time)) {
+        for (key, time) in self.changed.drain(..) {
+            let Some(bundle) = self.bundles.get_mut(&key.label()) else { continue };
+            let Some(changing) = bundle.get_mut(&key) else { continue };
+            changing.changed = 0;
+            tell(key, changing.sum, time);
+            if changing.sum.is_zero() {
+                bundle.remove(&key);
+            }
+        }
+    }
+
+    /// The sum of `key`.
+    pub fn get(&self, key: &K) -> S {
+        let sum = self.bundles.get(&key.label()).and_then(|bundle| bundle.get(key));
+        sum.map_or_else(S::default, |changing| changing.sum)
+    }
+
+    /// Lets go of what is not to be kept.
+    pub fn retain(&mut self, mut is_kept: impl FnMut(&K) -> bool) {
+        self.bundles.retain(|_, bundle| {
+            bundle.retain(|key, _| is_kept(key));
+            !bundle.is_empty()
+        });
+    }
+
+    /// Every sum.
+    pub fn iter(&self) -> impl Iterator<Item = (&K, &S)> {
+        self.bundles.values().flatten().map(|(key, changing)| (key, &changing.sum))
+    }
+
+    /// How many sums there are.
+    pub fn len(&self) -> usize {
+        self.bundles.values().map(HashMap::len).sum()
+    }
+
+    /// True where there is no sum.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// As one map, whatever the bundles.
+impl<K: Bundled + Serialize, S: Serialize> Serialize for ChangingSums<K, S> {
+    fn serialize<Z: Serializer>(&self, serializer: Z) -> Result<Z::Ok, Z::Error> {
+        let sums = self.bundles.values().map(HashMap::len).sum();
+        let mut map = serializer.serialize_map(Some(sums))?;
+        for (key, changing) in self.bundles.values().flatten() {
+            map.serialize_entry(key, &changing.sum)?;
+        }
+        map.end()
+    }
+}
+
+impl<'de, K: Bundled + Deserialize<'de>, S: Deserialize<'de>> Deserialize<'de> for ChangingSums<K, S> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<ChangingSums<K, S>, D::Error> {
+        deserializer.deserialize_map(OfMap(PhantomData))
+    }
+}
+
+/// Puts each sum into its bundle as it is read.
+struct OfMap<K, S>(PhantomData<(K, S)>);
+
+impl<'de, K: Bundled + Deserialize<'de>, S: Deserialize<'de>> Visitor<'de> for OfMap<K, S> {
+    type Value = ChangingSums<K, S>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        formatter.write_str("sums by key")
+    }
+
+    fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<ChangingSums<K, S>, M::Error> {
+        let mut sums = ChangingSums::default();
+        while let Some((key, sum)) = map.next_entry::<K, S>()? {
+            sums.bundles.entry(key.label()).or_default().insert(key, Sum { sum, changed: 0 });
+        }
+        Ok(sums)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Keys of ten make a bundle.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+    struct Key(u8);
+
+    impl Bundled for Key {
+        type Label = u8;
+
+        fn label(&self) -> u8 {
+            self.0 / 10
+        }
+
+        fn spread(label: &u8) -> u64 {
+            u64::from(*label)
+        }
+    }
+
+    type Told = BTreeMap<Key, (i64, Time)>;
+
+    proptest! {
+        #[test]
+        fn what_has_changed_is_told_once_with_its_sum_and_last_time(
+            rounds in proptest::collection::vec(
+                (proptest::collection::vec((0..40_u8, -2..3_i64, 0..9_u64), 0..30), 0..40_u8), 0..12),
+        ) {
+            let (mut sums, mut naive) = (ChangingSums::<Key, i64>::default(), BTreeMap::<Key, i64>::new());
+            for (adds, let_go) in rounds {
+                let mut expected = Told::new();
+                for (key, difference, time) in adds {
+                    sums.add(Key(key), &difference, time);
+                    let sum = naive.entry(Key(key)).or_default();
+                    *sum += difference;
+                    let told = expected.entry(Key(key)).or_default();
+                    *told = (*sum, told.1.max(time));
+                }
+                let mut told = Vec::new();
+                sums.tell_changed(|key, sum, time| told.push((key, (sum, time))));
+                prop_assert_eq!(told.len(), expected.len());
+                prop_assert_eq!(told.into_iter().collect::<Told>(), expected);
+                naive.retain(|key, sum| *sum != 0 && *key != Key(let_go));
+                sums.retain(|key| *key != Key(let_go));
+                let standing: BTreeMap<Key, i64> = sums.iter().map(|(key, sum)| (*key, *sum)).collect();
+                prop_assert_eq!(&standing, &naive);
+                prop_assert_eq!(sums.len(), naive.len());
+                prop_assert_eq!(sums.get(&Key(let_go)), 0);
+                let bytes = postcard::to_allocvec(&sums).unwrap();
+                prop_assert_eq!(&postcard::from_bytes::<BTreeMap<Key, i64>>(&bytes).unwrap(), &naive);
+                sums = postcard::from_bytes(&bytes).unwrap();
+            }
+            sums.tell_changed(|key, _, _| panic!("{key:?} has not changed"));
+        }
+    }
+}
