@@ -337,6 +337,14 @@ impl Checkpoints {
     }
 }
 
+/// Removes every checkpoint of a job; how many. Incarnations stay: a process that does not know that it was replaced must
+/// not get its number again.
+pub fn forget(store: &mut impl Store, job: &str) -> Result<usize, StoreError> {
+    let names = store.list(&format!("{job}/"))?;
+    let gone = names.iter().filter(|name| !name.contains("/incarnations/"));
+    gone.map(|name| store.delete(name).map(|()| usize::from(name.contains("/manifests/")))).sum()
+}
+
 /// Reads the parts of a manifest.
 pub fn read_parts(store: &impl Store, manifest: Manifest) -> Result<Restored, Unfit> {
     manifest.check()?;

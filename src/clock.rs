@@ -96,6 +96,7 @@ impl FromStr for Speed {
 #[derive(Debug)]
 pub struct ReplayClock {
     speed: NonZeroU64,
+    passed: Time,
     shown: Mutex<Shown>,
 }
 
@@ -107,9 +108,14 @@ enum Shown {
 }
 
 impl ReplayClock {
-    /// A clock that is still to be started.
-    pub fn new(speed: NonZeroU64) -> ReplayClock {
-        ReplayClock { speed, shown: Mutex::new(Shown::Nothing) }
+    /// A clock that is still to be started, and shows no time before `passed` then: an earlier replay came as far.
+    pub fn new(speed: NonZeroU64, passed: Time) -> ReplayClock {
+        ReplayClock { speed, passed, shown: Mutex::new(Shown::Nothing) }
+    }
+
+    /// What happened before this was passed over.
+    pub fn passed(&self) -> Time {
+        self.passed
     }
 
     /// How many times faster than it happened time passes.
@@ -121,7 +127,7 @@ impl ReplayClock {
     pub fn start(&self, from: Time) {
         let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
         if let Shown::Nothing = *shown {
-            *shown = Shown::Running { since: Instant::now(), from };
+            *shown = Shown::Running { since: Instant::now(), from: from.max(self.passed) };
         }
     }
 
@@ -159,7 +165,7 @@ mod tests {
         assert_eq!(times("max"), Ok(Speed::Max));
         assert_eq!(times("100"), Ok(Speed::Times(NonZeroU64::new(100).unwrap())));
         assert!(["0", "-1", "1.5", "fast", ""].iter().all(|text| times(text).is_err()));
-        let clock = ReplayClock::new(NonZeroU64::new(1_000_000).unwrap());
+        let clock = ReplayClock::new(NonZeroU64::new(1_000_000).unwrap(), 0);
         assert_eq!(clock.now(), None);
         let before = Instant::now();
         clock.start(5);
@@ -171,7 +177,10 @@ mod tests {
         let stands = clock.now();
         std::thread::sleep(std::time::Duration::from_millis(12));
         assert_eq!(clock.now(), stands);
-        let never_started = ReplayClock::new(NonZeroU64::MIN);
+        let resumed = ReplayClock::new(NonZeroU64::MIN, 1 << 40);
+        resumed.start(5);
+        assert!(resumed.now() >= Some(1 << 40));
+        let never_started = ReplayClock::new(NonZeroU64::MIN, 0);
         never_started.stop();
         assert_eq!(never_started.now(), Some(Time::MAX));
     }

@@ -86,9 +86,16 @@ fn run(cli: &Cli) -> JobResult<()> {
     }
 }
 
-fn run_replay(general: &General, Replay { options, output, job }: &Replay) -> JobResult<()> {
+fn run_replay(general: &General, replay: &Replay) -> JobResult<()> {
+    let Replay { options, output, .. } = replay;
     options.check()?;
-    let config = load(general, job)?;
+    let config = config::load(
+        config::Kind::Bounded,
+        general.config.as_deref(),
+        config::environment(),
+        &replay.layer(),
+        read_rules,
+    )?;
     tracing::info!(job = config.name, workers = config.cluster.workers, "configuration loaded");
     if let Some(brokers) = &options.produce {
         return produce::run(&config, options, brokers, *output);

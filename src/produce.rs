@@ -124,7 +124,7 @@ impl History {
         let mut merge = Merge::of([&self.0]).map_err(|error| cannot("read", &error))?;
         let clock = match speed {
             Speed::Max => None,
-            Speed::Times(speed) => Some(ReplayClock::new(speed)),
+            Speed::Times(speed) => Some(ReplayClock::new(speed, 0)),
         };
         let mut records = 0;
         while let Some((at, topic, key, value)) = merge.first().and_then(|(bytes, _)| parse(bytes)) {

@@ -35,6 +35,9 @@ use crate::source::inputs::Inputs;
 use crate::source::intake::Selection;
 use crate::validate::Limits;
 use crate::worker::{self, Job};
+use position::{Kept, Place};
+
+mod position;
 
 /// How often progress is shown.
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
@@ -49,12 +52,21 @@ pub fn run(config: &JobConfig, options: &ReplayOptions, output: OutputFormat, st
     let is_writer = config.cluster.process == 0;
     // What cannot be written is refused before anything is read.
     let stores = if is_writer { stores(options)? } else { Vec::new() };
-    let job = Arc::new(prepare(config, options)?);
+    let place = Place::of(config, options);
+    let (job, kept) = (Arc::new(prepare(config, options)?), Arc::<Mutex<Option<Kept>>>::default());
+    if let (Some(place), Some(clock), true) = (&place, &job.clock, is_writer) {
+        let passed = Some(clock.passed()).filter(|passed| *passed > 0);
+        let interval = Duration::from_millis(config.checkpoint_interval_ms);
+        *kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(place.keep(passed, interval)?);
+        if let Some(passed) = passed {
+            tracing::info!("an earlier replay came to {}: up to there time passes at once", format_instant(passed));
+        }
+    }
     let failure = || {
         let error = job.error.lock().unwrap_or_else(PoisonError::into_inner).take();
         error.map(|error| error.after(job.records_read.load(Ordering::Relaxed)))
     };
-    let shared = Arc::clone(&job);
+    let (shared, keeping) = (Arc::clone(&job), Arc::clone(&kept));
     let shows_progress = is_writer && !options.no_console;
     let gathered = cluster::execute(
         &config.cluster,
@@ -62,7 +74,18 @@ pub fn run(config: &JobConfig, options: &ReplayOptions, output: OutputFormat, st
         move |worker| {
             interrupt::drains();
             let mut display = ProgressDisplay::start(shows_progress && worker.index() == 0, &shared);
-            let mut gathered = worker::run(worker, &shared, |reached, due| display.update(reached, due));
+            let kept_here = || keeping.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut kept = if worker.index() == 0 { kept_here().take() } else { None };
+            let mut gathered = worker::run(worker, &shared, |reached, due| {
+                display.update(reached, due);
+                if let (Some(kept), Some(clock)) = (&mut kept, &shared.clock) {
+                    // Where nothing comes any more the graph is beyond the clock.
+                    kept.note(clock.now().min(reached).unwrap_or(0));
+                }
+            });
+            if kept.is_some() {
+                *kept_here() = kept;
+            }
             // Whatever the watch told of later than that is beyond the end of the results.
             let end = Some(shared.selection.until).filter(|until| *until < Time::MAX).or(gathered.largest_accepted);
             let due = gathered.take_due(end.map_or(0, |end| end.saturating_add(1)));
@@ -85,6 +108,12 @@ pub fn run(config: &JobConfig, options: &ReplayOptions, output: OutputFormat, st
     results.write_to(&sinks, config.cluster.workers.max(WRITERS_MIN), |rows| progress.update_rows(rows))?;
     progress.finish();
     stores.iter().try_for_each(|store| store.commit())?;
+    let kept = kept.lock().unwrap_or_else(PoisonError::into_inner).take();
+    match (place, kept) {
+        (Some(_), Some(kept)) if interrupt::is_requested() => kept.stop(),
+        (Some(place), _) if !interrupt::is_requested() => place.forget()?,
+        _ => {}
+    }
     say_if_interrupted(&job, results.as_of());
     let Some(console) = console else { return Ok(()) };
     let summary = summary(&results, console, started.elapsed());
@@ -145,7 +174,10 @@ pub fn prepare(config: &JobConfig, options: &ReplayOptions) -> JobResult<Job> {
         },
         clock: match options.speed {
             Speed::Max => None,
-            Speed::Times(speed) => Some(Arc::new(ReplayClock::new(speed))),
+            Speed::Times(speed) => {
+                let passed = Place::of(config, options).map_or(Ok(None), |place| place.found())?;
+                Some(Arc::new(ReplayClock::new(speed, passed.unwrap_or(0))))
+            }
         },
         local_workers,
         records_read: AtomicU64::new(0),
@@ -203,7 +235,10 @@ impl ProgressDisplay {
     fn show(&self, due: &[Due], reached: Option<Time>) {
         if let Some(progress) = &self.progress {
             let at = reached.map_or_else(String::new, format_instant);
-            due.iter().for_each(|(_, breach)| progress.say(&format!("{at} {}", breach.message)));
+            let passed = self.job.clock.as_ref().map_or(0, |clock| clock.passed());
+            // An earlier replay has told of those before.
+            let due = due.iter().filter(|(time, _)| *time >= passed);
+            due.for_each(|(_, breach)| progress.say(&format!("{at} {}", breach.message)));
         }
     }
 
@@ -243,8 +278,15 @@ fn fingerprint(config: &JobConfig, options: &ReplayOptions) -> u64 {
     let config = JobConfig { cluster: Cluster::default(), ..config.clone() };
     let wants_rows = options.wants_rows();
     let format = Format::default();
-    let options =
-        ReplayOptions { no_console: false, out: None, format, sqlite: None, postgres: None, ..options.clone() };
+    let options = ReplayOptions {
+        no_console: false,
+        out: None,
+        format,
+        sqlite: None,
+        postgres: None,
+        checkpoint: None,
+        ..options.clone()
+    };
     let command = format!("{} {wants_rows} {config:?} {options:?}", env!("CARGO_PKG_VERSION"));
     xxhash_rust::xxh3::xxh3_64(command.as_bytes())
 }

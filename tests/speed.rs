@@ -192,3 +192,51 @@ fn a_paced_replay_that_is_interrupted_stops_the_clock() {
         }
     }
 }
+
+#[test]
+fn a_paced_replay_that_was_stopped_or_killed_goes_on_where_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("story"), STORY).unwrap();
+    // Forty hours in 7.2 s; breaches are due after 4.3 s and after 5.4 s.
+    let arguments =
+        ["story", "--speed", "20000", "--checkpoint", "kept", "--checkpoint-interval", "50ms", "--out", "out"];
+    let whole = run(replay(&["story", "--out", "whole"]).current_dir(folder.path()));
+    assert_eq!(whole.code, Some(0), "{}", whole.stderr);
+    let list = || {
+        let mut command = run::orderwatch();
+        command.args(["checkpoint", "list", "--checkpoint", "kept", "--job", "orderwatch.replay", "--output", "json"]);
+        run(command.current_dir(folder.path())).stdout
+    };
+    for (signal, code, processes) in [("-KILL", None, 2), ("-INT", Some(130), 3)] {
+        let running = start(replay(&arguments).current_dir(folder.path()));
+        std::thread::sleep(Duration::from_millis(4_900));
+        let kill = Command::new("kill").args([signal, &running.child.id().to_string()]).status();
+        assert!(kill.unwrap().success());
+        let ended = running.wait();
+        assert_eq!(ended.code, code, "{}", ended.stderr);
+        assert!(
+            ended.stdout.contains("order a not processed") && !ended.stdout.contains("order b"),
+            "{}",
+            ended.stdout
+        );
+        assert!(list().contains("2024-03-02T0"), "{}", list());
+        let started = Instant::now();
+        let mut commands = cluster(&arguments.map(str::to_owned), folder.path(), processes);
+        let running: Vec<_> = commands.iter_mut().map(|command| start(command.current_dir(folder.path()))).collect();
+        let ended: Vec<_> = running.into_iter().map(run::Running::wait).collect();
+        assert!(ended.iter().all(|ended| ended.code == Some(0)), "{ended:?}");
+        let ended = &ended[0];
+        assert!(!ended.stdout.contains("order a not processed"), "told twice: {}", ended.stdout);
+        assert!(ended.stdout.contains("order b not processed"), "{}", ended.stdout);
+        let took = started.elapsed();
+        assert!(took > Duration::from_millis(1_500) && took < Duration::from_millis(5_500), "{signal}: {took:?}");
+        assert_same(&files(&folder.path().join("whole")), &files(&folder.path().join("out")), signal);
+        assert_eq!(list().trim(), "[]", "one that has come to its end begins anew");
+    }
+    // Of something else that is read it says nothing.
+    let running = start(replay(&arguments).current_dir(folder.path()));
+    std::thread::sleep(Duration::from_millis(1_500));
+    drop(running);
+    let other = run(replay(&arguments).args(["--until", "2024-03-01T06:00:00Z"]).current_dir(folder.path()));
+    assert!(other.code == Some(0) && other.stderr.contains("another configuration"), "{}", other.stderr);
+}

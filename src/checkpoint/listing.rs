@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::{Manifest, Store, StoreError, read_parts};
+use super::{Manifest, Store, StoreError, forget, read_parts};
 use crate::cli::{Checkpoint, OutputFormat, StoredCheckpoints};
 use crate::console::{Style, SummaryTable, print_table};
 use crate::error::{JobError, JobResult};
@@ -116,9 +116,9 @@ fn inspect(stored: &StoredCheckpoints, name: Option<&str>) -> JobResult<()> {
 
 fn reset(stored: &StoredCheckpoints, yes: bool) -> JobResult<()> {
     let mut store = open(stored)?;
-    let names = store.list(&format!("{}/", stored.job)).map_err(|error| failed(stored, &error))?;
-    let count = names.iter().filter(|name| name.contains("/manifests/")).count();
     if !yes {
+        let names = store.list(&format!("{}/manifests/", stored.job)).map_err(|error| failed(stored, &error))?;
+        let count = names.len();
         return Err(JobError::configuration(format!(
             "{count} checkpoints of job {} would be removed for good",
             stored.job
@@ -126,9 +126,7 @@ fn reset(stored: &StoredCheckpoints, yes: bool) -> JobResult<()> {
         .at(stored.checkpoint.clone())
         .remedy("add --yes, once the job is stopped; and empty its sinks, or they refuse it when it begins anew"));
     }
-    // Incarnations stay: a process that does not know that it was replaced must not get its number again.
-    let gone: Vec<&String> = names.iter().filter(|name| !name.contains("/incarnations/")).collect();
-    gone.iter().try_for_each(|name| store.delete(name)).map_err(|error| failed(stored, &error))?;
+    let count = forget(&mut store, &stored.job).map_err(|error| failed(stored, &error))?;
     say(&format!("{count} checkpoints of job {} removed", stored.job))
 }
 

@@ -1,9 +1,24 @@
-//! What clap cannot say of the options of a replay: which of them contradict each other.
+//! What clap cannot say of the options of a replay: which of them contradict each other, which are configuration.
 
-use super::ReplayOptions;
+use super::{Replay, ReplayOptions};
+use crate::config::Flag;
 use crate::error::{JobError, JobResult};
 use crate::instant::format_instant;
 use crate::sink::postgres::address::Address;
+
+impl Replay {
+    /// The last layer of the configuration: the flags that were given.
+    pub fn layer(&self) -> Vec<Flag> {
+        let mut flags = self.job.layer();
+        flags.extend(checkpoint_interval(&self.checkpoint_interval));
+        flags
+    }
+}
+
+/// The flag --checkpoint-interval, where it was given.
+pub(super) fn checkpoint_interval(text: &Option<String>) -> Option<Flag> {
+    Some(Flag { key: "checkpoint.interval", flag: "--checkpoint-interval", text: text.clone()? })
+}
 
 impl ReplayOptions {
     /// True where some sink wants every row, not only their number.

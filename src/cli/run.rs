@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 use dataflows::time::Time;
 
 use super::generate::parse_live_rate;
+use super::replay::checkpoint_interval;
 use super::topics::KafkaFlags;
 use super::{INPUT, JobFlags, OUTPUT, OutputFormat};
 use crate::clock::partitions::TimeMode;
@@ -59,11 +60,7 @@ impl Run {
     pub fn layer(&self) -> Vec<Flag> {
         let mut flags = self.job.layer();
         flags.extend(self.kafka.layer());
-        flags.extend(self.checkpoint_interval.clone().map(|text| Flag {
-            key: "checkpoint.interval",
-            flag: "--checkpoint-interval",
-            text,
-        }));
+        flags.extend(checkpoint_interval(&self.checkpoint_interval));
         flags
     }
 }
