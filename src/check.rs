@@ -11,6 +11,7 @@ use rustix::fs::statvfs;
 use rustix::process::{Resource, getrlimit};
 use serde::Serialize;
 
+use crate::checkpoint::Store;
 use crate::cli::{OutputFormat, ReplayOptions};
 use crate::clock::wall_clock_ms;
 use crate::config::JobConfig;
@@ -23,6 +24,7 @@ use crate::sink::postgres::Replacement;
 use crate::sink::sqlite::Sqlite;
 use crate::source::inputs::samples;
 use crate::source::sample::Sample;
+use crate::store::{Objects, is_bucket};
 use crate::validate::Limits;
 use crate::validate::meaning::meaning;
 
@@ -125,6 +127,7 @@ pub fn findings(config: JobResult<JobConfig>, options: &ReplayOptions) -> Vec<Fi
     }
     findings
         .extend(options.postgres.iter().map(|url| of_output(format!("--postgres {url:?}"), Replacement::probe(url))));
+    findings.extend(options.store().map(|store| of_output(format!("--checkpoint {store}"), probe_store(store))));
     findings.push(open_files(options.inputs.len() as u64));
     findings
 }
@@ -137,6 +140,16 @@ fn outputs(options: &ReplayOptions) -> Vec<(&'static str, PathBuf, Probe)> {
     let files = options.out.iter().map(|directory| ("--out", directory.clone(), Files::probe as Probe));
     let sqlite = options.sqlite.iter().map(|file| ("--sqlite", file.clone(), Sqlite::probe as Probe));
     files.chain(sqlite).collect()
+}
+
+/// A bucket is asked, a directory that is still to be made is not made.
+fn probe_store(store: &str) -> JobResult<()> {
+    if is_bucket(store) {
+        let found = Objects::open(store)?.get("nothing");
+        found.map(drop).map_err(|error| JobError::job(error.to_string()).at(store.to_owned()))
+    } else {
+        Files::probe(Path::new(store.strip_prefix("file://").unwrap_or(store)))
+    }
 }
 
 fn of_output(target: String, probed: JobResult<()>) -> Finding {

@@ -207,9 +207,6 @@ pub struct Replay {
     /// How totals are written to standard output: tables, or one JSON object
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT", help_heading = OUTPUT)]
     pub output: OutputFormat,
-    /// How often it is written down how far a replay is [default: 10s]
-    #[arg(long, value_name = "DURATION", requires = "checkpoint", help_heading = OUTPUT)]
-    pub checkpoint_interval: Option<String>,
     /// Flags with a key in the configuration.
     #[command(flatten)]
     pub job: JobFlags,
@@ -272,11 +269,15 @@ pub struct ReplayOptions {
     pub postgres: Option<Url>,
     /// Keep in DIR, or s3://BUCKET/PREFIX, how far a replay with a --speed has come
     ///
-    /// One that was stopped or killed and is started again reads what lies before at full speed, and goes on from there;
-    /// breaches that were told are not told again. A replay that has come to its end begins anew. Without a --speed
-    /// there is nothing to keep: to read all of it again is quicker than to write down and restore what has come of it.
+    /// Started again, one that was stopped or killed reads what lies before at full speed, and goes on from there without
+    /// telling those breaches again (killed: but for those of the last --checkpoint-interval). One that has come to its
+    /// end begins anew. All processes need it. Without a --speed nothing is kept: to read everything again is
+    /// quicker than to write down and restore what has come of it. `none` is none.
     #[arg(long, value_name = "DIR|URL", conflicts_with = "produce", help_heading = OUTPUT)]
     pub checkpoint: Option<String>,
+    /// How often it is written down how far a replay is [default: 10s]
+    #[arg(long, value_name = "DURATION", requires = "checkpoint", help_heading = OUTPUT)]
+    pub checkpoint_interval: Option<String>,
     /// Show neither progress nor totals
     #[arg(long, help_heading = OUTPUT)]
     pub no_console: bool,

@@ -103,19 +103,30 @@ pub struct ReplayClock {
 #[derive(Clone, Copy, Debug)]
 enum Shown {
     Nothing,
-    Running { since: Instant, from: Time },
+    /// What is passed over comes first.
+    Passing,
+    Running {
+        since: Instant,
+        from: Time,
+    },
     Standing(Time),
 }
 
 impl ReplayClock {
-    /// A clock that is still to be started, and shows no time before `passed` then: an earlier replay came as far.
+    /// A clock that is still to be started. Up to `passed`, to which an earlier replay came, it passes over everything.
     pub fn new(speed: NonZeroU64, passed: Time) -> ReplayClock {
         ReplayClock { speed, passed, shown: Mutex::new(Shown::Nothing) }
     }
 
-    /// What happened before this was passed over.
+    /// What happened before this is passed over.
     pub fn passed(&self) -> Time {
         self.passed
+    }
+
+    /// True where time does not pass: before it is started, and while it passes over what happened before.
+    pub fn holds_nothing_back(&self) -> bool {
+        let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        matches!(*shown, Shown::Nothing | Shown::Passing) && self.passed > 0
     }
 
     /// How many times faster than it happened time passes.
@@ -123,11 +134,17 @@ impl ReplayClock {
         self.speed.get()
     }
 
-    /// Starts it from an event time; it starts once only.
-    pub fn start(&self, from: Time) {
+    /// The graph has `reached` this time: it starts from there or, where one is given, `from`, once only. Where there is
+    /// something to be passed over it starts once that is done.
+    pub fn start(&self, from: Option<Time>, reached: Time) {
         let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Shown::Nothing = *shown {
-            *shown = Shown::Running { since: Instant::now(), from: from.max(self.passed) };
+        *shown = match *shown {
+            Shown::Nothing | Shown::Passing if reached < self.passed => Shown::Passing,
+            Shown::Nothing | Shown::Passing => {
+                let from = from.unwrap_or(reached).max(self.passed);
+                Shown::Running { since: Instant::now(), from }
+            }
+            running => running,
         }
     }
 
@@ -145,6 +162,7 @@ impl ReplayClock {
     fn read(&self, shown: &Shown) -> Option<Time> {
         match *shown {
             Shown::Nothing => None,
+            Shown::Passing => Some(self.passed),
             Shown::Running { since, from } => {
                 let wall_ms = since.elapsed().as_millis() / STEP_WALL_MS * STEP_WALL_MS;
                 let passed_ms = wall_ms * u128::from(self.speed.get());
@@ -168,8 +186,8 @@ mod tests {
         let clock = ReplayClock::new(NonZeroU64::new(1_000_000).unwrap(), 0);
         assert_eq!(clock.now(), None);
         let before = Instant::now();
-        clock.start(5);
-        clock.start(1 << 40);
+        clock.start(Some(5), 7);
+        clock.start(None, 1 << 40);
         std::thread::sleep(std::time::Duration::from_millis(15));
         let shown = clock.now().unwrap();
         assert!(shown >= 10_000_005 && shown <= 5 + before.elapsed().as_micros() as u64 * 1_000, "{shown}");
@@ -178,8 +196,11 @@ mod tests {
         std::thread::sleep(std::time::Duration::from_millis(12));
         assert_eq!(clock.now(), stands);
         let resumed = ReplayClock::new(NonZeroU64::MIN, 1 << 40);
-        resumed.start(5);
-        assert!(resumed.now() >= Some(1 << 40));
+        assert!(resumed.holds_nothing_back());
+        resumed.start(None, 5);
+        assert_eq!((resumed.now(), resumed.holds_nothing_back()), (Some(1 << 40), true));
+        resumed.start(None, 1 << 40);
+        assert!(resumed.now() >= Some(1 << 40) && !resumed.holds_nothing_back());
         let never_started = ReplayClock::new(NonZeroU64::MIN, 0);
         never_started.stop();
         assert_eq!(never_started.now(), Some(Time::MAX));

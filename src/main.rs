@@ -7,8 +7,8 @@ use std::path::Path;
 
 use dataflows::model::Rules;
 use orderwatch::checkpoint::listing;
-use orderwatch::cli::{Cli, Command, Explain, General, JobFlags, Replay, Topics};
-use orderwatch::config::{self, JobConfig};
+use orderwatch::cli::{Cli, Command, Explain, General, Replay, Topics};
+use orderwatch::config::{self, Flag, JobConfig};
 use orderwatch::console::Style;
 use orderwatch::error::{JobError, JobResult};
 use orderwatch::explain::{self, Question};
@@ -52,7 +52,7 @@ fn run(cli: &Cli) -> JobResult<()> {
         Command::Checkpoint(what) => listing::run(what, Style::of(&io::stdout(), cli.general.color)),
         Command::Explain(arguments) => run_explain(&cli.general, arguments),
         Command::Check(arguments) => {
-            let config = load(&cli.general, &arguments.job);
+            let config = load(&cli.general, &arguments.options.layer(&arguments.job));
             check::run(config, &arguments.options, arguments.output, Style::of(&io::stdout(), cli.general.color))
         }
         Command::Completions { shell } => {
@@ -65,8 +65,7 @@ fn run(cli: &Cli) -> JobResult<()> {
         Command::Query(arguments) => query::run(arguments, Style::of(&io::stdout(), cli.general.color)),
         Command::Generate(what) => {
             // Only topics need the configuration, which may be that of another job.
-            let kafka =
-                if what.needs_kafka() { load(&cli.general, &JobFlags::default())?.kafka } else { Default::default() };
+            let kafka = if what.needs_kafka() { load(&cli.general, &[])?.kafka } else { Default::default() };
             generate::run(what, &kafka)
         }
         Command::Topics(what) => {
@@ -86,16 +85,9 @@ fn run(cli: &Cli) -> JobResult<()> {
     }
 }
 
-fn run_replay(general: &General, replay: &Replay) -> JobResult<()> {
-    let Replay { options, output, .. } = replay;
+fn run_replay(general: &General, Replay { options, output, job }: &Replay) -> JobResult<()> {
     options.check()?;
-    let config = config::load(
-        config::Kind::Bounded,
-        general.config.as_deref(),
-        config::environment(),
-        &replay.layer(),
-        read_rules,
-    )?;
+    let config = load(general, &options.layer(job))?;
     tracing::info!(job = config.name, workers = config.cluster.workers, "configuration loaded");
     if let Some(brokers) = &options.produce {
         return produce::run(&config, options, brokers, *output);
@@ -106,13 +98,13 @@ fn run_replay(general: &General, replay: &Replay) -> JobResult<()> {
 fn run_explain(general: &General, arguments: &Explain) -> JobResult<()> {
     let options = arguments.replay();
     options.check()?;
-    let config = load(general, &arguments.job)?;
+    let config = load(general, &arguments.job.layer())?;
     let question = Question { order_id: &arguments.order_id, tenant: arguments.tenant.as_deref() };
     explain::run(&config, &options, question, arguments.output, Style::of(&io::stdout(), general.color))
 }
 
-fn load(general: &General, job: &JobFlags) -> JobResult<JobConfig> {
-    config::load(config::Kind::Bounded, general.config.as_deref(), config::environment(), &job.layer(), read_rules)
+fn load(general: &General, flags: &[Flag]) -> JobResult<JobConfig> {
+    config::load(config::Kind::Bounded, general.config.as_deref(), config::environment(), flags, read_rules)
 }
 
 fn read_rules(path: &Path) -> JobResult<Rules> {

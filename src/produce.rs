@@ -129,7 +129,7 @@ impl History {
         let mut records = 0;
         while let Some((at, topic, key, value)) = merge.first().and_then(|(bytes, _)| parse(bytes)) {
             if let Some(clock) = clock.as_ref().filter(|_| at > 0) {
-                clock.start(at);
+                clock.start(Some(at), at);
                 while clock.now().is_some_and(|now| now < at) && !interrupt::is_requested() {
                     sender.poll()?;
                     progress(records, at);

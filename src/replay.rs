@@ -35,7 +35,7 @@ use crate::source::inputs::Inputs;
 use crate::source::intake::Selection;
 use crate::validate::Limits;
 use crate::worker::{self, Job};
-use position::{Kept, Place};
+use position::Place;
 
 mod position;
 
@@ -53,48 +53,66 @@ pub fn run(config: &JobConfig, options: &ReplayOptions, output: OutputFormat, st
     // What cannot be written is refused before anything is read.
     let stores = if is_writer { stores(options)? } else { Vec::new() };
     let place = Place::of(config, options);
-    let (job, kept) = (Arc::new(prepare(config, options)?), Arc::<Mutex<Option<Kept>>>::default());
-    if let (Some(place), Some(clock), true) = (&place, &job.clock, is_writer) {
-        let passed = Some(clock.passed()).filter(|passed| *passed > 0);
-        let interval = Duration::from_millis(config.checkpoint_interval_ms);
-        *kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(place.keep(passed, interval)?);
-        if let Some(passed) = passed {
-            tracing::info!("an earlier replay came to {}: up to there time passes at once", format_instant(passed));
-        }
+    let job = Arc::new(prepare(config, options)?);
+    let passed = job.clock.as_ref().map_or(0, |clock| clock.passed());
+    let shows_progress = is_writer && !options.no_console;
+    let kept = match place.as_ref().filter(|_| is_writer) {
+        Some(place) => Some(place.keep(passed, Duration::from_millis(config.checkpoint_interval_ms))?),
+        None => None,
+    };
+    if let Some(place) = place.as_ref().filter(|_| passed > 0 && shows_progress) {
+        // Whoever closed standard error does not want to know.
+        let _ = writeln!(
+            io::stderr(),
+            "an earlier replay came to {}: up to there time passes at once ({})",
+            format_instant(passed),
+            place.name
+        );
     }
     let failure = || {
         let error = job.error.lock().unwrap_or_else(PoisonError::into_inner).take();
         error.map(|error| error.after(job.records_read.load(Ordering::Relaxed)))
     };
-    let (shared, keeping) = (Arc::clone(&job), Arc::clone(&kept));
-    let shows_progress = is_writer && !options.no_console;
+    let (shared, kept) = (Arc::clone(&job), Arc::new(Mutex::new(kept)));
+    let keeping = Arc::clone(&kept);
     let gathered = cluster::execute(
         &config.cluster,
-        fingerprint(config, options),
+        fingerprint(config, options, passed),
         move |worker| {
             interrupt::drains();
             let mut display = ProgressDisplay::start(shows_progress && worker.index() == 0, &shared);
             let kept_here = || keeping.lock().unwrap_or_else(PoisonError::into_inner);
             let mut kept = if worker.index() == 0 { kept_here().take() } else { None };
-            let mut gathered = worker::run(worker, &shared, |reached, due| {
-                display.update(reached, due);
+            let mut note = |told: Option<Time>| {
                 if let (Some(kept), Some(clock)) = (&mut kept, &shared.clock) {
                     // Where nothing comes any more the graph is beyond the clock.
-                    kept.note(clock.now().min(reached).unwrap_or(0));
+                    kept.note(clock.now().min(told).unwrap_or(0));
                 }
+            };
+            let mut gathered = worker::run(worker, &shared, |reached, due| {
+                display.update(reached, due);
+                note(reached);
             });
-            if kept.is_some() {
-                *kept_here() = kept;
-            }
-            // Whatever the watch told of later than that is beyond the end of the results.
+            // Whatever the watch told of later than that is beyond the end of the results, or beyond where time was cut.
             let end = Some(shared.selection.until).filter(|until| *until < Time::MAX).or(gathered.largest_accepted);
+            let cut = shared.clock.as_ref().filter(|_| interrupt::is_requested()).and_then(|clock| clock.now());
+            let end = end.map(|end| end.min(cut.unwrap_or(Time::MAX)));
             let due = gathered.take_due(end.map_or(0, |end| end.saturating_add(1)));
             display.show(&due, end);
             display.finish();
+            note(end.map(|end| end.saturating_add(1)));
+            if kept.is_some() {
+                *kept_here() = kept;
+            }
             gathered
         },
         failure,
-    )?;
+    );
+    let is_cut_short = interrupt::is_requested();
+    if let Some(kept) = kept.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        kept.finish();
+    }
+    let gathered = gathered?;
     if !is_writer {
         say_if_interrupted(&job, None);
         return Ok(());
@@ -108,11 +126,8 @@ pub fn run(config: &JobConfig, options: &ReplayOptions, output: OutputFormat, st
     results.write_to(&sinks, config.cluster.workers.max(WRITERS_MIN), |rows| progress.update_rows(rows))?;
     progress.finish();
     stores.iter().try_for_each(|store| store.commit())?;
-    let kept = kept.lock().unwrap_or_else(PoisonError::into_inner).take();
-    match (place, kept) {
-        (Some(_), Some(kept)) if interrupt::is_requested() => kept.stop(),
-        (Some(place), _) if !interrupt::is_requested() => place.forget()?,
-        _ => {}
+    if let Some(place) = place.filter(|_| !is_cut_short) {
+        place.forget();
     }
     say_if_interrupted(&job, results.as_of());
     let Some(console) = console else { return Ok(()) };
@@ -273,20 +288,21 @@ fn summary(results: &Results, console: Console, elapsed: Duration) -> Summary {
 }
 
 /// Stands for the command: equal for all processes of a cluster.
-fn fingerprint(config: &JobConfig, options: &ReplayOptions) -> u64 {
+fn fingerprint(config: &JobConfig, options: &ReplayOptions, passed: Time) -> u64 {
     // Which process this is, what it shows and where it writes may differ; whatever results depend on may not.
-    let config = JobConfig { cluster: Cluster::default(), ..config.clone() };
+    let config = JobConfig { cluster: Cluster::default(), checkpoint_interval_ms: 0, ..config.clone() };
     let wants_rows = options.wants_rows();
-    let format = Format::default();
     let options = ReplayOptions {
         no_console: false,
         out: None,
-        format,
+        format: Format::default(),
         sqlite: None,
         postgres: None,
         checkpoint: None,
+        checkpoint_interval: None,
         ..options.clone()
     };
-    let command = format!("{} {wants_rows} {config:?} {options:?}", env!("CARGO_PKG_VERSION"));
+    // A process whose clock begins elsewhere would hold up the others.
+    let command = format!("{} {wants_rows} {passed} {config:?} {options:?}", env!("CARGO_PKG_VERSION"));
     xxhash_rust::xxh3::xxh3_64(command.as_bytes())
 }

@@ -148,7 +148,7 @@ impl Feed {
 }
 
 /// Runs one worker to its end; what it gathered. `progress` is called now and then with
-/// the time up to which the graph has come, and the breaches that have come due (worker 0 of a paced replay).
+/// the time up to which the graph has come and all is told, and the breaches that have come due (worker 0 of a paced replay).
 pub fn run(worker: &mut Worker, job: &Arc<Job>, mut progress: impl FnMut(Option<Time>, &[Due])) -> Gathered {
     let (index, peers) = (worker.index(), worker.peers());
     let [probe, judged, watched] = [ProbeHandle::new(), ProbeHandle::new(), ProbeHandle::new()];
@@ -164,10 +164,9 @@ pub fn run(worker: &mut Worker, job: &Arc<Job>, mut progress: impl FnMut(Option<
     let mut progress = |judged: &ProbeHandle<Time>| {
         let judged = reached(judged);
         // When the input ends the watch runs on, beyond the end of the results.
-        let due = judged
-            .zip(reached(&watched))
-            .map_or(Vec::new(), |(judged, watched)| gathered.borrow_mut().take_due(judged.min(watched)));
-        progress(judged, &due);
+        let told = judged.zip(reached(&watched)).map(|(judged, watched)| judged.min(watched));
+        let due = told.map_or(Vec::new(), |told| gathered.borrow_mut().take_due(told));
+        progress(told.or(judged), &due);
     };
 
     while !job.has_failed() {
@@ -189,7 +188,7 @@ pub fn run(worker: &mut Worker, job: &Arc<Job>, mut progress: impl FnMut(Option<
             }
         };
         progress(&judged);
-        if ahead.back() < Some(&promise) && job.clock.is_none() {
+        if ahead.back() < Some(&promise) && job.clock.as_ref().is_none_or(|clock| clock.holds_nothing_back()) {
             ahead.push_back(promise);
         }
         // The graph is at most so many stretches behind. It waits for the slowest worker of all: a promise that this

@@ -203,40 +203,85 @@ fn a_paced_replay_that_was_stopped_or_killed_goes_on_where_it_was() {
     let whole = run(replay(&["story", "--out", "whole"]).current_dir(folder.path()));
     assert_eq!(whole.code, Some(0), "{}", whole.stderr);
     let list = || {
-        let mut command = run::orderwatch();
-        command.args(["checkpoint", "list", "--checkpoint", "kept", "--job", "orderwatch.replay", "--output", "json"]);
-        run(command.current_dir(folder.path())).stdout
+        let names = fs::read_dir(folder.path().join("kept")).unwrap().map(|entry| entry.unwrap().file_name());
+        let lists = names.map(|name| {
+            let mut command = run::orderwatch();
+            command.args(["checkpoint", "list", "--checkpoint", "kept", "--output", "json", "--job"]).arg(name);
+            run(command.current_dir(folder.path())).stdout
+        });
+        lists.collect::<String>()
     };
     for (signal, code, processes) in [("-KILL", None, 2), ("-INT", Some(130), 3)] {
-        let running = start(replay(&arguments).current_dir(folder.path()));
-        std::thread::sleep(Duration::from_millis(4_900));
+        let mut running = start(replay(&arguments).current_dir(folder.path()));
+        running.wait_until_it_prints("order a not processed");
+        std::thread::sleep(Duration::from_millis(200));
         let kill = Command::new("kill").args([signal, &running.child.id().to_string()]).status();
         assert!(kill.unwrap().success());
         let ended = running.wait();
         assert_eq!(ended.code, code, "{}", ended.stderr);
-        assert!(
-            ended.stdout.contains("order a not processed") && !ended.stdout.contains("order b"),
-            "{}",
-            ended.stdout
-        );
+        assert!(!ended.stdout.contains("order b not processed"), "a slow machine: {}", ended.stdout);
         assert!(list().contains("2024-03-02T0"), "{}", list());
-        let started = Instant::now();
         let mut commands = cluster(&arguments.map(str::to_owned), folder.path(), processes);
+        let started = Instant::now();
         let running: Vec<_> = commands.iter_mut().map(|command| start(command.current_dir(folder.path()))).collect();
         let ended: Vec<_> = running.into_iter().map(run::Running::wait).collect();
+        let took = started.elapsed();
         assert!(ended.iter().all(|ended| ended.code == Some(0)), "{ended:?}");
         let ended = &ended[0];
+        assert!(ended.stderr.contains("an earlier replay came to 2024-03-02T0"), "{}", ended.stderr);
         assert!(!ended.stdout.contains("order a not processed"), "told twice: {}", ended.stdout);
         assert!(ended.stdout.contains("order b not processed"), "{}", ended.stdout);
-        let took = started.elapsed();
-        assert!(took > Duration::from_millis(1_500) && took < Duration::from_millis(5_500), "{signal}: {took:?}");
+        // At least the fourteen hours from when b is due.
+        assert!(
+            took > Duration::from_millis(1_800) && took < Duration::from_millis(2_900) + SLACK,
+            "{signal}: {took:?}"
+        );
         assert_same(&files(&folder.path().join("whole")), &files(&folder.path().join("out")), signal);
         assert_eq!(list().trim(), "[]", "one that has come to its end begins anew");
     }
-    // Of something else that is read it says nothing.
-    let running = start(replay(&arguments).current_dir(folder.path()));
-    std::thread::sleep(Duration::from_millis(1_500));
+    // A replay of something else, or without a pace, leaves alone what is kept of this one.
+    let mut running = start(replay(&arguments).current_dir(folder.path()));
+    running.wait_until_it_prints("order a not processed");
     drop(running);
-    let other = run(replay(&arguments).args(["--until", "2024-03-01T06:00:00Z"]).current_dir(folder.path()));
-    assert!(other.code == Some(0) && other.stderr.contains("another configuration"), "{}", other.stderr);
+    for other in [&["--until", "2024-03-01T01:00:00Z", "--speed", "20000"][..], &["--speed", "max"]] {
+        let other = [&["story", "--checkpoint", "kept"], other].concat();
+        let ended = run(replay(&other).current_dir(folder.path()));
+        assert!(ended.code == Some(0) && !ended.stderr.contains("an earlier replay"), "{}", ended.stderr);
+    }
+    assert!(list().contains("2024-03-0"), "{}", list());
+}
+
+#[test]
+fn a_replay_that_is_interrupted_again_and_again_tells_each_breach_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let month = ["--from", "2018-01-01", "--until", "2018-03-01"];
+    let breaches = |said: &str| -> Vec<String> {
+        let told = said.lines().filter_map(|line| line.split_once(" SLA BREACH"));
+        told.map(|(_, breach)| breach.to_owned()).collect()
+    };
+    let paced = |speed: &str| {
+        let mut command = replay(&month);
+        command.current_dir(project()).args(["--speed", speed, "-w", "2", "--checkpoint"]).arg(folder.path());
+        command
+    };
+    let mut whole = breaches(&run(&mut paced("100000000")).stdout);
+    let (mut told, mut interrupted) = (Vec::new(), 0);
+    loop {
+        let running = start(&mut paced("1000000"));
+        std::thread::sleep(Duration::from_millis(1_200));
+        // It may have come to its end.
+        let _ = Command::new("kill").args(["-INT", &running.child.id().to_string()]).status();
+        let ended = running.wait();
+        told.extend(breaches(&ended.stdout));
+        if ended.code == Some(0) {
+            break;
+        }
+        assert_eq!(ended.code, Some(130), "{}", ended.stderr);
+        interrupted += 1;
+        assert!(interrupted < 30, "it does not get on: {}", ended.stderr);
+    }
+    assert!(interrupted >= 3 && whole.len() > 100, "{interrupted}, {}", whole.len());
+    whole.sort();
+    told.sort();
+    assert_eq!(told, whole);
 }

@@ -1,19 +1,11 @@
 //! What clap cannot say of the options of a replay: which of them contradict each other, which are configuration.
 
-use super::{Replay, ReplayOptions};
+use super::run::NO_STORE;
+use super::{JobFlags, ReplayOptions};
 use crate::config::Flag;
 use crate::error::{JobError, JobResult};
 use crate::instant::format_instant;
 use crate::sink::postgres::address::Address;
-
-impl Replay {
-    /// The last layer of the configuration: the flags that were given.
-    pub fn layer(&self) -> Vec<Flag> {
-        let mut flags = self.job.layer();
-        flags.extend(checkpoint_interval(&self.checkpoint_interval));
-        flags
-    }
-}
 
 /// The flag --checkpoint-interval, where it was given.
 pub(super) fn checkpoint_interval(text: &Option<String>) -> Option<Flag> {
@@ -21,6 +13,18 @@ pub(super) fn checkpoint_interval(text: &Option<String>) -> Option<Flag> {
 }
 
 impl ReplayOptions {
+    /// The last layer of the configuration: the flags that were given, `job` among them.
+    pub fn layer(&self, job: &JobFlags) -> Vec<Flag> {
+        let mut flags = job.layer();
+        flags.extend(checkpoint_interval(&self.checkpoint_interval));
+        flags
+    }
+
+    /// Where checkpoints are kept, if they are.
+    pub fn store(&self) -> Option<&str> {
+        self.checkpoint.as_deref().filter(|store| *store != NO_STORE)
+    }
+
     /// True where some sink wants every row, not only their number.
     pub fn wants_rows(&self) -> bool {
         self.out.is_some() || self.sqlite.is_some() || self.postgres.is_some()

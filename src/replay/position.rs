@@ -2,15 +2,17 @@
 //!
 //! History is read again faster than the state of it would be written down and restored, so a time is all that is kept
 //! (decision 18): a replay that is started again passes over what lies before it at full speed, and goes on from there at
-//! its own. Invariant: no result depends on it. Limits: a replay without a pace has nothing to keep.
+//! its own. Invariant: no result depends on it, and no failure to keep it ends a replay. Limits: a replay without a pace
+//! has nothing to keep.
 
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use dataflows::time::Time;
 
 use crate::checkpoint::{Checkpoints, StoreError, forget};
 use crate::cli::ReplayOptions;
+use crate::clock::Speed;
 use crate::config::JobConfig;
 use crate::error::{JobError, JobResult};
 use crate::live::archive::{Archive, Report};
@@ -23,24 +25,23 @@ const LAST_WITHIN: Duration = Duration::from_secs(60);
 #[derive(Clone, Debug)]
 pub struct Place {
     store: String,
-    job: String,
+    /// Its name there: no live job, and no replay of something else, has the same.
+    pub name: String,
     fingerprint: u64,
 }
 
 impl Place {
-    /// Where `options` say; none where they do not.
+    /// Where `options` say; none where they do not, or where time does not pass at a speed.
     pub fn of(config: &JobConfig, options: &ReplayOptions) -> Option<Place> {
-        let store = options.checkpoint.clone()?;
-        // Whoever reads something else is not as far.
+        let store = options.store().filter(|_| options.speed != Speed::Max)?.to_owned();
         let reads = format!("{:?} {:?} {:?}", options.inputs, options.reading, options.limit);
-        // A live job of the same name is another one.
-        let job = format!("{}.replay", config.name);
-        Some(Place { store, job, fingerprint: xxhash_rust::xxh3::xxh3_64(reads.as_bytes()) })
+        let fingerprint = xxhash_rust::xxh3::xxh3_64(reads.as_bytes());
+        Some(Place { store, name: format!("{}.replay-{:08x}", config.name, fingerprint as u32), fingerprint })
     }
 
     /// How far the replay came that was stopped; none where none was.
     pub fn found(&self) -> JobResult<Option<Time>> {
-        let seen = Checkpoints::joined(&self.job, self.fingerprint, 0);
+        let seen = Checkpoints::joined(&self.name, self.fingerprint, 0);
         let found = seen.newest(&Objects::open(&self.store)?, Time::MAX);
         let (newest, passed_over) = found.map_err(|error| self.failed(&error))?;
         for (checkpoint, unfit) in passed_over {
@@ -49,22 +50,26 @@ impl Place {
         Ok(newest.map(|restored| restored.manifest.frontier))
     }
 
-    /// Begins to keep how far this one is, from `found` on.
-    pub fn keep(&self, found: Option<Time>, interval: Duration) -> JobResult<Kept> {
+    /// Begins to keep how far this one is, from `passed` on.
+    pub fn keep(&self, passed: Time, interval: Duration) -> JobResult<Kept> {
         let mut store = Objects::open(&self.store)?;
-        let begun = Checkpoints::begin(&mut store, &self.job, self.fingerprint);
+        let begun = Checkpoints::begin(&mut store, &self.name, self.fingerprint);
         let checkpoints = begun.map_err(|error| self.failed(&error))?;
-        let written = found.unwrap_or(0);
-        checkpoints.leave_at(&mut store, written).map_err(|error| self.failed(&error))?;
+        checkpoints.leave_at(&mut store, passed).map_err(|error| self.failed(&error))?;
         let (reply, replies) = channel();
         let archive = Archive::start(store, checkpoints)?;
-        Ok(Kept { archive, reply, replies, interval, asked: Instant::now(), reached: written, written })
+        let asked = Instant::now();
+        Ok(Kept { archive, reply, replies, interval, asked, is_asked: false, reached: passed, written: passed })
     }
 
     /// The replay is over: one that is started again begins anew.
-    pub fn forget(&self) -> JobResult<()> {
-        let mut store = Objects::open(&self.store)?;
-        forget(&mut store, &self.job).map(drop).map_err(|error| self.failed(&error))
+    pub fn forget(&self) {
+        let forgotten = Objects::open(&self.store)
+            .and_then(|mut store| forget(&mut store, &self.name).map_err(|error| self.failed(&error)));
+        if let Err(error) = forgotten {
+            let remedy = format!("orderwatch checkpoint reset --job {} --checkpoint {}", self.name, self.store);
+            tracing::warn!("the next replay will pass over this one, unless you say `{remedy}`: {error}");
+        }
     }
 
     fn failed(&self, error: &StoreError) -> JobError {
@@ -80,37 +85,48 @@ pub struct Kept {
     replies: Receiver<Report>,
     interval: Duration,
     asked: Instant,
+    /// The answer to the last request is still to come.
+    is_asked: bool,
     reached: Time,
     /// The last one that was asked to be written.
     written: Time,
 }
 
 impl Kept {
-    /// Everything before `reached` is done.
+    /// Everything before `reached` is done and told.
     pub fn note(&mut self, reached: Time) {
         self.reached = reached.max(self.reached);
-        if self.asked.elapsed() >= self.interval {
-            self.asked = Instant::now();
-            self.write();
-            self.replies.try_iter().for_each(|report| warn_of(&report));
+        if self.asked.elapsed() < self.interval {
+            return;
         }
+        self.asked = Instant::now();
+        for report in self.replies.try_iter() {
+            self.is_asked = false;
+            warn_of(&report);
+        }
+        self.write();
     }
 
-    /// Writes down how far it came, the replay being cut short.
-    pub fn stop(mut self) {
+    /// Writes down how far it came, and waits until that is done.
+    pub fn finish(mut self) {
+        self.is_asked = false;
         self.write();
         drop(self.reply);
         drop(self.archive);
         let until = Instant::now() + LAST_WITHIN;
-        // It ends once all has been answered.
-        while let Ok(report) = self.replies.recv_timeout(until.saturating_duration_since(Instant::now())) {
-            warn_of(&report);
+        loop {
+            match self.replies.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                Ok(report) => warn_of(&report),
+                // All has been answered.
+                Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Timeout) => return warn_because("the store does not answer"),
+            }
         }
     }
 
     fn write(&mut self) {
-        if self.reached > self.written {
-            self.written = self.reached;
+        if self.reached > self.written && !self.is_asked {
+            (self.written, self.is_asked) = (self.reached, true);
             self.archive.complete(self.reached, Default::default(), Vec::new(), Time::MAX, &self.reply);
         }
     }
@@ -118,6 +134,10 @@ impl Kept {
 
 fn warn_of(report: &Report) {
     if let Report::Failed { why, .. } = report {
-        tracing::warn!("how far the replay is could not be written down: {why}; it goes on, and tries again");
+        warn_because(why);
     }
+}
+
+fn warn_because(why: &str) {
+    tracing::warn!("how far the replay is could not be written down: {why}; started again, it goes on from before");
 }

@@ -127,7 +127,7 @@ impl Pace {
             self.clock.stop();
         }
         if let Some(reached) = reached.filter(|reached| *reached > 0) {
-            self.clock.start(if self.from > 0 { self.from } else { reached });
+            self.clock.start(Some(self.from).filter(|from| *from > 0), reached);
         }
         self.clock.now().map(|now| if now > self.until { Time::MAX } else { now })
     }

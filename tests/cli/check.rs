@@ -54,10 +54,12 @@ fn a_check_names_what_is_wrong_and_what_to_do_line_by_line() {
 #[test]
 fn a_check_of_the_sample_passes_and_leaves_nothing_behind() {
     let folder = tempfile::tempdir().unwrap();
-    let out = folder.path().join("new/results");
+    let [out, kept] = ["new/results", "new/kept"].map(|name| folder.path().join(name).display().to_string());
     let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/data/sample");
-    let mut command = orderwatch(&["check", sample, "--out", out.to_str().unwrap()]);
+    let interval = ["--checkpoint", &kept, "--checkpoint-interval", "1s"];
+    let mut command = orderwatch(&[&["check", sample, "--out", &out][..], &interval].concat());
     let lines = contains("ok       configuration, orderwatch: every value is as it may be\n")
+        .and(contains(format!("ok       output, --checkpoint {kept}: can be written\n")))
         .and(contains("olist_order_payments_dataset.csv: the first 1000 records can be used\n"))
         .and(contains("free space, ").and(contains("open files, limit: ")));
     command.assert().success().stdout(lines).stderr("");

@@ -70,11 +70,6 @@ pub trait RowSums: Semigroup + Copy + Default {
     /// A count alone.
     fn of_count(count: i64) -> Self;
 
-    /// True where they add up to nothing.
-    fn is_nothing(&self) -> bool {
-        self.is_zero()
-    }
-
     /// Adds `other`.
     fn accumulate(&mut self, other: &Self) {
         self.plus_equals(other);
