@@ -68,8 +68,10 @@ pub struct JobConfig {
 /// How a live job treats a sink that is slow or away.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SinkConfig {
-    /// What may wait for it before the job reads no more, in bytes; at least 1 MiB.
+    /// What may wait for it in memory, in bytes; at least 1 MiB.
     pub memory_bytes: u64,
+    /// What may wait besides in temporary files before the job reads no more, in bytes; none where it is 0.
+    pub spill_bytes: u64,
     /// So many failures in a row open its circuit; at least 1.
     pub circuit_failures: u64,
     /// How long after a failure an open circuit is probed, in milliseconds; at least 1.

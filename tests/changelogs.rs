@@ -231,7 +231,12 @@ fn a_broker_that_is_killed_has_everything_once() {
         let settings = settings_at(said.trim().strip_prefix("export ORDERWATCH_KAFKA=").unwrap().to_owned());
         let mut kafka = Kafka::connect(&settings).unwrap();
         let found = kafka.fence(1).unwrap();
-        let sink = SinkConfig { memory_bytes: 64 << 20, circuit_failures: 3, circuit_probe_after_ms: 500 };
+        let sink = SinkConfig {
+            memory_bytes: 64 << 20,
+            spill_bytes: 64 << 20,
+            circuit_failures: 3,
+            circuit_probe_after_ms: 500,
+        };
         let committer_settings = CommitterSettings { job: "shop".into(), sink };
         let committer = Committer::start("kafka", found, &Trail::new(), Box::new(kafka), committer_settings).unwrap();
         let (mut wanted, mut chance, mut time) = (Wanted::default(), Chance(5), 0);

@@ -5,6 +5,8 @@
 
 #[path = "support/avro_rows.rs"]
 mod avro_rows;
+#[path = "live/away.rs"]
+mod away;
 #[path = "support/broker.rs"]
 mod broker;
 #[path = "live/clocks.rs"]

@@ -90,6 +90,7 @@ pub(super) struct RawOrders {
 #[serde(deny_unknown_fields)]
 pub(super) struct RawSink {
     pub(super) memory: String,
+    pub(super) spill: String,
     pub(super) circuit_failures: u64,
     pub(super) circuit_probe_after: String,
 }

@@ -87,6 +87,10 @@ impl Merged {
 
     fn sink(&self, raw: &RawSink) -> JobResult<SinkConfig> {
         let memory_bytes = self.memory_bytes("sink.memory", &raw.memory)?;
+        let spill_bytes = match raw.spill.as_str() {
+            "0" => 0,
+            size => self.memory_bytes("sink.spill", size)?,
+        };
         let circuit_probe_after_ms = self.duration("sink.circuit_probe_after", &raw.circuit_probe_after)?;
         let circuit_failures = raw.circuit_failures;
         for (key, value) in
@@ -96,7 +100,7 @@ impl Merged {
                 return Err(self.refuse(key, "a sink would never be tried in between", "give at least 1, or 1ms"));
             }
         }
-        Ok(SinkConfig { memory_bytes, circuit_failures, circuit_probe_after_ms })
+        Ok(SinkConfig { memory_bytes, spill_bytes, circuit_failures, circuit_probe_after_ms })
     }
 
     fn duration(&self, key: &str, text: &str) -> JobResult<u64> {

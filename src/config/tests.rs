@@ -91,6 +91,7 @@ fn knobs() -> Vec<Knob> {
         duration_knob("orders.max_age", |config| config.settings.max_age_ms),
         duration_knob("orders.horizon", |config| config.settings.horizon_ms),
         knob("sink.memory", "\"3M\"", "3M", |config| config.sink.memory_bytes, 3 << 20),
+        knob("sink.spill", "\"3M\"", "3M", |config| config.sink.spill_bytes, 3 << 20),
         knob("sink.circuit_failures", "7", "7", |config| config.sink.circuit_failures, 7),
         knob("sink.circuit_probe_after", "\"7s\"", "7s", |config| config.sink.circuit_probe_after_ms, 7_000),
         knob("kafka.brokers", "\"b:1,c:2\"", "b:1,c:2", |config| config.kafka.brokers.clone(), "b:1,c:2".to_owned()),
@@ -229,6 +230,7 @@ fn wrong_values_are_refused_by_name_place_and_remedy() {
         ("time.grace", "5x", format!("time.grace is \"5x\": no duration\n  where: flag --flag\n  do: {duration}")),
         ("orders.horizon", "36526d", "orders.horizon is \"36526d\": longer than a century\n  where: flag --flag\n  do: give at most 36525d".into()),
         ("input.sort_memory", "1023K", "input.sort_memory is \"1023K\": too little memory\n  where: flag --flag\n  do: give at least 1M".into()),
+        ("sink.spill", "512K", "sink.spill is \"512K\": too little memory\n  where: flag --flag\n  do: give at least 1M".into()),
         ("sink.circuit_failures", "0", "sink.circuit_failures is 0: a sink would never be tried in between\n  where: flag --flag\n  do: give at least 1, or 1ms".into()),
         ("input.sort_memory", "1 GB", "input.sort_memory is \"1 GB\": no size\n  where: flag --flag\n  do: write a whole number and a unit of bytes, as in 256M or 2G".into()),
         ("job.workers", "0", "job.workers is 0: not a number of worker threads\n  where: flag --flag\n  do: give 1 to 1024 threads (-w), or leave it out for one".into()),
@@ -245,6 +247,7 @@ fn wrong_values_are_refused_by_name_place_and_remedy() {
     ] {
         assert_eq!(refusal("", &[], &[(key, text)]), message);
     }
+    assert_eq!(load_layers("", &[], &[("sink.spill", "0")]).unwrap().sink.spill_bytes, 0, "nothing goes into files");
     for price in ["0", "-1", "1.23456", "100000000000", "1e3", ".5", "5.", ""] {
         let message = refusal("", &[], &[("validation.max_price", price)]);
         assert!(message.starts_with(&format!("validation.max_price is \"{price}\": no price\n")), "{message}");

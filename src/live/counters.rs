@@ -174,7 +174,8 @@ impl Numbers {
             return Some("nothing has been published yet: no partition has come to a time".to_owned());
         }
         let open = self.sinks.iter().find(|sink| sink.counters.circuit() != State::Closed)?;
-        let waiting = open.counters.waiting_bytes.load(Ordering::Relaxed);
+        let waiting = [&open.counters.waiting_bytes, &open.counters.spilled_bytes];
+        let waiting: u64 = waiting.map(|bytes| bytes.load(Ordering::Relaxed)).iter().sum();
         Some(format!("sink {} has failed too often and is left alone: {waiting} bytes wait", open.name))
     }
 }

@@ -216,6 +216,8 @@ fn of_sinks(out: &mut Out<'_>, numbers: &Numbers) -> fmt::Result {
     out.histograms("sink_delay_seconds", "From when a change holds, by event time, to when the sink has it", delays)?;
     let waiting = by_sink(|sink| sink.counters.waiting_bytes.load(Ordering::Relaxed) as f64);
     out.gauges("sink_waiting_bytes", "Changes that wait in memory to be committed", waiting)?;
+    let spilled = by_sink(|sink| sink.counters.spilled_bytes.load(Ordering::Relaxed) as f64);
+    out.gauges("sink_spilled_bytes", "Changes that wait in temporary files to be committed", spilled)?;
     let frontier = by_sink(|sink| seconds(sink.frontier.load(Ordering::Acquire)));
     out.gauges("sink_frontier_timestamp_seconds", "Everything before this time is in the sink", frontier)
 }

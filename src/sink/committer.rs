@@ -1,19 +1,21 @@
 //! A committer: a thread that commits to one sink, so that no worker ever waits for a server.
 //!
 //! The worker loop tells it what changed and how far time is; it opens transactions, tries again what failed, and leaves a
-//! sink alone for a while that fails all the time (`committer/circuit.rs`). Invariant: nothing that was given is dropped, and
-//! whoever gives never waits. Limits: what waits is held in memory, so whoever gives has to look at
-//! [`Committer::is_full`] and read no more while it says so.
+//! sink alone for a while that fails all the time (`committer/circuit.rs`). What memory has no room for waits in temporary
+//! files (`committer/overflow.rs`). Invariant: nothing that was given is dropped, every transaction ends at a frontier that
+//! was told, and whoever gives never waits for a sink. Limits: so much may wait and no more, so whoever gives, one thread
+//! alone, has to look at [`Committer::is_full`] and read no more while it says so; marks wait in memory.
 
 pub mod circuit;
 mod counters;
+mod overflow;
 mod queue;
 #[cfg(test)]
 mod tests;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use dataflows::time::Time;
@@ -26,10 +28,13 @@ use crate::error::{JobError, JobResult};
 use crate::instant::format_instant;
 use circuit::Circuit;
 pub use counters::CommitterCounters;
+use overflow::Overflow;
 use queue::{Attempt, Message, Queue};
 
 /// How often a sink that has nothing to do sees to itself.
 const TEND_EVERY: Duration = Duration::from_secs(1);
+/// So many changes are given at once: what memory has no room for is found out in time.
+const CHANGES_AT_ONCE: usize = 4_096;
 /// How much longer a drain waits for the thread itself to say what is left.
 const GRACE: Duration = Duration::from_millis(200);
 
@@ -57,7 +62,9 @@ pub struct Watched {
 pub struct Committer {
     name: String,
     memory_bytes: u64,
+    spill_bytes: u64,
     messages: Sender<Message>,
+    overflow: Arc<Mutex<Overflow>>,
     /// Disconnected once the thread has ended.
     ended: Mutex<Receiver<()>>,
     frontier: Arc<AtomicU64>,
@@ -80,12 +87,13 @@ impl Committer {
         let frontier = Arc::new(AtomicU64::new(progress.frontier));
         let (counters, failure) = (Arc::<CommitterCounters>::default(), Arc::<Mutex<Option<JobError>>>::default());
         let circuit = Circuit::of(&settings.sink);
+        let overflow = Arc::new(Mutex::new(Overflow::new(name, &settings.sink, Arc::clone(&counters))));
         let queue = Queue::new(progress, history, circuit, Arc::clone(&counters), Arc::clone(&frontier));
         let (name, failed, job) = (name.to_owned(), Arc::clone(&failure), settings.job);
-        let sink_name = name.clone();
+        let (sink_name, set_aside) = (name.clone(), Arc::clone(&overflow));
         let thread = std::thread::Builder::new().name(format!("sink {name}")).spawn(move || {
             let _ends = ends;
-            if let Err(error) = run(queue, &received, sink, &job, &sink_name) {
+            if let Err(error) = run(queue, &received, &set_aside, sink, &job, &sink_name) {
                 *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
             }
         });
@@ -94,25 +102,27 @@ impl Committer {
                 .at(name.clone())
                 .remedy("raise the limit of threads: ulimit -u")
         })?;
-        let memory_bytes = settings.sink.memory_bytes;
-        Ok(Committer { name, memory_bytes, messages, ended: Mutex::new(ended), frontier, counters, failure })
+        let SinkConfig { memory_bytes, spill_bytes, .. } = settings.sink;
+        let ended = Mutex::new(ended);
+        Ok(Committer { name, memory_bytes, spill_bytes, messages, overflow, ended, frontier, counters, failure })
     }
 
     /// Gives changes, each with its time; those before the sink's frontier are there already.
     pub fn give(&self, changes: Vec<(Change, Time)>) {
-        let bytes = changes.iter().map(|(change, _)| queue::bytes(change)).sum();
-        self.counters.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
-        self.tell(Message::Give(changes));
+        let mut changes = changes.into_iter();
+        while changes.len() > 0 {
+            self.pass(Message::Give(changes.by_ref().take(CHANGES_AT_ONCE).collect()));
+        }
     }
 
-    /// Gives marks, as they were put down.
+    /// Gives marks, as they were put down. Those beyond a frontier wait for a later one, so they overtake what was set aside.
     pub fn mark(&self, trail: Trail) {
         self.tell(Message::Mark(trail));
     }
 
     /// Has everything before `frontier` committed, all of which has been given, and all marks that lead there.
     pub fn commit(&self, frontier: Time) {
-        self.tell(Message::Commit(frontier));
+        self.pass(Message::Commit(frontier));
     }
 
     /// Lets go of marks before `cut`, where the oldest checkpoint begins that may be restored.
@@ -127,7 +137,11 @@ impl Committer {
 
     /// True where so much waits that no more should be read.
     pub fn is_full(&self) -> bool {
-        self.counters.waiting_bytes.load(Ordering::Relaxed) > self.memory_bytes
+        let bytes = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        match self.spill_bytes {
+            0 => bytes(&self.counters.waiting_bytes) > self.memory_bytes,
+            most => bytes(&self.counters.spilled_bytes) > most || self.counters.is_stuck.load(Ordering::Relaxed),
+        }
     }
 
     /// Why nothing is committed any more: the job has to stop. None where all is well, or may become so.
@@ -160,10 +174,29 @@ impl Committer {
         }
     }
 
+    /// Tells a message, or sets it aside: where memory has no room for it, or others have been set aside before it.
+    fn pass(&self, message: Message) {
+        let (bytes, waiting) = (message.bytes(), self.counters.waiting_bytes.load(Ordering::Relaxed));
+        let mut overflow = lock(&self.overflow);
+        let has_room = !overflow.is_in_use() && waiting + bytes <= self.memory_bytes;
+        if self.spill_bytes > 0 && !has_room {
+            if overflow.push(&message) {
+                self.tell(Message::Spilled);
+            }
+        } else {
+            self.counters.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
+            self.tell(message);
+        }
+    }
+
     fn tell(&self, message: Message) {
         // A thread that has ended has said why.
         let _ = self.messages.send(message);
     }
+}
+
+fn lock(overflow: &Mutex<Overflow>) -> MutexGuard<'_, Overflow> {
+    overflow.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn left_over(frontier: Time, what: &str) -> JobError {
@@ -176,6 +209,7 @@ fn left_over(frontier: Time, what: &str) -> JobError {
 fn run(
     mut queue: Queue,
     messages: &Receiver<Message>,
+    overflow: &Mutex<Overflow>,
     mut sink: Box<dyn Transactions<Change> + Send>,
     job: &str,
     name: &str,
@@ -188,24 +222,35 @@ fn run(
     };
     let (mut next_try, mut until, mut tended) = (Instant::now(), None::<Instant>, Instant::now());
     loop {
-        if until.is_some_and(|until| !queue.is_behind() || Instant::now() >= until) {
-            let what = format!("{} changes", queue.waiting());
-            return if queue.is_behind() { Err(left_over(queue.frontier(), &what).at(name)) } else { Ok(()) };
+        // Asked before messages are taken: all that come from here on until nothing is left there are set aside, too.
+        let (has_more, set_aside) = {
+            let mut overflow = lock(overflow);
+            overflow.write();
+            (overflow.is_in_use(), overflow.changes())
+        };
+        let is_behind = queue.is_behind() || has_more;
+        if until.is_some_and(|until| !is_behind || Instant::now() >= until) {
+            let what = format!("{} changes", queue.waiting() + set_aside);
+            return if is_behind { Err(left_over(queue.frontier(), &what).at(name)) } else { Ok(()) };
         }
-        let wake = match queue.is_behind() {
-            true => until.map_or(next_try, |until| until.min(next_try)),
-            false => tended + TEND_EVERY,
+        let wake = match (queue.is_behind(), has_more) {
+            (true, _) => until.map_or(next_try, |until| until.min(next_try)),
+            (false, true) => Instant::now(),
+            (false, false) => tended + TEND_EVERY,
         };
         match messages.recv_timeout(wake.saturating_duration_since(Instant::now())) {
             Ok(message) => {
                 take(&mut queue, message, &mut next_try, &mut until);
-                // All that is there is one transaction.
+                // All that is there is one transaction. What was set aside follows in others.
                 while let Ok(message) = messages.try_recv() {
                     take(&mut queue, message, &mut next_try, &mut until);
                 }
             }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return Ok(()),
+        }
+        if has_more && !queue.is_behind() {
+            queue.refill(overflow)?;
         }
         if !queue.is_behind() && until.is_none() && tended.elapsed() >= TEND_EVERY {
             sink.tend();

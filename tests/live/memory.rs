@@ -1,6 +1,7 @@
 //! A log and a sink in memory, which outlive the jobs that use them.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -105,6 +106,8 @@ pub struct MemorySink {
     pub tables: Arc<Mutex<Tables>>,
     /// Of so many commits the answer to one is lost; 0: of none.
     pub loses_one_in: usize,
+    /// Nothing is committed.
+    pub is_away: Arc<AtomicBool>,
 }
 
 impl Transactions<Change> for MemorySink {
@@ -115,6 +118,9 @@ impl Transactions<Change> for MemorySink {
     }
 
     fn commit(&mut self, from: Time, to: &Progress, updates: &[(Change, Time)]) -> Outcome {
+        if self.is_away.load(Ordering::Relaxed) {
+            return Outcome::Failed;
+        }
         let mut tables = self.tables.lock().unwrap();
         if (tables.progress.incarnation, tables.progress.frontier) != (to.incarnation, from) {
             return Outcome::Fenced;

@@ -124,6 +124,7 @@ fn numbers_agree_with_what_was_read_and_written() {
     let commits = found["orderwatch_sink_commits_total{sink=\"memory\"}"];
     assert_eq!(commits, tables.commits as f64);
     assert_eq!(found["orderwatch_sink_waiting_bytes{sink=\"memory\"}"], 0.0);
+    assert_eq!(found["orderwatch_sink_spilled_bytes{sink=\"memory\"}"], 0.0);
     assert_eq!(found["orderwatch_sink_circuit_state{sink=\"memory\"}"], 0.0);
     let of = |family: &str| -> BTreeMap<String, f64> {
         let prefix = format!("{family}{{");

@@ -19,7 +19,7 @@ use super::memory::{MemoryLog, MemorySink};
 use super::{End, Shop, TOPICS, TimeMode, incarnation};
 
 /// Another value for each key that a table of the documents names.
-const OTHERWISE: [(&str, &str); 30] = [
+const OTHERWISE: [(&str, &str); 31] = [
     ("job.workers", "3"),
     ("cluster.processes", "2"),
     ("cluster.process", "0"),
@@ -28,6 +28,7 @@ const OTHERWISE: [(&str, &str); 30] = [
     ("input.sort_memory", "2G"),
     ("time.max_read_ahead", "2h"),
     ("sink.memory", "1G"),
+    ("sink.spill", "0"),
     ("sink.circuit_failures", "7"),
     ("sink.circuit_probe_after", "7s"),
     ("checkpoint.interval", "7s"),

@@ -21,7 +21,8 @@ fn a_server_that_is_killed_again_and_again_has_everything_once() {
     let database = Database::on(&server.url);
     let mut postgres = connect(&database.url, "shop").unwrap();
     let progress = postgres.fence(1).unwrap();
-    let sink = SinkConfig { memory_bytes: 64 << 20, circuit_failures: 3, circuit_probe_after_ms: 200 };
+    let sink =
+        SinkConfig { memory_bytes: 64 << 20, spill_bytes: 64 << 20, circuit_failures: 3, circuit_probe_after_ms: 200 };
     let settings = CommitterSettings { job: "shop".into(), sink };
     let committer = Committer::start("postgres", progress, &Trail::new(), Box::new(postgres), settings).unwrap();
     let (mut wanted, mut chance, mut time) = (Wanted::default(), Chance(5), 0);

@@ -108,7 +108,7 @@ impl Job {
             7 | 8 => {
                 let sink = random.up_to(self.commits.len() as u64) as usize;
                 // Whatever lies before may be committed, in one step or in several.
-                let behind = random.up_to(3) * random.up_to(30);
+                let behind = random.up_to(3) * random.up_to(world.furthest_behind);
                 return self.commit(world, sink, self.frontier.saturating_sub(behind));
             }
             _ => return self.checkpoint(world, random),

@@ -50,6 +50,8 @@ impl Faults {
 pub struct World {
     pub partitions: BTreeMap<Partition, Vec<Time>>,
     pub now: Time,
+    /// How far what is committed may be behind what was told.
+    pub furthest_behind: Time,
     pub mode: TimeMode,
     pub out_of_orderness_ms: u64,
     pub max_read_ahead_ms: u64,
@@ -71,6 +73,7 @@ impl World {
         World {
             partitions,
             now: 1_000,
+            furthest_behind: 0,
             mode: if random.one_in(2) { TimeMode::Wall } else { TimeMode::Event },
             out_of_orderness_ms: [0, 0, 15][random.up_to(3) as usize],
             max_read_ahead_ms: [20, 1_000_000][random.up_to(2) as usize],

@@ -1,6 +1,6 @@
 //! What a committer counts, for whoever watches it. Written by its thread, read by anybody.
 
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use super::circuit::State;
 use crate::delays::Delays;
@@ -18,8 +18,12 @@ pub struct CommitterCounters {
     pub retries: AtomicU64,
     /// How long the last transaction took, in microseconds.
     pub last_commit_us: AtomicU64,
-    /// Changes that wait to be committed, in bytes.
+    /// Changes that wait in memory to be committed, in bytes.
     pub waiting_bytes: AtomicU64,
+    /// What waits in temporary files, in bytes.
+    pub spilled_bytes: AtomicU64,
+    /// Something cannot be written there.
+    pub(super) is_stuck: AtomicBool,
     /// From when a change holds to when the sink has it.
     pub delays: Delays,
     circuit: AtomicU8,

@@ -4,27 +4,49 @@
 //! newest is, so transactions grow where a sink is slow.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use dataflows::time::Time;
+use serde::{Deserialize, Serialize};
 
 use super::circuit::{Circuit, State};
 use super::counters::CommitterCounters;
+use super::lock;
+use super::overflow::Overflow;
 use crate::clock::partitions::{Cut, Trail};
 use crate::clock::wall_clock_ms;
+use crate::error::JobResult;
 use crate::sink::change::Change;
 use crate::sink::commits::{Commits, Outcome, Progress, Transactions};
 
 /// What a committer is told.
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Message {
     Give(Vec<(Change, Time)>),
-    Mark(Trail),
     Commit(Time),
+    #[serde(skip)]
+    Mark(Trail),
+    #[serde(skip)]
     Trim(Cut),
+    /// There is something in the overflow.
+    #[serde(skip)]
+    Spilled,
     /// Finish until then.
+    #[serde(skip)]
     Drain(Instant),
+}
+
+impl Message {
+    pub(super) fn changes(&self) -> &[(Change, Time)] {
+        if let Message::Give(changes) = self { changes } else { &[] }
+    }
+
+    /// What its changes take in memory, about.
+    pub(super) fn bytes(&self) -> u64 {
+        self.changes().iter().map(|(change, _)| bytes(change)).sum()
+    }
 }
 
 /// What an attempt came to.
@@ -69,9 +91,26 @@ impl Queue {
             Message::Mark(trail) => self.commits.mark(&trail),
             Message::Commit(frontier) => self.target = self.target.max(frontier),
             Message::Trim(cut) => self.commits.trim(&cut),
+            Message::Spilled => {}
             Message::Drain(until) => return Some(until),
         }
         None
+    }
+
+    /// Takes messages that were set aside, the next transaction: up to the first frontier behind so much that it is worth
+    /// one, or all that there is.
+    pub(super) fn refill(&mut self, overflow: &Mutex<Overflow>) -> JobResult<()> {
+        let (wanted, mut bytes) = (lock(overflow).piece_bytes(), 0);
+        loop {
+            // Whoever gives waits for one message at most.
+            let Some(message) = lock(overflow).take()? else { return Ok(()) };
+            bytes += message.bytes();
+            let is_enough = bytes >= wanted && matches!(message, Message::Commit(_));
+            self.take(message);
+            if is_enough {
+                return Ok(());
+            }
+        }
     }
 
     fn give(&mut self, change: Change, time: Time) {
@@ -86,7 +125,7 @@ impl Queue {
         self.commits.give(change, time);
     }
 
-    /// Changes that wait.
+    /// Changes that wait in memory.
     pub(super) fn waiting(&self) -> u64 {
         self.waiting.values().map(|(count, _)| count).sum()
     }
@@ -127,7 +166,7 @@ impl Queue {
                 if self.circuit.state() == State::Open {
                     let seconds = wait.as_secs_f32();
                     tracing::warn!(
-                        "the sink has failed too often: it is left alone for {seconds} s, {} changes wait",
+                        "the sink has failed too often: it is left alone for {seconds} s, {} changes wait in memory",
                         self.waiting()
                     );
                 }

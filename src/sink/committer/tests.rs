@@ -12,17 +12,19 @@ use crate::sink::commits::Outcome;
 
 /// A table, its progress, and what happens at each step, in turn; nothing where all has happened.
 #[derive(Default)]
-struct Table {
-    rows: BTreeMap<Box<str>, Box<str>>,
+pub(super) struct Table {
+    pub(super) rows: BTreeMap<Box<str>, Box<str>>,
     /// How often each update was written.
-    written: BTreeMap<(Time, Box<str>), u32>,
-    progress: Progress,
-    happens: Vec<Happens>,
-    transactions: Vec<usize>,
+    pub(super) written: BTreeMap<(Time, Box<str>), u32>,
+    pub(super) progress: Progress,
+    pub(super) happens: Vec<Happens>,
+    /// Of each transaction how many updates it held, and how far it went.
+    pub(super) transactions: Vec<usize>,
+    pub(super) frontiers: Vec<Time>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Happens {
+pub(super) enum Happens {
     Nothing,
     Fails,
     DoneAndLost,
@@ -31,10 +33,10 @@ enum Happens {
 }
 
 #[derive(Clone, Default)]
-struct Fake(Arc<Mutex<Table>>);
+pub(super) struct Fake(Arc<Mutex<Table>>);
 
 impl Fake {
-    fn table(&self) -> std::sync::MutexGuard<'_, Table> {
+    pub(super) fn table(&self) -> std::sync::MutexGuard<'_, Table> {
         self.0.lock().unwrap()
     }
 }
@@ -68,12 +70,13 @@ impl Transactions<Change> for Fake {
             }
         }
         table.transactions.push(updates.len());
+        table.frontiers.push(to.frontier);
         table.progress = to.clone();
         if happens == Happens::DoneAndLost { Outcome::Unknown } else { Outcome::Done }
     }
 }
 
-fn change(key: u64, row: Option<u64>) -> Change {
+pub(super) fn change(key: u64, row: Option<u64>) -> Change {
     Change {
         collection: &COLLECTIONS[0],
         key: format!("{key}\0").into(),
@@ -82,7 +85,8 @@ fn change(key: u64, row: Option<u64>) -> Change {
 }
 
 fn settings() -> CommitterSettings {
-    let sink = SinkConfig { memory_bytes: 1 << 20, circuit_failures: 5, circuit_probe_after_ms: 30_000 };
+    let sink =
+        SinkConfig { memory_bytes: 1 << 20, spill_bytes: 0, circuit_failures: 5, circuit_probe_after_ms: 30_000 };
     CommitterSettings { job: "shop".into(), sink }
 }
 
@@ -93,7 +97,7 @@ fn queue(progress: Progress) -> (Queue, Arc<CommitterCounters>) {
 }
 
 /// A number below `bound`, by seed.
-fn random(seed: &mut u64, bound: u64) -> u64 {
+pub(super) fn random(seed: &mut u64, bound: u64) -> u64 {
     *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
     (*seed >> 33) % bound
 }
@@ -160,7 +164,7 @@ fn only_the_newest_frontier_is_committed() {
 }
 
 /// Waits until something is so.
-fn wait_until(is_so: impl Fn() -> bool) {
+pub(super) fn wait_until(is_so: impl Fn() -> bool) {
     let started = Instant::now();
     while !is_so() {
         assert!(started.elapsed() < Duration::from_secs(60), "it never was");
@@ -169,8 +173,12 @@ fn wait_until(is_so: impl Fn() -> bool) {
 }
 
 fn started(fake: &Fake) -> Committer {
+    started_with(fake, settings())
+}
+
+pub(super) fn started_with(fake: &Fake, settings: CommitterSettings) -> Committer {
     let progress = fake.clone().fence(1).unwrap();
-    Committer::start("fake", progress, &Trail::new(), Box::new(fake.clone()), settings()).unwrap()
+    Committer::start("fake", progress, &Trail::new(), Box::new(fake.clone()), settings).unwrap()
 }
 
 #[test]
@@ -200,6 +208,7 @@ fn a_sink_that_fails_all_the_time_fills_memory_and_a_drain_says_what_is_left() {
         committer.commit(time + 1);
     }
     assert!(committer.is_full() && committer.frontier() == 0);
+    assert_eq!(committer.counters().spilled_bytes.load(Ordering::Relaxed), 0, "it may write nothing to files");
     let error = committer.drain(Duration::from_millis(100)).unwrap_err().to_string();
     assert!(error.contains("2000 changes") && error.contains("complete before anything"), "{error}");
     assert!(fake.table().rows.is_empty());
