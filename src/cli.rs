@@ -174,7 +174,7 @@ pub enum Command {
     Replay(Box<Replay>),
     /// Run live: watch topics of Kafka, tell breaches as they happen, keep sinks up to date
     Run(Box<Run>),
-    /// Show, inspect or remove the checkpoints of a live job
+    /// Show, inspect or remove the checkpoints of a live job or of a paced replay
     #[command(subcommand)]
     Checkpoint(Checkpoint),
     /// Explain one order: where it stands, why, and on which lines that is written

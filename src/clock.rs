@@ -123,10 +123,14 @@ impl ReplayClock {
         self.passed
     }
 
-    /// True where time does not pass: before it is started, and while it passes over what happened before.
+    /// True where no time is waited for: while it passes over what happened before, and once that was stopped.
     pub fn holds_nothing_back(&self) -> bool {
         let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
-        matches!(*shown, Shown::Nothing | Shown::Passing) && self.passed > 0
+        match *shown {
+            Shown::Nothing | Shown::Passing => self.passed > 0,
+            Shown::Running { .. } => false,
+            Shown::Standing(time) => time == Time::MAX,
+        }
     }
 
     /// How many times faster than it happened time passes.
@@ -153,10 +157,12 @@ impl ReplayClock {
         self.read(&self.shown.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// It stands still from now on. One that was never started shows the end of time: nothing is held back any more.
+    /// It stands still from now on. One that was never started, or passes over something, shows the end of time: nothing is
+    /// held back any more.
     pub fn stop(&self) {
         let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
-        *shown = Shown::Standing(self.read(&shown).unwrap_or(Time::MAX));
+        let is_passing = matches!(*shown, Shown::Passing);
+        *shown = Shown::Standing(self.read(&shown).filter(|_| !is_passing).unwrap_or(Time::MAX));
     }
 
     fn read(&self, shown: &Shown) -> Option<Time> {
@@ -201,6 +207,10 @@ mod tests {
         assert_eq!((resumed.now(), resumed.holds_nothing_back()), (Some(1 << 40), true));
         resumed.start(None, 1 << 40);
         assert!(resumed.now() >= Some(1 << 40) && !resumed.holds_nothing_back());
+        let stopped = ReplayClock::new(NonZeroU64::MIN, 1 << 40);
+        stopped.start(None, 5);
+        stopped.stop();
+        assert_eq!((stopped.now(), stopped.holds_nothing_back()), (Some(Time::MAX), true));
         let never_started = ReplayClock::new(NonZeroU64::MIN, 0);
         never_started.stop();
         assert_eq!(never_started.now(), Some(Time::MAX));

@@ -28,7 +28,7 @@ use crate::interrupt;
 use crate::results::Results;
 use crate::sink::Sink;
 use crate::sink::console::Console;
-use crate::sink::files::{Files, Format};
+use crate::sink::files::Files;
 use crate::sink::postgres::Replacement;
 use crate::sink::sqlite::Sqlite;
 use crate::source::inputs::Inputs;
@@ -86,7 +86,7 @@ pub fn run(config: &JobConfig, options: &ReplayOptions, output: OutputFormat, st
             let mut note = |told: Option<Time>| {
                 if let (Some(kept), Some(clock)) = (&mut kept, &shared.clock) {
                     // Where nothing comes any more the graph is beyond the clock.
-                    kept.note(clock.now().min(told).unwrap_or(0));
+                    kept.note(clock.now().filter(|now| *now < Time::MAX).min(told).unwrap_or(0));
                 }
             };
             let mut gathered = worker::run(worker, &shared, |reached, due| {
@@ -94,8 +94,10 @@ pub fn run(config: &JobConfig, options: &ReplayOptions, output: OutputFormat, st
                 note(reached);
             });
             // Whatever the watch told of later than that is beyond the end of the results, or beyond where time was cut.
+            // Where that was before it passed at all, or the replay has failed, there is no end.
             let end = Some(shared.selection.until).filter(|until| *until < Time::MAX).or(gathered.largest_accepted);
             let cut = shared.clock.as_ref().filter(|_| interrupt::is_requested()).and_then(|clock| clock.now());
+            let end = end.filter(|_| cut != Some(Time::MAX) && !shared.has_failed());
             let end = end.map(|end| end.min(cut.unwrap_or(Time::MAX)));
             let due = gathered.take_due(end.map_or(0, |end| end.saturating_add(1)));
             display.show(&due, end);
@@ -287,22 +289,22 @@ fn summary(results: &Results, console: Console, elapsed: Duration) -> Summary {
     }
 }
 
-/// Stands for the command: equal for all processes of a cluster.
+/// Stands for the command: equal for all processes of a cluster. One whose clock begins elsewhere would hold up the others.
 fn fingerprint(config: &JobConfig, options: &ReplayOptions, passed: Time) -> u64 {
-    // Which process this is, what it shows and where it writes may differ; whatever results depend on may not.
-    let config = JobConfig { cluster: Cluster::default(), checkpoint_interval_ms: 0, ..config.clone() };
-    let wants_rows = options.wants_rows();
-    let options = ReplayOptions {
-        no_console: false,
-        out: None,
-        format: Format::default(),
-        sqlite: None,
-        postgres: None,
-        checkpoint: None,
-        checkpoint_interval: None,
-        ..options.clone()
-    };
-    // A process whose clock begins elsewhere would hold up the others.
-    let command = format!("{} {wants_rows} {passed} {config:?} {options:?}", env!("CARGO_PKG_VERSION"));
+    let (what, wants_rows) = (what_it_computes(config, options), options.wants_rows());
+    let command = format!(
+        "{} {wants_rows} {} {:?} {passed} {:?} {what}",
+        env!("CARGO_PKG_VERSION"),
+        options.changes,
+        options.speed,
+        options.inputs
+    );
     xxhash_rust::xxh3::xxh3_64(command.as_bytes())
+}
+
+/// All that breaches depend on, but not where the inputs are, how fast time passes, who computes and where it is written.
+fn what_it_computes(config: &JobConfig, options: &ReplayOptions) -> String {
+    let config = JobConfig { cluster: Cluster::default(), checkpoint_interval_ms: 0, ..config.clone() };
+    let ReplayOptions { reading, limit, .. } = options;
+    format!("{config:?} {reading:?} {limit:?}")
 }

@@ -92,7 +92,8 @@ impl Job {
         self.failed.store(true, Ordering::Release);
     }
 
-    fn has_failed(&self) -> bool {
+    /// True once some worker could not go on.
+    pub fn has_failed(&self) -> bool {
         self.failed.load(Ordering::Acquire)
     }
 }
@@ -205,6 +206,7 @@ pub fn run(worker: &mut Worker, job: &Arc<Job>, mut progress: impl FnMut(Option<
     drop(feed);
     while !(job.has_failed() || probe.done() && watched.done()) {
         stop.tell_if_requested(index);
+        supply.follow(reached(&judged));
         worker.step_or_park(Some(if job.clock.is_some() { PACE_STEP } else { Duration::from_millis(100) }));
         progress(&judged);
     }

@@ -239,11 +239,12 @@ fn a_paced_replay_that_was_stopped_or_killed_goes_on_where_it_was() {
         assert_same(&files(&folder.path().join("whole")), &files(&folder.path().join("out")), signal);
         assert_eq!(list().trim(), "[]", "one that has come to its end begins anew");
     }
-    // A replay of something else, or without a pace, leaves alone what is kept of this one.
+    // A replay of something else, of other rules, or without a pace, leaves alone what is kept of this one.
     let mut running = start(replay(&arguments).current_dir(folder.path()));
     running.wait_until_it_prints("order a not processed");
     drop(running);
-    for other in [&["--until", "2024-03-01T01:00:00Z", "--speed", "20000"][..], &["--speed", "max"]] {
+    let other_law = ["--transitions", "strict", "--speed", "1000000"];
+    for other in [&["--until", "2024-03-01T01:00:00Z", "--speed", "20000"][..], &["--speed", "max"], &other_law] {
         let other = [&["story", "--checkpoint", "kept"], other].concat();
         let ended = run(replay(&other).current_dir(folder.path()));
         assert!(ended.code == Some(0) && !ended.stderr.contains("an earlier replay"), "{}", ended.stderr);

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use dataflows::time::Time;
 
+use super::what_it_computes;
 use crate::checkpoint::{Checkpoints, StoreError, forget};
 use crate::cli::ReplayOptions;
 use crate::clock::Speed;
@@ -34,8 +35,10 @@ impl Place {
     /// Where `options` say; none where they do not, or where time does not pass at a speed.
     pub fn of(config: &JobConfig, options: &ReplayOptions) -> Option<Place> {
         let store = options.store().filter(|_| options.speed != Speed::Max)?.to_owned();
-        let reads = format!("{:?} {:?} {:?}", options.inputs, options.reading, options.limit);
-        let fingerprint = xxhash_rust::xxh3::xxh3_64(reads.as_bytes());
+        // Wherever it is started, and whatever a relative path is.
+        let inputs = options.inputs.iter().map(|input| std::path::absolute(input).unwrap_or_else(|_| input.clone()));
+        let what = format!("{:?} {}", inputs.collect::<Vec<_>>(), what_it_computes(config, options));
+        let fingerprint = xxhash_rust::xxh3::xxh3_64(what.as_bytes());
         Some(Place { store, name: format!("{}.replay-{:08x}", config.name, fingerprint as u32), fingerprint })
     }
 

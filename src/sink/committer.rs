@@ -234,7 +234,9 @@ fn run(
             return if is_behind { Err(left_over(queue.frontier(), &what).at(name)) } else { Ok(()) };
         }
         let wake = match (queue.is_behind(), has_more) {
-            (true, _) => until.map_or(next_try, |until| until.min(next_try)),
+            // Meanwhile there may be space for what could not be written.
+            (true, true) => until.unwrap_or(next_try).min(next_try).min(Instant::now() + TEND_EVERY),
+            (true, false) => until.map_or(next_try, |until| until.min(next_try)),
             (false, true) => Instant::now(),
             (false, false) => tended + TEND_EVERY,
         };
@@ -251,6 +253,10 @@ fn run(
         }
         if has_more && !queue.is_behind() {
             queue.refill(overflow)?;
+            // What was set aside meanwhile may be a commit whose marks were told.
+            while let Ok(message) = messages.try_recv() {
+                take(&mut queue, message, &mut next_try, &mut until);
+            }
         }
         if !queue.is_behind() && until.is_none() && tended.elapsed() >= TEND_EVERY {
             sink.tend();

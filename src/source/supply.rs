@@ -103,6 +103,13 @@ impl Supply {
         })
     }
 
+    /// The clock follows the graph, which has `reached` this time, also where this worker has nothing more to read.
+    pub fn follow(&self, reached: Option<Time>) {
+        if let Some(pace) = &self.pace {
+            pace.now(reached);
+        }
+    }
+
     fn least(&self) -> Time {
         self.readers.iter().map(|reader| reader.promise()).min().unwrap_or(Time::MAX)
     }

@@ -8,6 +8,7 @@ use dataflows::views::COLLECTIONS;
 
 use super::circuit::State;
 use super::*;
+use crate::clock::partitions::cut_at;
 use crate::sink::commits::Outcome;
 
 /// A table, its progress, and what happens at each step, in turn; nothing where all has happened.
@@ -21,6 +22,8 @@ pub(super) struct Table {
     /// Of each transaction how many updates it held, and how far it went.
     pub(super) transactions: Vec<usize>,
     pub(super) frontiers: Vec<Time>,
+    /// Frontiers to which no marks led.
+    pub(super) without_cut: Vec<Time>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +74,9 @@ impl Transactions<Change> for Fake {
         }
         table.transactions.push(updates.len());
         table.frontiers.push(to.frontier);
+        if cut_at(&to.trail, to.frontier).is_none() {
+            table.without_cut.push(to.frontier);
+        }
         table.progress = to.clone();
         if happens == Happens::DoneAndLost { Outcome::Unknown } else { Outcome::Done }
     }

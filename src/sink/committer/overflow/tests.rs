@@ -156,6 +156,7 @@ fn whatever_goes_wrong_the_sink_holds_what_it_would_with_all_the_memory_there_is
         let (table, other) = (fake.table(), other.table());
         assert_eq!((&table.rows, &table.written), (&other.rows, &other.written), "seed {seed}");
         assert_eq!(table.progress, other.progress, "seed {seed}");
+        assert_eq!((&table.without_cut, &other.without_cut), (&vec![], &vec![]), "seed {seed}");
     }
 }
 
