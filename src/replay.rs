@@ -252,9 +252,13 @@ impl ProgressDisplay {
     fn show(&self, due: &[Due], reached: Option<Time>) {
         if let Some(progress) = &self.progress {
             let at = reached.map_or_else(String::new, format_instant);
-            let passed = self.job.clock.as_ref().map_or(0, |clock| clock.passed());
-            // An earlier replay has told of those before.
-            let due = due.iter().filter(|(time, _)| *time >= passed);
+            let [passed, now] = match &self.job.clock {
+                Some(clock) => [clock.passed(), clock.now().unwrap_or(0)],
+                None => [0, 0],
+            };
+            // An earlier replay has told of those before. Beyond a clock that was stopped nobody knows, and where it was
+            // stopped before time passed at all it shows the end of time.
+            let due = due.iter().filter(|(time, _)| (passed..=now).contains(time) && now < Time::MAX);
             due.for_each(|(_, breach)| progress.say(&format!("{at} {}", breach.message)));
         }
     }

@@ -265,8 +265,12 @@ fn a_replay_that_is_interrupted_again_and_again_tells_each_breach_once() {
         command.current_dir(project()).args(["--speed", speed, "-w", "2", "--checkpoint"]).arg(folder.path());
         command
     };
+    let is_kept = || {
+        let folders = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path().join("manifests"));
+        folders.filter_map(|manifests| fs::read_dir(manifests).ok()).any(|mut files| files.next().is_some())
+    };
     let mut whole = breaches(&run(&mut paced("100000000")).stdout);
-    let (mut told, mut interrupted) = (Vec::new(), 0);
+    let (mut told, mut interrupted, mut said) = (Vec::new(), 0, String::new());
     loop {
         let running = start(&mut paced("1000000"));
         std::thread::sleep(Duration::from_millis(1_200));
@@ -274,7 +278,9 @@ fn a_replay_that_is_interrupted_again_and_again_tells_each_breach_once() {
         let _ = Command::new("kill").args(["-INT", &running.child.id().to_string()]).status();
         let ended = running.wait();
         told.extend(breaches(&ended.stdout));
-        if ended.code == Some(0) {
+        said += &ended.stderr;
+        // It may have been asked to stop when it had come to its end.
+        if ended.code == Some(0) || !is_kept() {
             break;
         }
         assert_eq!(ended.code, Some(130), "{}", ended.stderr);
@@ -284,5 +290,7 @@ fn a_replay_that_is_interrupted_again_and_again_tells_each_breach_once() {
     assert!(interrupted >= 3 && whole.len() > 100, "{interrupted}, {}", whole.len());
     whole.sort();
     told.sort();
-    assert_eq!(told, whole);
+    let twice: Vec<_> = told.windows(2).filter(|pair| pair[0] == pair[1]).collect();
+    let missing: Vec<_> = whole.iter().filter(|breach| !told.contains(breach)).collect();
+    assert!(told == whole, "of {} missing {missing:#?}, twice {twice:#?}: {said}", whole.len());
 }
