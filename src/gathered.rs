@@ -222,7 +222,7 @@ fn packed(value: &impl Serialize) -> JobResult<Vec<u8>> {
 /// The same, in memory that is used again.
 fn packed_into(value: &impl Serialize, mut space: Vec<u8>) -> JobResult<Vec<u8>> {
     space.clear();
-    postcard::to_extend(value, space).map_err(|error| cannot("write", &io::Error::other(error.to_string())))
+    postcard::to_io(value, space).map_err(|error| cannot("write", &io::Error::other(error.to_string())))
 }
 
 /// What was packed.

@@ -303,7 +303,7 @@ impl Publisher {
             self.waiting.read.iter().flatten().map(|(position, time, reading)| (*time, position, reading)).collect();
         // Room for some more than last time: growing, it would be copied again and again.
         let room = Vec::with_capacity(self.snapshot_bytes + self.snapshot_bytes / 4);
-        let bytes = postcard::to_extend(&(&self.standing, waiting), room)?;
+        let bytes = postcard::to_io(&(&self.standing, waiting), room)?;
         self.snapshot_bytes = bytes.len();
         Ok(bytes)
     }

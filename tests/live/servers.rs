@@ -81,7 +81,7 @@ fn processes_share_a_job_that_is_killed_and_resumed() {
         let (hosts, count) = (hosts.to_str().unwrap(), processes.to_string());
         let process = |index: usize| {
             let index = index.to_string();
-            start(&mut shop.job(2, &["-n", &count, "-p", &index, "--hostfile", hosts]))
+            start(&mut shop.job(2, &["-n", &count, "-p", &index, "--hostfile", hosts, "-v"]))
         };
         (0..processes).map(process).collect()
     };
@@ -94,6 +94,8 @@ fn processes_share_a_job_that_is_killed_and_resumed() {
     assert_eq!(ended.code, Some(1), "{}", ended.stderr);
     assert!(ended.stderr.contains("process 1 was lost"), "{}", ended.stderr);
     let mut three = cluster(3);
+    // The tables may have been complete before: one that is asked to stop before it can hear it would be missed for ever.
+    three[2].wait_until_it_says("all 3 processes are connected");
     shop.wait_until(&mut three, "the end", |frontier| frontier >= 1_538_158_318_000);
     // One that is asked to stop stops all.
     three[2].terminate();

@@ -76,7 +76,7 @@ impl Keeper {
         let mut written = Ok(Vec::with_capacity(self.registry.count() * ORDER_BYTES));
         let mut put = |part: &Part<'_>| {
             if let Ok(bytes) = &mut written {
-                let extended = postcard::to_extend(part, std::mem::take(bytes));
+                let extended = postcard::to_io(part, std::mem::take(bytes));
                 written = extended.map_err(|error| Damaged(error.to_string()));
             }
         };
