@@ -58,6 +58,8 @@ impl<'s> Job<'s> {
         let mut command = self.shop.job(self.workers, if self.processes == 1 { &[] } else { &cluster });
         // Half a minute, as it is by default, would be most of a round.
         command.env("ORDERWATCH__CLUSTER__SECRET", "s3cret").env("ORDERWATCH__SINK__CIRCUIT_PROBE_AFTER", "1s");
+        // What waits for a server that is away goes through files.
+        command.env("ORDERWATCH__SINK__MEMORY", "1M");
         start(&mut self.stack.network.at(process, &command))
     }
 
