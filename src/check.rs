@@ -127,7 +127,7 @@ pub fn findings(config: JobResult<JobConfig>, options: &ReplayOptions) -> Vec<Fi
     }
     findings
         .extend(options.postgres.iter().map(|url| of_output(format!("--postgres {url:?}"), Replacement::probe(url))));
-    findings.extend(options.store().map(|store| of_output(format!("--checkpoint {store}"), probe_store(store))));
+    findings.extend(options.store().map(|store| of_store(format!("--checkpoint {store}"), store)));
     findings.push(open_files(options.inputs.len() as u64));
     findings
 }
@@ -142,13 +142,17 @@ fn outputs(options: &ReplayOptions) -> Vec<(&'static str, PathBuf, Probe)> {
     files.chain(sqlite).collect()
 }
 
-/// A bucket is asked, a directory that is still to be made is not made.
-fn probe_store(store: &str) -> JobResult<()> {
-    if is_bucket(store) {
-        let found = Objects::open(store)?.get("nothing");
-        found.map(drop).map_err(|error| JobError::job(error.to_string()).at(store.to_owned()))
-    } else {
-        Files::probe(Path::new(store.strip_prefix("file://").unwrap_or(store)))
+/// A bucket is asked, not written to; a directory that is still to be made is not made.
+fn of_store(target: String, store: &str) -> Finding {
+    if !is_bucket(store) {
+        return of_output(target, Files::probe(Path::new(store.strip_prefix("file://").unwrap_or(store))));
+    }
+    let found = Objects::open(store).and_then(|objects| {
+        objects.get("nothing").map_err(|error| JobError::job(error.to_string()).at(store.to_owned()))
+    });
+    match found {
+        Ok(_) => Finding::ok("output", target, "answers; whether it can be written is seen at the start"),
+        Err(error) => Finding::failed("output", target, &error),
     }
 }
 

@@ -3,6 +3,8 @@
 //! Opens the inputs, runs the workers, and writes what the collections hold at the last frontier. Process 0 alone writes
 //! and prints; the others of a cluster only work.
 
+mod milestones;
+
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -35,9 +37,7 @@ use crate::source::inputs::Inputs;
 use crate::source::intake::Selection;
 use crate::validate::Limits;
 use crate::worker::{self, Job};
-use position::Place;
-
-mod position;
+use milestones::Milestones;
 
 /// How often progress is shown.
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
@@ -52,41 +52,42 @@ pub fn run(config: &JobConfig, options: &ReplayOptions, output: OutputFormat, st
     let is_writer = config.cluster.process == 0;
     // What cannot be written is refused before anything is read.
     let stores = if is_writer { stores(options)? } else { Vec::new() };
-    let place = Place::of(config, options);
+    let milestones = Milestones::of(config, options);
     let job = Arc::new(prepare(config, options)?);
     let passed = job.clock.as_ref().map_or(0, |clock| clock.passed());
     let shows_progress = is_writer && !options.no_console;
-    let kept = match place.as_ref().filter(|_| is_writer) {
-        Some(place) => Some(place.keep(passed, Duration::from_millis(config.checkpoint_interval_ms))?),
+    let surveyor = match milestones.as_ref().filter(|_| is_writer) {
+        Some(milestones) => Some(milestones.survey(passed, Duration::from_millis(config.checkpoint_interval_ms))?),
         None => None,
     };
-    if let Some(place) = place.as_ref().filter(|_| passed > 0 && shows_progress) {
+    if let Some(milestones) = milestones.as_ref().filter(|_| passed > 0 && shows_progress) {
         // Whoever closed standard error does not want to know.
         let _ = writeln!(
             io::stderr(),
             "an earlier replay came to {}: up to there time passes at once ({})",
             format_instant(passed),
-            place.name
+            milestones.name
         );
     }
     let failure = || {
         let error = job.error.lock().unwrap_or_else(PoisonError::into_inner).take();
         error.map(|error| error.after(job.records_read.load(Ordering::Relaxed)))
     };
-    let (shared, kept) = (Arc::clone(&job), Arc::new(Mutex::new(kept)));
-    let keeping = Arc::clone(&kept);
+    let (shared, surveyor) = (Arc::clone(&job), Arc::new(Mutex::new(surveyor)));
+    let surveying = Arc::clone(&surveyor);
     let gathered = cluster::execute(
         &config.cluster,
         fingerprint(config, options, passed),
         move |worker| {
             interrupt::drains();
             let mut display = ProgressDisplay::start(shows_progress && worker.index() == 0, &shared);
-            let kept_here = || keeping.lock().unwrap_or_else(PoisonError::into_inner);
-            let mut kept = if worker.index() == 0 { kept_here().take() } else { None };
-            let mut note = |told: Option<Time>| {
-                if let (Some(kept), Some(clock)) = (&mut kept, &shared.clock) {
+            let clock = shared.clock.as_ref().filter(|_| worker.index() == 0);
+            let note = |told: Option<Time>| {
+                if let Some(clock) = clock
+                    && let Some(surveyor) = surveying.lock().unwrap_or_else(PoisonError::into_inner).as_mut()
+                {
                     // Where nothing comes any more the graph is beyond the clock.
-                    kept.note(clock.now().filter(|now| *now < Time::MAX).min(told).unwrap_or(0));
+                    surveyor.note(clock.now().filter(|now| *now < Time::MAX).min(told).unwrap_or(0));
                 }
             };
             let mut gathered = worker::run(worker, &shared, |reached, due| {
@@ -103,16 +104,13 @@ pub fn run(config: &JobConfig, options: &ReplayOptions, output: OutputFormat, st
             display.show(&due, end);
             display.finish();
             note(end.map(|end| end.saturating_add(1)));
-            if kept.is_some() {
-                *kept_here() = kept;
-            }
             gathered
         },
         failure,
     );
     let is_cut_short = interrupt::is_requested();
-    if let Some(kept) = kept.lock().unwrap_or_else(PoisonError::into_inner).take() {
-        kept.finish();
+    if let Some(surveyor) = surveyor.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        surveyor.finish();
     }
     let gathered = gathered?;
     if !is_writer {
@@ -128,8 +126,8 @@ pub fn run(config: &JobConfig, options: &ReplayOptions, output: OutputFormat, st
     results.write_to(&sinks, config.cluster.workers.max(WRITERS_MIN), |rows| progress.update_rows(rows))?;
     progress.finish();
     stores.iter().try_for_each(|store| store.commit())?;
-    if let Some(place) = place.filter(|_| !is_cut_short) {
-        place.forget();
+    if let Some(milestones) = milestones.filter(|_| !is_cut_short) {
+        milestones.forget();
     }
     say_if_interrupted(&job, results.as_of());
     let Some(console) = console else { return Ok(()) };
@@ -192,7 +190,7 @@ pub fn prepare(config: &JobConfig, options: &ReplayOptions) -> JobResult<Job> {
         clock: match options.speed {
             Speed::Max => None,
             Speed::Times(speed) => {
-                let passed = Place::of(config, options).map_or(Ok(None), |place| place.found())?;
+                let passed = Milestones::of(config, options).map_or(Ok(None), |milestones| milestones.found())?;
                 Some(Arc::new(ReplayClock::new(speed, passed.unwrap_or(0))))
             }
         },

@@ -1,6 +1,6 @@
 //! What clap cannot say of the options of a replay: which of them contradict each other, which are configuration.
 
-use super::run::NO_STORE;
+use super::run::NONE;
 use super::{JobFlags, ReplayOptions};
 use crate::config::Flag;
 use crate::error::{JobError, JobResult};
@@ -22,7 +22,7 @@ impl ReplayOptions {
 
     /// Where checkpoints are kept, if they are.
     pub fn store(&self) -> Option<&str> {
-        self.checkpoint.as_deref().filter(|store| *store != NO_STORE)
+        self.checkpoint.as_deref().filter(|store| *store != NONE)
     }
 
     /// True where some sink wants every row, not only their number.

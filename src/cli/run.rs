@@ -17,7 +17,7 @@ use crate::sink::postgres::address::Url;
 /// Where checkpoints are kept when nothing is said.
 pub const DEFAULT_STORE: &str = "orderwatch-checkpoints";
 /// Says that none are to be kept, or that nothing is to be served.
-pub const NO_STORE: &str = "none";
+pub(super) const NONE: &str = "none";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -125,12 +125,12 @@ pub struct RunOptions {
 impl RunOptions {
     /// Where checkpoints are kept, if they are.
     pub fn store(&self) -> Option<&str> {
-        Some(self.checkpoint.as_str()).filter(|store| *store != NO_STORE)
+        Some(self.checkpoint.as_str()).filter(|store| *store != NONE)
     }
 
     /// Where metrics are served, if they are.
     pub fn served_at(&self) -> Option<&str> {
-        Some(self.serve.as_str()).filter(|address| *address != NO_STORE)
+        Some(self.serve.as_str()).filter(|address| *address != NONE)
     }
 }
 

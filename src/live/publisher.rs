@@ -181,16 +181,10 @@ impl Publisher {
         let lines = before(&mut waiting.lines, frontier);
         apply::<CategoryRow>(&mut standing.categories, &lines, windows, changes);
         apply::<PaymentRow>(&mut standing.payments, &lines, windows, changes);
-        for (key, time, counts) in before(&mut waiting.quality, frontier).into_iter().flatten() {
-            tally.late += counts.late;
-            standing.quality.add(key, &counts, time);
-        }
+        let mut quality = before(&mut waiting.quality, frontier);
         for (position, time, reading) in before(&mut waiting.read, frontier).into_iter().flatten() {
             match reading {
-                Reading::Quality(key, counts) => {
-                    tally.late += counts.late;
-                    standing.quality.add(key, &counts, time);
-                }
+                Reading::Quality(key, counts) => quality.push(vec![(key, time, counts)]),
                 Reading::Refused(record) => {
                     for reason in &record.reasons {
                         *tally.dead_letters.entry(reason.clone()).or_default() += 1;
@@ -199,6 +193,10 @@ impl Publisher {
                     changes.push((change(&DeadLetterRow::of(source, at, &record), true), time));
                 }
             }
+        }
+        for (key, time, counts) in quality.into_iter().flatten() {
+            tally.late += counts.late;
+            standing.quality.add(key, &counts, time);
         }
         standing.quality.tell_changed(|key, counts, time| {
             changes.push((change(&quality::row(&key, &counts), counts != QualityCounts::default()), time));

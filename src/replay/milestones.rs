@@ -1,4 +1,4 @@
-//! How far a paced replay has come, for one that is stopped and started again.
+//! Milestones: how far a paced replay has come, for one that is stopped and started again.
 //!
 //! History is read again faster than the state of it would be written down and restored, so a time is all that is kept
 //! (decision 18): a replay that is started again passes over what lies before it at full speed, and goes on from there at
@@ -22,24 +22,24 @@ use crate::store::Objects;
 /// How long the last one may take to be written.
 const LAST_WITHIN: Duration = Duration::from_secs(60);
 
-/// Where positions of a replay are kept.
+/// Where milestones of a replay are kept.
 #[derive(Clone, Debug)]
-pub struct Place {
+pub struct Milestones {
     store: String,
     /// Its name there: no live job, and no replay of something else, has the same.
     pub name: String,
     fingerprint: u64,
 }
 
-impl Place {
+impl Milestones {
     /// Where `options` say; none where they do not, or where time does not pass at a speed.
-    pub fn of(config: &JobConfig, options: &ReplayOptions) -> Option<Place> {
+    pub fn of(config: &JobConfig, options: &ReplayOptions) -> Option<Milestones> {
         let store = options.store().filter(|_| options.speed != Speed::Max)?.to_owned();
         // Wherever it is started, and whatever a relative path is.
         let inputs = options.inputs.iter().map(|input| std::path::absolute(input).unwrap_or_else(|_| input.clone()));
         let what = format!("{:?} {}", inputs.collect::<Vec<_>>(), what_it_computes(config, options));
         let fingerprint = xxhash_rust::xxh3::xxh3_64(what.as_bytes());
-        Some(Place { store, name: format!("{}.replay-{:08x}", config.name, fingerprint as u32), fingerprint })
+        Some(Milestones { store, name: format!("{}.replay-{:08x}", config.name, fingerprint as u32), fingerprint })
     }
 
     /// How far the replay came that was stopped; none where none was.
@@ -53,8 +53,8 @@ impl Place {
         Ok(newest.map(|restored| restored.manifest.frontier))
     }
 
-    /// Begins to keep how far this one is, from `passed` on.
-    pub fn keep(&self, passed: Time, interval: Duration) -> JobResult<Kept> {
+    /// Begins to note how far this one is, from `passed` on.
+    pub fn survey(&self, passed: Time, interval: Duration) -> JobResult<Surveyor> {
         let mut store = Objects::open(&self.store)?;
         let begun = Checkpoints::begin(&mut store, &self.name, self.fingerprint);
         let checkpoints = begun.map_err(|error| self.failed(&error))?;
@@ -62,7 +62,7 @@ impl Place {
         let (reply, replies) = channel();
         let archive = Archive::start(store, checkpoints)?;
         let asked = Instant::now();
-        Ok(Kept { archive, reply, replies, interval, asked, is_asked: false, reached: passed, written: passed })
+        Ok(Surveyor { archive, reply, replies, interval, asked, is_asked: false, reached: passed, written: passed })
     }
 
     /// The replay is over: one that is started again begins anew.
@@ -82,7 +82,7 @@ impl Place {
 
 /// How far a replay is, written down every now and then by a thread that may wait for a store.
 #[derive(Debug)]
-pub struct Kept {
+pub struct Surveyor {
     archive: Archive,
     reply: Sender<Report>,
     replies: Receiver<Report>,
@@ -95,7 +95,7 @@ pub struct Kept {
     written: Time,
 }
 
-impl Kept {
+impl Surveyor {
     /// Everything before `reached` is done and told.
     pub fn note(&mut self, reached: Time) {
         self.reached = reached.max(self.reached);
