@@ -196,9 +196,9 @@ fn name_lost_peers(addresses: Vec<String>) {
     let usual = panic::take_hook();
     panic::set_hook(Box::new(move |info| {
         let thread = std::thread::current();
-        let peer = thread.name().and_then(|name| name.strip_prefix("timely:")).and_then(|name| name.split('-').nth(1));
-        match peer.and_then(|peer| peer.parse::<usize>().ok()) {
-            Some(peer) => {
+        let name = thread.name().and_then(|name| name.strip_prefix("timely:")).and_then(|name| name.split_once('-'));
+        match name.map(|(kind, number)| (kind, number.parse::<usize>())) {
+            Some(("send" | "recv", Ok(peer))) => {
                 std::thread::sleep(BLAME_AFTER);
                 let address = addresses.get(peer).map_or("an unknown address", String::as_str);
                 let error = JobError::job(format!("process {peer} was lost"))
@@ -207,12 +207,14 @@ fn name_lost_peers(addresses: Vec<String>) {
                 eprintln!("error: {error}");
                 std::process::exit(LOST_PEER_EXIT_CODE);
             }
-            // Workers fail after the connection has: the thread above is about to end the process.
-            None if thread.name().is_some_and(|name| name.starts_with("timely:work")) => {
-                std::thread::sleep(BLAME_AFTER * 4);
+            // A worker that fails after the connection has: the thread above is about to end the process. Where it fails
+            // by itself, the others of the process would wait for it for ever.
+            Some(("work", _)) => {
+                std::thread::sleep(BLAME_AFTER * 10);
                 usual(info);
+                std::process::exit(LOST_PEER_EXIT_CODE);
             }
-            None => usual(info),
+            _ => usual(info),
         }
     }));
 }

@@ -9,13 +9,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::ClientContext;
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
+use rdkafka::metadata::Metadata;
 use rdkafka::producer::ProducerContext;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaConfRes;
@@ -29,6 +30,8 @@ use crate::registry::RegistryAddress;
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// What addresses in Kafka start with.
 const SCHEME: &str = "kafka://";
+/// How long to wait where a connection broke off before brokers are asked again.
+const ASK_AGAIN_AFTER: Duration = Duration::from_millis(50);
 /// So many events tell why a broker does not answer.
 const EVENTS_HEARD: usize = 32;
 
@@ -272,9 +275,25 @@ impl ProducerContext for Listener {
     fn delivery(&self, _: &DeliveryResult<'_>, _: ()) {}
 }
 
+/// What brokers say of a topic, or of all. Where a connection breaks off librdkafka asks once more whatever else it is asked
+/// for, but not this.
+pub fn metadata(client: &Inquirer, topic: Option<&str>, timeout: Duration) -> KafkaResult<Metadata> {
+    let until = Instant::now() + timeout;
+    loop {
+        let answered = client.fetch_metadata(topic, until.saturating_duration_since(Instant::now()));
+        let code = answered.as_ref().err().and_then(KafkaError::rdkafka_error_code);
+        // Where no broker is there the time is over by now.
+        let is_late = Instant::now() + ASK_AGAIN_AFTER >= until;
+        if code != Some(RDKafkaErrorCode::BrokerTransportFailure) || is_late {
+            return answered;
+        }
+        std::thread::sleep(ASK_AGAIN_AFTER);
+    }
+}
+
 /// The partitions of a topic, by their numbers; none where there is no such topic.
 pub fn partitions_of(client: &Inquirer, topic: &str, timeout: Duration) -> KafkaResult<Option<Vec<i32>>> {
-    let metadata = client.fetch_metadata(Some(topic), timeout)?;
+    let metadata = metadata(client, Some(topic), timeout)?;
     let Some(found) = metadata.topics().iter().find(|found| found.name() == topic) else { return Ok(None) };
     match found.error().map(RDKafkaErrorCode::from) {
         None => {}

@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
-use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::Offset;
 use serde::Serialize;
@@ -14,9 +13,9 @@ use serde::Serialize;
 use crate::cli::{CreateTopics, ListTopics, OutputFormat, Retention, Topics};
 use crate::clock::partitions::Partition;
 use crate::config::duration::format_duration;
-use crate::console::{Style, SummaryTable, print_table};
+use crate::console::{Style, SummaryTable, print, print_table};
 use crate::error::{JobError, JobResult};
-use crate::kafka::{ANSWER_TIMEOUT, KafkaSettings, Listener, offsets_of, partitions_of};
+use crate::kafka::{ANSWER_TIMEOUT, KafkaSettings, Listener, metadata, offsets_of, partitions_of};
 
 /// Topics of Kafka itself start with this.
 const OF_KAFKA: &str = "__";
@@ -45,21 +44,12 @@ pub fn run(what: &Topics, settings: &KafkaSettings, style: Style) -> JobResult<(
         Topics::List(arguments) => (list(arguments, settings)?, arguments.output),
         Topics::Create(arguments) => (create(arguments, settings)?, arguments.output),
     };
-    let mut out = io::stdout().lock();
-    let written = match output {
-        OutputFormat::Text => print_table(&mut out, &table(shown), style),
+    print("topics", |out| match output {
+        OutputFormat::Text => print_table(out, &table(shown), style),
         OutputFormat::Json => {
             serde_json::to_string_pretty(&shown).map_err(io::Error::from).and_then(|json| writeln!(out, "{json}"))
         }
-    };
-    match written.and_then(|()| out.flush()) {
-        // Whoever reads us has read enough.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        Err(error) => Err(JobError::job(format!("cannot write the topics: {error}"))
-            .at("standard output")
-            .remedy("send them elsewhere")),
-        Ok(()) => Ok(()),
-    }
+    })
 }
 
 /// Waits for an answer of the admin client, which has a thread of its own.
@@ -76,7 +66,7 @@ fn admin_options() -> AdminOptions {
 fn list(arguments: &ListTopics, settings: &KafkaSettings) -> JobResult<Vec<Shown>> {
     let client = settings.inquirer()?;
     let cannot = |error: KafkaError| settings.unanswered("list the topics", &error, &client);
-    let metadata = client.fetch_metadata(None, ANSWER_TIMEOUT).map_err(cannot)?;
+    let metadata = metadata(&client, None, ANSWER_TIMEOUT).map_err(cannot)?;
     let mut partitions = BTreeMap::new();
     for topic in metadata.topics().iter().filter(|topic| !topic.name().starts_with(OF_KAFKA)) {
         let numbers: Vec<i32> = topic.partitions().iter().map(|partition| partition.id()).collect();

@@ -9,15 +9,18 @@
 
 #[path = "support/avro_rows.rs"]
 mod avro_rows;
+#[path = "support/broker.rs"]
+mod broker;
 #[path = "goldens/inputs.rs"]
 #[allow(dead_code)] // shared with goldens.rs
 mod inputs;
+#[path = "support/run.rs"]
+#[allow(dead_code)] // shared with bad_input.rs
+mod run;
 #[path = "support/wanted.rs"]
 mod wanted;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -39,6 +42,7 @@ use rdkafka::message::Message;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
+use broker::OwnBroker;
 use inputs::Chance;
 use wanted::Wanted;
 
@@ -71,7 +75,8 @@ fn client(settings: &ChangelogSettings) -> ClientConfig {
 fn compacted(settings: &ChangelogSettings, collection: &Collection) -> BTreeMap<String, String> {
     let reader: BaseConsumer = client(settings).create().unwrap();
     let topic = format!("{}.{}", settings.job, collection.name);
-    let partitions = reader.fetch_metadata(Some(&topic), PATIENCE).unwrap().topics()[0].partitions().len();
+    let metadata = broker::answer(PATIENCE, || reader.fetch_metadata(Some(&topic), PATIENCE));
+    let partitions = metadata.topics()[0].partitions().len();
     let mut assigned = TopicPartitionList::new();
     (0..partitions).for_each(|number| {
         assigned.add_partition_offset(&topic, number as i32, Offset::Beginning).unwrap();
@@ -202,66 +207,35 @@ fn what_a_process_began_that_is_gone_is_given_up() {
     assert_holds(&settings, &wanted);
 }
 
-/// What `scripts/services` says, of servers of this test; none where it fails.
-fn services(folder: &tempfile::TempDir, arguments: &[&str]) -> Option<String> {
-    let mut command = Command::new(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("scripts/services"));
-    command.args(arguments).env("CARGO_TARGET_DIR", folder.path()).env_remove("ORDERWATCH_KAFKA");
-    let ended = command.stdin(Stdio::null()).output().unwrap();
-    if !ended.status.success() {
-        eprint!("{}", String::from_utf8_lossy(&ended.stderr));
-        return None;
-    }
-    Some(String::from_utf8(ended.stdout).unwrap())
-}
-
 #[test]
 fn a_broker_that_is_killed_has_everything_once() {
-    let folder = tempfile::tempdir().unwrap();
-    // What was fetched once need not be fetched again.
-    let fetched = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/services/cache");
-    std::fs::create_dir(folder.path().join("services")).unwrap();
-    if fetched.is_dir() {
-        std::os::unix::fs::symlink(fetched, folder.path().join("services/cache")).unwrap();
-    }
-    let Some(said) = services(&folder, &["up", "kafka"]) else {
-        eprintln!("not checked: no broker of the test's own could be started");
-        return;
-    };
-    let checked = std::panic::catch_unwind(|| {
-        let settings = settings_at(said.trim().strip_prefix("export ORDERWATCH_KAFKA=").unwrap().to_owned());
-        let mut kafka = Kafka::connect(&settings).unwrap();
-        let found = kafka.fence(1).unwrap();
-        let sink = SinkConfig {
-            memory_bytes: 64 << 20,
-            spill_bytes: 64 << 20,
-            circuit_failures: 3,
-            circuit_probe_after_ms: 500,
-        };
-        let committer_settings = CommitterSettings { job: "shop".into(), sink };
-        let committer = Committer::start("kafka", found, &Trail::new(), Box::new(kafka), committer_settings).unwrap();
-        let (mut wanted, mut chance, mut time) = (Wanted::default(), Chance(5), 0);
-        let wait_for = |frontier| {
-            let started = Instant::now();
-            while committer.frontier() < frontier {
-                assert!(started.elapsed() < 2 * PATIENCE && committer.failure().is_none(), "{:?}", committer.failure());
-                std::thread::sleep(Duration::from_millis(5));
-            }
-        };
-        for _ in 0..2 {
-            for _ in 0..300 {
-                time += 1;
-                committer.give((0..10).map(|_| (wanted.change(&mut chance, 100), time)).collect());
-                committer.commit(time + 1);
-            }
-            wait_for(time / 2);
-            let pid = std::fs::read_to_string(folder.path().join("services/kafka/pid")).unwrap();
-            assert!(Command::new("kill").args(["-KILL", pid.trim()]).status().unwrap().success());
-            while services(&folder, &["restart", "kafka"]).is_none() {}
-            wait_for(time + 1);
-            assert_holds(&settings, &wanted);
+    let Some(own) = OwnBroker::start() else { return };
+    let settings = settings_at(own.brokers.clone());
+    let mut kafka = Kafka::connect(&settings).unwrap();
+    let found = kafka.fence(1).unwrap();
+    let sink =
+        SinkConfig { memory_bytes: 64 << 20, spill_bytes: 64 << 20, circuit_failures: 3, circuit_probe_after_ms: 500 };
+    let committer_settings = CommitterSettings { job: "shop".into(), sink };
+    let committer = Committer::start("kafka", found, &Trail::new(), Box::new(kafka), committer_settings).unwrap();
+    let (mut wanted, mut chance, mut time) = (Wanted::default(), Chance(5), 0);
+    let wait_for = |frontier| {
+        let started = Instant::now();
+        while committer.frontier() < frontier {
+            assert!(started.elapsed() < 2 * PATIENCE && committer.failure().is_none(), "{:?}", committer.failure());
+            std::thread::sleep(Duration::from_millis(5));
         }
-        committer.drain(PATIENCE).unwrap();
-    });
-    services(&folder, &["down", "kafka"]);
-    checked.unwrap();
+    };
+    for _ in 0..2 {
+        for _ in 0..300 {
+            time += 1;
+            committer.give((0..10).map(|_| (wanted.change(&mut chance, 100), time)).collect());
+            committer.commit(time + 1);
+        }
+        wait_for(time / 2);
+        own.kill();
+        own.restart();
+        wait_for(time + 1);
+        assert_holds(&settings, &wanted);
+    }
+    committer.drain(PATIENCE).unwrap();
 }

@@ -55,7 +55,7 @@ use orderwatch::validate::Limits;
 
 const TOPICS: [&str; 2] = ["orders", "payments"];
 /// So long a test waits for what has to come.
-const DEADLINE: Duration = Duration::from_secs(20);
+const DEADLINE: Duration = Duration::from_secs(60);
 
 fn partition(topic: &str, number: i32) -> Partition {
     Partition { topic: topic.to_owned(), number }
@@ -203,7 +203,12 @@ fn incarnation(shop: &Shop, store: &str, sinks: &[&MemorySink], workers: usize, 
     let ended = execute(&job, workers);
     watch.join().unwrap();
     match end {
-        End::Killed(_) => assert!(ended.unwrap_err().to_string().contains("killed")),
+        // It may be through before it is killed.
+        End::Killed(_) => {
+            if let Err(error) = ended {
+                assert!(error.to_string().contains("killed"), "{error}");
+            }
+        }
         End::Complete | End::Stopped(_) => ended.unwrap(),
     }
 }

@@ -12,8 +12,9 @@ use crate::stack::Stack;
 
 /// So long a moment is waited for that is to be hit.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// A lost peer is noticed within ten seconds; those that are cut off say so by ending.
-const NOTICED_WITHIN: Duration = Duration::from_secs(10);
+/// A lost peer is noticed within ten seconds, and a machine may stand still meanwhile; those that are cut off say so by
+/// ending.
+const NOTICED_WITHIN: Duration = Duration::from_secs(20);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {

@@ -6,7 +6,7 @@ use orderwatch::clock::partitions::Partition;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
-use crate::broker::{OwnBroker, delete_topic};
+use crate::broker::{OwnBroker, answer, delete_topic};
 use crate::network::{KAFKA, Network, POSTGRES};
 use crate::server::{Database, Server};
 use crate::shop::Shop;
@@ -45,7 +45,7 @@ impl Stack {
     /// The topics that belong to a shop.
     fn partitions(&self, shop: &Shop) -> Vec<Partition> {
         let client: BaseConsumer = self.client("read_committed");
-        let found = client.fetch_metadata(None, PATIENCE).unwrap();
+        let found = answer(PATIENCE, || client.fetch_metadata(None, PATIENCE));
         let is_ours = |topic: &str| {
             topic.strip_prefix(&shop.job).is_some_and(|rest| rest.starts_with('.'))
                 || shop.topics.split(',').any(|input| input == topic)
@@ -71,8 +71,9 @@ impl Stack {
         let (mut database, asked) = (shop.database.client(), Instant::now());
         loop {
             let is_open = |Partition { topic, number }: &&Partition| {
-                let [stable, end] =
-                    clients.each_ref().map(|client| client.fetch_watermarks(topic, *number, PATIENCE).unwrap().1);
+                let end =
+                    |client: &BaseConsumer| answer(PATIENCE, || client.fetch_watermarks(topic, *number, PATIENCE)).1;
+                let [stable, end] = clients.each_ref().map(end);
                 stable < end
             };
             let open: Vec<&Partition> = partitions.iter().filter(is_open).collect();

@@ -61,7 +61,7 @@ fn lines_are_written_when_they_happen() {
         let at = line.split("\"timestamp\":\"").nth(1).unwrap().split('"').next().unwrap();
         let at = orderwatch::instant::parse_instant(at).unwrap();
         let behind_ms = orderwatch::clock::wall_clock_ms() as i64 - at as i64;
-        assert!((0..5_000).contains(&behind_ms), "a line is {behind_ms} ms old when it is read");
+        assert!((0..30_000).contains(&behind_ms), "a line is {behind_ms} ms old when it is read");
     }
     // Whoever has read enough leaves, and the stream ends well.
     drop(lines);
@@ -72,7 +72,8 @@ fn lines_are_written_when_they_happen() {
 }
 
 fn interrupted(flags: &[&str], place: &TempDir, after: Duration) -> Ended {
-    let running = start(&mut generate(flags, place));
+    let mut running = start(&mut generate(flags, place));
+    running.wait_until_it_listens();
     std::thread::sleep(after);
     interrupt(&running);
     let asked = Instant::now();

@@ -18,6 +18,12 @@ use crate::round_trip::{Shop, assert_same, files};
 use crate::run::{replay, run};
 use crate::topics::with_variables;
 
+/// Says for a minute that a registry is to be asked again: one that has just been started may be slow.
+fn for_a_minute() -> impl Fn() -> bool {
+    let until = Instant::now() + Duration::from_secs(60);
+    move || Instant::now() < until
+}
+
 #[test]
 fn the_sample_in_avro_gives_the_same_files() {
     let (Some(brokers), Some(registry)) = (broker(), registry()) else { return };
@@ -41,7 +47,7 @@ fn what_is_poisonous_is_refused_where_it_stands_and_nothing_else() {
     create_topic_with(&brokers, &topic, 1, &[("max.message.bytes", "8000000")]);
     let registry = Some(RegistryAddress::parse(&address).unwrap());
     let settings = KafkaSettings { registry, ..KafkaSettings::default() };
-    let writer = Writer::of(&settings, &topic, TOPIC_RECORD, || false).unwrap();
+    let writer = Writer::of(&settings, &topic, TOPIC_RECORD, for_a_minute()).unwrap();
     let event = |order: &str, kind: &str| {
         format!(r#"{{"event_type":"{kind}","order_id":"{order}","timestamp":"2024-01-01T00:00:00Z"}}"#)
     };
@@ -50,8 +56,9 @@ fn what_is_poisonous_is_refused_where_it_stands_and_nothing_else() {
     let mut large = good("large");
     large.resize((1 << 20) + 1, 0);
     let json = event("c", "ORDER_PLACED").into_bytes();
+    let text = unique("text");
     let unreadable = Registry::new(&RegistryAddress::parse(&address).unwrap())
-        .register(&unique("text"), r#"{"type":"string"}"#)
+        .ask(|registry| registry.register(&text, r#"{"type":"string"}"#), for_a_minute())
         .unwrap()
         .to_be_bytes();
     let values: Vec<(Option<Vec<u8>>, &str)> = vec![
@@ -151,7 +158,7 @@ fn a_partition_waits_for_a_registry_that_is_away_and_the_others_go_on() {
     let settings = KafkaSettings { registry, ..settings(&brokers, &[&topic]) };
     let value = |name: &str| {
         let schema = TOPIC_RECORD.replace("TopicRecord", name);
-        let writer = Writer::of(&settings, &topic, &schema, || false).unwrap();
+        let writer = Writer::of(&settings, &topic, &schema, for_a_minute()).unwrap();
         writer.write_json(br#"{"event_type":"ORDER_PLACED","order_id":"a","timestamp":0}"#).unwrap()
     };
     let (known, unknown) = (value("Known"), value("Unknown"));

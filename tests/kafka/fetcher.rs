@@ -166,9 +166,12 @@ fn only_what_was_committed_is_read_and_markers_are_passed() {
     in_transaction(&["3"]);
     transactional.abort_transaction(PATIENCE).unwrap();
     let settings = settings(&brokers, &[&topic]);
-    // Two records, a marker, one that was given up, a marker.
-    let only = partition(&topic, 0);
-    assert_eq!(partitions(&settings, PATIENCE).unwrap()[0].end, 5);
+    // Two records, a marker, one that was given up, a marker: which is put there after the broker has said so.
+    let (only, asked) = (partition(&topic, 0), Instant::now());
+    while partitions(&settings, PATIENCE).unwrap()[0].end != 5 {
+        assert!(asked.elapsed() < PATIENCE, "{:?}", partitions(&settings, PATIENCE));
+        std::thread::sleep(Duration::from_millis(20));
+    }
     let mut fetcher = Fetcher::start(&settings).unwrap();
     fetcher.read(only.clone(), 0);
     let read = read_until(&mut fetcher, |fetcher, _| is_caught_up(fetcher, &only, 2)).unwrap();

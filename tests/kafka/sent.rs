@@ -46,7 +46,8 @@ fn a_broker_that_dies_meanwhile_gets_every_record_once() {
 fn an_interruption_leaves_what_it_says() {
     let Some(brokers) = broker() else { return };
     let shop = Shop::create(&brokers);
-    let sending = begin(&shop, "1000000");
+    let mut sending = begin(&shop, "1000000");
+    sending.wait_until_it_listens();
     std::thread::sleep(Duration::from_secs(3));
     assert!(Command::new("kill").args(["-INT", &sending.child.id().to_string()]).status().unwrap().success());
     let ended = sending.wait();

@@ -40,7 +40,7 @@ pub fn wait_until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         if let Some(found) = look() {
             return found;
         }
-        assert!(started.elapsed() < DEADLINE * 3, "{what}: never");
+        assert!(started.elapsed() < DEADLINE, "{what}: never");
         std::thread::sleep(Duration::from_millis(20));
     }
 }

@@ -34,7 +34,7 @@ fn kill(running: Running) {
 fn long_history(folder: &Path) -> (PathBuf, Time) {
     let history = folder.join("history");
     let generated =
-        run(orderwatch().args(["generate", "olist", "--count", "8000", "--seed", "7", "--to"]).arg(&history));
+        run(orderwatch().args(["generate", "olist", "--count", "20000", "--seed", "7", "--to"]).arg(&history));
     assert_eq!(generated.code, Some(0), "{}", generated.stderr);
     let replayed = run(replay(&[&history]).args(["--output", "json"]));
     let said: serde_json::Value = serde_json::from_str(replayed.stdout.trim()).unwrap();

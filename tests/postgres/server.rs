@@ -9,6 +9,7 @@ use dataflows::views::collection::{Collection, ColumnType};
 use postgres::{Client, NoTls};
 
 use super::read::Rows;
+use super::run;
 
 static DATABASES: AtomicUsize = AtomicUsize::new(0);
 
@@ -97,12 +98,13 @@ impl Server {
         Some(Server { folder, url })
     }
 
+    /// Kills it as `kill -9` does and waits until it is gone.
     pub fn kill(&self) {
-        let pid = std::fs::read_to_string(self.pid_file()).unwrap();
-        assert!(Command::new("kill").args(["-KILL", pid.trim()]).status().unwrap().success());
+        let id = std::fs::read_to_string(self.folder.path().join("services/postgres/pid")).unwrap();
+        run::kill(id.trim());
     }
 
-    /// Its processes may take a moment to be gone.
+    /// Its other processes may take a moment to be gone.
     pub fn restart(&self) {
         let started = Instant::now();
         while services(&self.folder, &["restart", "postgres"]).is_none() {
@@ -114,10 +116,6 @@ impl Server {
     pub fn data(&self) -> PathBuf {
         let place = std::fs::read_to_string(self.folder.path().join("services/postgres/data")).unwrap();
         PathBuf::from(place.trim()).join("data")
-    }
-
-    fn pid_file(&self) -> PathBuf {
-        self.folder.path().join("services/postgres/pid")
     }
 }
 

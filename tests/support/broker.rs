@@ -10,12 +10,17 @@ use orderwatch::kafka::KafkaSettings;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+
+use crate::run;
 
 /// The environment variables that name a broker and a schema registry.
 const VARIABLE: &str = "ORDERWATCH_KAFKA";
 const REGISTRY: &str = "ORDERWATCH_SCHEMA_REGISTRY";
+/// So long a broker may take to do what is asked of it.
+const DONE_WITHIN: Duration = Duration::from_secs(30);
 
 /// Where a broker listens; none, and why, where the environment names none.
 pub fn broker() -> Option<String> {
@@ -51,6 +56,19 @@ pub fn settings(brokers: &str, topics: &[&str]) -> KafkaSettings {
     }
 }
 
+/// What a broker answers; it is asked again where it breaks off, as one does that was started a moment ago.
+#[track_caller]
+pub fn answer<T>(patience: Duration, mut ask: impl FnMut() -> KafkaResult<T>) -> T {
+    let until = Instant::now() + patience;
+    loop {
+        match ask() {
+            Ok(answer) => return answer,
+            Err(error) => assert!(Instant::now() < until, "no answer in {patience:?}: {error}"),
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
 fn wait<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
@@ -63,10 +81,16 @@ fn admin(brokers: &str) -> AdminClient<DefaultClientContext> {
 pub fn create_topic_with(brokers: &str, topic: &str, partitions: i32, settings: &[(&str, &str)]) {
     let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
     let new = settings.iter().fold(new, |new, (key, value)| new.set(key, value));
-    let created = wait(admin(brokers).create_topics([&new], &AdminOptions::new())).unwrap();
-    created.into_iter().for_each(|topic| _ = topic.unwrap());
+    answer(DONE_WITHIN, || {
+        let created = wait(admin(brokers).create_topics([&new], &AdminOptions::new()))?;
+        // One that was made may be asked for again, where the answer was lost.
+        created.into_iter().try_for_each(|topic| match topic {
+            Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => Ok(()),
+            Err((_, code)) => Err(KafkaError::AdminOp(code)),
+        })
+    });
     let client = KafkaSettings { brokers: brokers.to_owned(), ..KafkaSettings::default() }.inquirer().unwrap();
-    let until = Instant::now() + Duration::from_secs(20);
+    let until = Instant::now() + DONE_WITHIN;
     while !orderwatch::kafka::partitions_of(&client, topic, Duration::from_secs(5))
         .is_ok_and(|found| found.is_some_and(|found| found.len() == partitions as usize))
     {
@@ -83,14 +107,17 @@ pub fn create_topic(brokers: &str, name: &str, partitions: i32) -> String {
 }
 
 pub fn delete_topic(brokers: &str, topic: &str) {
-    wait(admin(brokers).delete_topics(&[topic], &AdminOptions::new())).unwrap();
+    answer(DONE_WITHIN, || wait(admin(brokers).delete_topics(&[topic], &AdminOptions::new())));
 }
 
 /// Deletes the records of a partition before an offset.
 pub fn delete_records(brokers: &str, topic: &str, partition: i32, before: i64) {
     let mut offsets = TopicPartitionList::new();
     offsets.add_partition_offset(topic, partition, Offset::Offset(before)).unwrap();
-    wait(admin(brokers).delete_records(&offsets, &AdminOptions::new())).unwrap();
+    answer(DONE_WITHIN, || {
+        let deleted = wait(admin(brokers).delete_records(&offsets, &AdminOptions::new()))?;
+        deleted.elements().iter().try_for_each(|element| element.error())
+    });
 }
 
 /// A producer; one with an id is transactional.
@@ -197,16 +224,15 @@ fn folder() -> tempfile::TempDir {
 
 fn kill(folder: &tempfile::TempDir, service: &str) {
     let id = std::fs::read_to_string(folder.path().join(format!("services/{service}/pid"))).unwrap();
-    assert!(Command::new("kill").args(["-9", id.trim()]).status().unwrap().success());
-    while std::fs::read_to_string(format!("/proc/{}/stat", id.trim())).is_ok_and(|stat| !stat.contains(") Z")) {
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    run::kill(id.trim());
 }
 
 fn services(folder: &tempfile::TempDir, arguments: &[&str]) -> String {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/services");
     let mut command = Command::new(script);
     command.args(arguments).env("CARGO_TARGET_DIR", folder.path()).env_remove(VARIABLE).env_remove(REGISTRY);
+    // One that was killed is not let in again before its session is over.
+    command.env("ORDERWATCH_KAFKA_SESSION_MS", "2000");
     let output = command.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).unwrap();

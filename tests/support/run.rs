@@ -77,13 +77,18 @@ impl Said {
     }
 }
 
-/// What was said on standard error but for the lines of progress, which come where a run takes longer than ten seconds.
+/// What was said on standard error but for what a slow machine alone makes a program say: lines of progress, which come
+/// where a run takes longer than ten seconds, and that Kafka was silent for a second.
 fn without_progress(said: &str) -> String {
     let is_progress = |line: &str| {
         line.starts_with("writing results: ")
             || line.contains(" records, ") && line.contains("/s") && !line.contains(':')
     };
-    said.split_inclusive('\n').filter(|line| !is_progress(line.split(", at ").next().unwrap_or(line))).collect()
+    let is_silence = |line: &str| {
+        line.contains("Kafka at ") && (line.contains(" does not answer (") || line.contains(" answers again, after "))
+    };
+    let is_kept = |line: &&str| !is_progress(line.split(", at ").next().unwrap_or(line)) && !is_silence(line);
+    said.split_inclusive('\n').filter(is_kept).collect()
 }
 
 /// A process that runs; killed where its test fails before it ends.
@@ -146,6 +151,23 @@ impl Running {
         self.stderr.so_far()
     }
 
+    /// Waits until it catches SIGINT, as one that comes before just ends it; or until it has ended.
+    #[allow(dead_code)] // of those that are interrupted alone
+    pub fn wait_until_it_listens(&mut self) {
+        let started = Instant::now();
+        while self.child.try_wait().unwrap().is_none() && !self.listens() {
+            assert!(started.elapsed() < DEADLINE, "it never listened: {}", self.stderr.so_far());
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    fn listens(&self) -> bool {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
+        let caught = status.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("SigCgt:")?.trim(), 16).ok());
+        // A bit for each signal, from 1; that of SIGINT is 2.
+        caught.is_some_and(|caught| caught & 0b10 != 0)
+    }
+
     /// Waits until it has opened the file of this name.
     pub fn wait_until_it_opens(&mut self, name: &str) {
         self.wait_until(&format!("it never opened {name}"), |running| {
@@ -161,6 +183,15 @@ impl Running {
             assert!(ended.is_none() && started.elapsed() < DEADLINE, "{otherwise}: {}", self.stderr.so_far());
             std::thread::sleep(Duration::from_millis(1));
         }
+    }
+}
+
+/// Kills a process as `kill -9` does and waits until it is gone: until then it holds its ports and its files.
+#[allow(dead_code)] // of servers alone
+pub fn kill(id: &str) {
+    assert!(Command::new("kill").args(["-KILL", id]).status().unwrap().success());
+    while std::fs::read_to_string(format!("/proc/{id}/stat")).is_ok_and(|stat| !stat.contains(") Z")) {
+        std::thread::sleep(Duration::from_millis(10));
     }
 }
 

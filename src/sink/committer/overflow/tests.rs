@@ -225,7 +225,9 @@ fn a_drain_goes_through_what_was_set_aside_and_says_what_is_left_of_it() {
             committer.drain(Duration::from_secs(60)).unwrap();
             assert_arrived(&fake, 500, &(1..=500).collect());
         } else {
-            let error = committer.drain(Duration::from_millis(100)).unwrap_err().to_string();
+            assert!(committer.drain(Duration::from_millis(100)).is_err());
+            wait_until(|| committer.failure().is_some());
+            let error = committer.failure().unwrap().to_string();
             assert!(error.contains("500 changes") && error.contains("complete before anything"), "{error}");
         }
     }

@@ -90,7 +90,7 @@ impl Turns {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
     #[test]
     fn nobody_gets_far_ahead_of_one_who_stands_still() {
@@ -102,6 +102,11 @@ mod tests {
                     scope.spawn(|| std::iter::from_fn(|| turns.take().map(|turn| turn.number)).collect::<Vec<_>>())
                 })
                 .collect();
+            let started = Instant::now();
+            while turns.lock().next < 8 && started.elapsed() < Duration::from_secs(60) {
+                std::thread::yield_now();
+            }
+            // Whoever did not wait would have got further by then.
             std::thread::sleep(Duration::from_millis(30));
             assert_eq!(turns.lock().next, 8, "the others wait");
             drop(first);
