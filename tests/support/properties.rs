@@ -146,7 +146,9 @@ pub fn olist(file: &[u8]) {
                     while let Some((_, bytes, row)) = plain.next_row() {
                         let quick = columns.decode(&row, &limits);
                         let mut record = ByteRecord::new();
-                        if matches!(read(bytes, &mut record), Ok(true)) {
+                        // At the beginning of a file the library takes a byte order mark away; this is within.
+                        let within = [b"\n", bytes].concat();
+                        if matches!(read(&within, &mut record), Ok(true)) {
                             assert_eq!(quick, columns.decode(&record, &limits), "{}", bytes.escape_ascii());
                         }
                         quick.err().iter().for_each(assert_broken);
