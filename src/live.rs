@@ -19,6 +19,7 @@ pub mod teller;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 
+use dataflows::orders::Rows;
 use dataflows::settings::Settings;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -157,7 +158,7 @@ pub fn start(
     let manifest = match restored {
         Some(restored) => restored.manifest,
         None => {
-            let nothing = Publisher::new(settings, Box::new(|_| Default::default())).snapshot();
+            let nothing = Publisher::new(settings, Rows::All, Box::new(|_| Default::default())).snapshot();
             let nothing =
                 nothing.map_err(|error| JobError::job(format!("cannot write the first checkpoint: {error}")))?;
             let mut write = || {

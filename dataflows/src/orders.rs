@@ -46,6 +46,16 @@ pub enum Detail {
     Counts,
 }
 
+/// Which rows a live job makes of its orders and sums.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rows {
+    /// Those of every collection.
+    All,
+    /// Those of breaches, which are told: nobody keeps the others. All that they would be made of is kept alike, for a
+    /// sink that is added later.
+    Breaches,
+}
+
 /// A collection's updates.
 pub type Updates<'scope, D, R = Diff> = Stream<'scope, Time, Vec<(D, Time, R)>>;
 

@@ -9,6 +9,7 @@ use std::sync::mpsc::Sender;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use dataflows::orders::Rows;
 use dataflows::orders::keeper::Census;
 use dataflows::orders::outlook::Law;
 use dataflows::orders::sla::RuleBook;
@@ -45,8 +46,15 @@ pub struct Shared {
     pub incarnation: u64,
     /// True where a sink is new: it wants to know what stands there.
     pub has_new_sink: bool,
-    /// Where the sinks stand.
+    /// Where the sinks stand, each of them.
     pub sinks_at: Vec<Time>,
+}
+
+impl Shared {
+    /// The rows that somebody wants.
+    pub fn rows(&self) -> Rows {
+        if self.sinks_at.is_empty() { Rows::Breaches } else { Rows::All }
+    }
 }
 
 /// What process 0 prepared for its first worker.
@@ -247,7 +255,7 @@ impl LiveJob {
         let (topics, cut) = (self.terms.topics.clone(), &shared.beginning.cut);
         let (place, files) = (self.terms.topics.clone(), self.files.clone());
         let place = move |position| place.place_in(files.as_ref(), position);
-        let mut publisher = Publisher::new(&self.law.settings, Box::new(place));
+        let mut publisher = Publisher::new(&self.law.settings, shared.rows(), Box::new(place));
         if let Some(bytes) = self.parts(shared)?.first() {
             publisher
                 .restore(shared.beginning.frontier, bytes, |position| topics.is_before(cut, position))

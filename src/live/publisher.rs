@@ -10,10 +10,12 @@ use std::collections::BTreeMap;
 
 use dataflows::model::{Position, Sla, Status, Symbol, Text};
 use dataflows::operators::changing_sums::ChangingSums;
+use dataflows::orders::Rows;
 use dataflows::settings::Settings;
 use dataflows::time::{Diff, HOUR_MS, Time, Window, tick_at_or_after};
 use dataflows::views::COLLECTIONS;
 use dataflows::views::categories::CategoryRow;
+use dataflows::views::collection::Row;
 use dataflows::views::dead_letters::{DeadLetterRow, RefusedFact, RefusedFacts, RefusedRecord};
 use dataflows::views::drop_off::DropOffRow;
 use dataflows::views::funnel::FunnelRow;
@@ -108,6 +110,21 @@ struct Waiting {
     read: Batches<Position, Reading>,
 }
 
+/// Changes of rows.
+struct Changes {
+    rows: Rows,
+    all: Vec<(Change, Time)>,
+}
+
+impl Changes {
+    /// A row that is made here stands from now on, or no longer; it is made where somebody wants it.
+    fn add<R: Row>(&mut self, time: Time, stands: bool, row: impl FnOnce() -> R) {
+        if self.rows == Rows::All {
+            self.all.push((change(&row(), stands), time));
+        }
+    }
+}
+
 /// See the head of this file.
 pub struct Publisher {
     windows: Vec<Window>,
@@ -118,7 +135,7 @@ pub struct Publisher {
     standing: Standing,
     waiting: Waiting,
     /// Changes of rows of orders, and the others as they are found.
-    changes: Vec<(Change, Time)>,
+    changes: Changes,
     /// The frontier it was restored at, and rows that stood there.
     begun: Time,
     stood: Vec<(Change, Time)>,
@@ -129,8 +146,8 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    /// Nothing published yet.
-    pub fn new(settings: &Settings, place: Place) -> Publisher {
+    /// Nothing published yet; of what is made here, rows are made where all are wanted.
+    pub fn new(settings: &Settings, rows: Rows, place: Place) -> Publisher {
         Publisher {
             windows: settings.windows.clone(),
             stays_ms: settings.horizon_ms.saturating_add(settings.max_age_ms),
@@ -138,7 +155,7 @@ impl Publisher {
             place,
             standing: Standing::default(),
             waiting: Waiting::default(),
-            changes: Vec::new(),
+            changes: Changes { rows, all: Vec::new() },
             begun: 0,
             stood: Vec::new(),
             tally: Tally::default(),
@@ -152,7 +169,7 @@ impl Publisher {
         match update {
             Update::Row(collection, time, key, row) => {
                 if let Some(collection) = COLLECTIONS.get(usize::from(collection)) {
-                    let changes = if time < self.begun { &mut self.stood } else { &mut self.changes };
+                    let changes = if time < self.begun { &mut self.stood } else { &mut self.changes.all };
                     changes.push((Change { collection, key, row }, time));
                 }
             }
@@ -189,8 +206,10 @@ impl Publisher {
                     for reason in &record.reasons {
                         *tally.dead_letters.entry(reason.clone()).or_default() += 1;
                     }
-                    let (source, at) = place(position);
-                    changes.push((change(&DeadLetterRow::of(source, at, &record), true), time));
+                    changes.add(time, true, || {
+                        let (source, at) = place(position);
+                        DeadLetterRow::of(source, at, &record)
+                    });
                 }
             }
         }
@@ -199,7 +218,7 @@ impl Publisher {
             standing.quality.add(key, &counts, time);
         }
         standing.quality.tell_changed(|key, counts, time| {
-            changes.push((change(&quality::row(&key, &counts), counts != QualityCounts::default()), time));
+            changes.add(time, counts != QualityCounts::default(), || quality::row(&key, &counts));
         });
         let mut refused = BTreeMap::new();
         for (fact, time, diff) in before(&mut waiting.refused, frontier).into_iter().flatten() {
@@ -212,16 +231,17 @@ impl Publisher {
             standing.refused.add(fact, diff);
         }
         for (at, time) in refused {
-            let (source, position) = place(at);
             let record = standing.refused.record_at(at);
             let nothing = || RefusedRecord { position: at, reasons: Vec::new(), event_id: None, raw: String::new() };
-            let row = DeadLetterRow::of(source, position, record.as_ref().unwrap_or(&nothing()));
-            changes.push((change(&row, record.is_some()), time));
+            changes.add(time, record.is_some(), || {
+                let (source, position) = place(at);
+                DeadLetterRow::of(source, position, record.as_ref().unwrap_or(&nothing()))
+            });
         }
         self.sweep(frontier);
         // There will be about as many.
-        let next = Vec::with_capacity(self.changes.len());
-        std::mem::replace(&mut self.changes, next)
+        let next = Vec::with_capacity(self.changes.all.len());
+        std::mem::replace(&mut self.changes.all, next)
     }
 
     /// What stood at the frontier it was restored at, with times before that: for sinks that are new, as the others have
@@ -345,12 +365,12 @@ fn apply<R: AggregateRow>(
     sums: &mut SumsOf<R>,
     updates: &Batches<MeasureKey, R::Sums>,
     windows: &[Window],
-    changes: &mut Vec<(Change, Time)>,
+    changes: &mut Changes,
 ) {
     for batch in updates {
         rolled_differences::<R>(batch, windows, |key, time, difference| sums.add(key, difference, time));
     }
-    sums.tell_changed(|key, sum, time| changes.push((change(&R::of(key, sum), sum.makes_row(R::AGGREGATE)), time)));
+    sums.tell_changed(|key, sum, time| changes.add(time, sum.makes_row(R::AGGREGATE), || R::of(key, sum)));
 }
 
 /// Rows made of sums, as changes.

@@ -296,7 +296,7 @@ fn agree(worker: &mut Worker, job: &Arc<LiveJob>) -> Option<Shared> {
 
 /// The keeper of a worker's orders, as the checkpoint has them.
 fn take_up(job: &LiveJob, shared: &Shared, snapshots: Snapshots, index: usize, peers: usize) -> JobResult<Keeper> {
-    let mut keeper = Keeper::live(Rc::new(job.law.clone()), snapshots);
+    let mut keeper = Keeper::live(Rc::new(job.law.clone()), snapshots, shared.rows());
     let (topics, cut) = (&job.terms.topics, &shared.beginning.cut);
     // The first part is the publisher's.
     for bytes in job.parts(shared)?.iter().skip(1) {

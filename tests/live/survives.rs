@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use dataflows::orders::Rows;
 use dataflows::orders::keeper::Keeper;
 use orderwatch::checkpoint::{Manifest, read_parts};
 use orderwatch::config::{self, Flag, JobConfig, Kind};
@@ -132,11 +133,11 @@ fn rows(store: &Path, workers: u64) -> Vec<String> {
     let open = Box::new(|| Ok(Box::new(MemoryLog::new(&Default::default(), 1)) as _));
     let job = LiveJob::new(&config, topics.clone(), TimeMode::Event, open);
     let place = topics.clone();
-    let mut publisher = Publisher::new(&config.settings, Box::new(move |position| place.place(position)));
+    let mut publisher = Publisher::new(&config.settings, Rows::All, Box::new(move |position| place.place(position)));
     publisher.restore(frontier, &restored.parts[0], |position| topics.is_before(&cut, position)).unwrap();
     publisher.show_stood();
     for worker in 0..workers {
-        let mut keeper = Keeper::live(Rc::new(job.law.clone()), Default::default());
+        let mut keeper = Keeper::live(Rc::new(job.law.clone()), Default::default(), Rows::All);
         for part in &restored.parts[1..] {
             let taken = keeper.take_up(
                 frontier,

@@ -1,5 +1,6 @@
 //! What a publisher keeps, and for how long.
 
+use dataflows::orders::Rows;
 use dataflows::settings::Transitions;
 use dataflows::time::{DAY_MS, MINUTE_MS};
 use dataflows::views::dead_letters::Refusal;
@@ -23,7 +24,7 @@ fn publisher() -> Publisher {
         horizon_ms: MINUTE_MS,
         windows: vec![Window::Minute, Window::Total],
     };
-    Publisher::new(&settings, Box::new(|position| (Text::new("topic"), Text::new(&position.0.to_string()))))
+    Publisher::new(&settings, Rows::All, Box::new(|position| (Text::new("topic"), Text::new(&position.0.to_string()))))
 }
 
 fn refused(line: u64, rank: u8) -> RefusedFact {

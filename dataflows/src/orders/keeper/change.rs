@@ -188,16 +188,22 @@ impl Emitted {
             self.order_events.extend(order_events::of_events(id, events, facts).map(|row| (row, time, diff)));
             self.violations.extend(violations::rows(id, events, facts).map(|row| (row, time, diff)));
         }
-        for sla in Sla::ALL {
-            for (breach, diff) in differing(views.map(|view| sla_breaches::row(id, view, facts, sla))) {
-                self.order_events.push((order_events::of_breach(&breach), time, diff));
-                self.sla_breaches.push((breach, time, diff));
-            }
-        }
+        let told = self.sla_breaches.len();
+        self.give_changed_breaches(id, facts, views, time);
+        let breaches = self.sla_breaches.get(told..).unwrap_or_default().iter();
+        self.order_events.extend(breaches.map(|(breach, time, diff)| (order_events::of_breach(breach), *time, *diff)));
         let orders = differing(views.map(|view| orders::row(id, view, facts)));
         self.orders.extend(orders.map(|(row, diff)| (row, time, diff)));
         let stalled_orders = differing(views.map(|view| stalled_orders::row(id, view)));
         self.stalled_orders.extend(stalled_orders.map(|(row, diff)| (row, time, diff)));
+    }
+
+    /// The same of breaches alone.
+    pub(super) fn give_changed_breaches(&mut self, id: &OrderId, facts: &PackedFacts, views: [&View; 2], time: Time) {
+        for sla in Sla::ALL {
+            let breaches = differing(views.map(|view| sla_breaches::row(id, view, facts, sla)));
+            self.sla_breaches.extend(breaches.map(|(breach, diff)| (breach, time, diff)));
+        }
     }
 }
 

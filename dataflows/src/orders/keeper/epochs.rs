@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use hashbrown::HashMap;
 
+use super::super::Rows;
 use super::super::order::Order;
 use super::super::outlook::Law;
 use super::super::view::View;
@@ -16,8 +17,8 @@ use super::Keeper;
 use crate::time::Time;
 
 /// See the head of this file.
-#[derive(Default)]
 pub(super) struct Epochs {
+    rows: Rows,
     /// When the next ones end, and whether a snapshot is asked for then.
     ends: BTreeMap<Time, bool>,
     /// When the last one ended.
@@ -32,6 +33,11 @@ pub(super) struct Epochs {
 const SPARE: usize = 1 << 12;
 
 impl Epochs {
+    /// None has ended yet.
+    pub(super) fn new(rows: Rows) -> Epochs {
+        Epochs { rows, ends: BTreeMap::new(), ended: 0, touched: HashMap::new(), spare: Vec::new() }
+    }
+
     /// One is to end at `time`, unless that has passed.
     pub(super) fn end_at(&mut self, time: Time, asks_snapshot: bool) {
         if time >= self.ended {
@@ -86,7 +92,11 @@ impl Keeper {
         let Some((before, time)) = epochs.touched.remove(&number) else { return };
         if let Some(order) = registry.get(number) {
             after.evaluate(order.tenant, &order.facts, law, time);
-            emitted.give_changed_rows(&order.id(), &order.facts, [&before, after], time);
+            let (id, views) = (order.id(), [&before, &*after]);
+            match epochs.rows {
+                Rows::All => emitted.give_changed_rows(&id, &order.facts, views, time),
+                Rows::Breaches => emitted.give_changed_breaches(&id, &order.facts, views, time),
+            }
         }
         if epochs.spare.len() < SPARE {
             epochs.spare.push(before);

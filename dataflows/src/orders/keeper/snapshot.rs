@@ -18,12 +18,12 @@ use crate::model::packed::PackedFacts;
 use crate::model::{OrderId, Position, Status};
 use crate::operators::limit::Until;
 use crate::operators::ticks::Ticks;
-use crate::orders::Detail;
 use crate::orders::counting::{Contributions, Waiting};
 use crate::orders::driver::Emitted;
 use crate::orders::order::Order;
 use crate::orders::outlook::Law;
 use crate::orders::parcel::{Delivery, OrderKey};
+use crate::orders::{Detail, Rows};
 use crate::time::Time;
 use crate::views::quality::{QualityCounts, QualityKey};
 
@@ -63,11 +63,11 @@ enum Part<'b> {
 impl Keeper {
     /// A keeper that shows what changed when an epoch ends, until the end of time, and takes snapshots when a parcel asks
     /// for one.
-    pub fn live(law: Rc<Law>, snapshots: Snapshots) -> Keeper {
+    pub fn live(law: Rc<Law>, snapshots: Snapshots, rows: Rows) -> Keeper {
         let keeper = Keeper::new(law, Until::Given(Time::MAX), Purpose::Show(Detail::Changes));
         // What waits for a tick is given with its epoch: how long ticks are is seen to there.
         let contributions = Contributions::new(Time::MAX, &keeper.law.settings);
-        Keeper { snapshots, contributions, quality: Ticks::new(Time::MAX), epochs: Some(Epochs::default()), ..keeper }
+        Keeper { snapshots, contributions, quality: Ticks::new(Time::MAX), epochs: Some(Epochs::new(rows)), ..keeper }
     }
 
     /// Puts down the state as of `time`, to which the keeper has just advanced.
