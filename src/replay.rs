@@ -10,7 +10,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use dataflows::operators::limit::Until;
 use dataflows::orders::Detail;
 use dataflows::orders::outlook::Law;
 use dataflows::orders::sla::RuleBook;
@@ -25,6 +24,7 @@ use crate::console::{
 };
 use crate::error::{JobError, JobResult};
 use crate::gathered::Due;
+use crate::live::teller::told;
 use crate::instant::format_instant;
 use crate::interrupt;
 use crate::results::Results;
@@ -80,7 +80,7 @@ pub fn run(config: &JobConfig, options: &ReplayOptions, output: OutputFormat, st
         fingerprint(config, options, passed),
         move |worker| {
             interrupt::drains();
-            let mut display = ProgressDisplay::start(shows_progress && worker.index() == 0, &shared);
+            let mut display = ProgressDisplay::start(shows_progress && worker.index() == 0, &shared, output);
             let clock = shared.clock.as_ref().filter(|_| worker.index() == 0);
             let note = |told: Option<Time>| {
                 if let Some(clock) = clock
@@ -117,7 +117,7 @@ pub fn run(config: &JobConfig, options: &ReplayOptions, output: OutputFormat, st
         say_if_interrupted(&job, None);
         return Ok(());
     }
-    let results = Results::new(gathered, &job.law, job.detail, options.reading.until, job.rows_memory_bytes);
+    let results = Results::new(gathered, &job.law, job.detail, job.rows_memory_bytes);
     let console = (!options.no_console).then(Console::default);
     let mut sinks: Vec<&dyn Sink> = Vec::new();
     sinks.extend(console.as_ref().map(|console| console as &dyn Sink));
@@ -181,7 +181,6 @@ pub fn prepare(config: &JobConfig, options: &ReplayOptions) -> JobResult<Job> {
         lateness: Lateness { late_arrival_ms: config.late_arrival_ms, horizon_ms: config.settings.horizon_ms },
         law,
         plan: config.plan,
-        until: options.reading.until.map_or(Until::LargestAccepted, Until::Given),
         detail: match options.wants_rows() {
             true if options.changes => Detail::Changes,
             true => Detail::Final,
@@ -218,13 +217,14 @@ fn say_if_interrupted(job: &Job, as_of: Option<Time>) {
 struct ProgressDisplay {
     progress: Option<Progress>,
     job: Arc<Job>,
+    output: OutputFormat,
     shown: Instant,
 }
 
 impl ProgressDisplay {
-    fn start(enabled: bool, job: &Arc<Job>) -> ProgressDisplay {
+    fn start(enabled: bool, job: &Arc<Job>, output: OutputFormat) -> ProgressDisplay {
         let progress = enabled.then(|| Progress::start(true));
-        ProgressDisplay { progress, job: Arc::clone(job), shown: Instant::now() }
+        ProgressDisplay { progress, job: Arc::clone(job), output, shown: Instant::now() }
     }
 
     fn update(&mut self, reached: Option<Time>, due: &[Due]) {
@@ -257,7 +257,7 @@ impl ProgressDisplay {
             // An earlier replay has told of those before. Beyond a clock that was stopped nobody knows, and where it was
             // stopped before time passed at all it shows the end of time.
             let due = due.iter().filter(|(time, _)| (passed..=now).contains(time) && now < Time::MAX);
-            due.for_each(|(_, breach)| progress.say(&format!("{at} {}", breach.message)));
+            due.for_each(|(_, breach)| progress.say(&told(breach, &at, self.output)));
         }
     }
 

@@ -72,12 +72,11 @@ impl Results {
         gathered: Vec<Gathered>,
         law: &Law,
         detail: Detail,
-        until: Option<Time>,
         memory_bytes: usize,
     ) -> Results {
         let mut results = Results { gathered, law: law.clone(), detail, as_of: None, memory_bytes };
         if results.record_law().accepted > 0 {
-            results.as_of = until.or(results.gathered.first().and_then(|first| first.largest_accepted));
+            results.as_of = results.gathered.first().and_then(|first| first.largest_accepted);
         }
         results
     }

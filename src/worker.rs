@@ -58,8 +58,6 @@ pub struct Job {
     pub law: Law,
     /// How orders are computed.
     pub plan: Plan,
-    /// Where results end.
-    pub until: Until,
     /// How row collections are wanted.
     pub detail: Detail,
     /// What paces the replay; none: nothing does.
@@ -203,6 +201,10 @@ pub fn run(worker: &mut Worker, job: &Arc<Job>, mut progress: impl FnMut(Option<
             }
         }
     }
+    if !supply.is_cut() && job.selection.until < Time::MAX {
+        // Only of an input that was read whole it is known what stands at the end that was asked for.
+        feed.parcels.send(Parcel::input_end(job.selection.until, peers as u64));
+    }
     drop(feed);
     while !(job.has_failed() || probe.done() && watched.done()) {
         stop.tell_if_requested(index);
@@ -252,7 +254,7 @@ fn build(
             quality: quality_in,
             refused_records: refused_records_in,
         };
-        let outputs = graph::build(inputs, Rc::new(job.law.clone()), job.plan, job.until, job.detail);
+        let outputs = graph::build(inputs, Rc::new(job.law.clone()), job.plan, Until::LargestAccepted, job.detail);
         let orders = outputs.orders;
         gather_largest(orders.accepted.clone(), probe, gathered);
         orders.accepted.probe_with(judged);

@@ -69,11 +69,10 @@ pub fn gather(job: &Job, order_ids: &[Text], mut progress: impl FnMut(u64)) -> J
     let mut intake = Intake::new(job.limits, job.selection.clone(), job.lateness, sources, 1, tick_ms);
     intake.of_unknown_orders = Some(Vec::new());
     let mut picker = Picker { order_ids, last: None, ranked: Vec::new(), orders: BTreeMap::new() };
-    let mut judged = match job.until {
-        Until::Given(_) => None,
-        // Whatever it shows is thrown away: this is what shows least.
-        Until::LargestAccepted => Some(Keeper::new(Rc::new(job.law.clone()), job.until, Purpose::Show(Detail::Counts))),
-    };
+    let until = Some(job.selection.until).filter(|until| *until < Time::MAX);
+    // Whatever it shows is thrown away: this is what shows least.
+    let judge = || Keeper::new(Rc::new(job.law.clone()), Until::LargestAccepted, Purpose::Show(Detail::Counts));
+    let mut judged = until.is_none().then(judge);
     let (mut records, mut end) = (0, None);
     let mut supply = Supply::new(job.inputs.readers(0, 1, 1), intake, &job.selection, None);
     let mut supplied = Supplied::Read;
@@ -96,9 +95,7 @@ pub fn gather(job: &Job, order_ids: &[Text], mut progress: impl FnMut(u64)) -> J
         records += intake.take_records_read();
         progress(records);
     }
-    if let Until::Given(until) = job.until {
-        end = Some(until);
-    }
+    end = until.or(end);
     let Picker { orders, ranked, .. } = picker;
     Ok(Gathered { orders, end, nearest: ranked.into_iter().map(|(_, order_id)| order_id).collect() })
 }

@@ -11,10 +11,31 @@ use dataflows::views::sla_breaches::SlaBreachRow;
 use hashbrown::HashSet;
 use serde_json::{Map, Value};
 
+use super::rows::change;
 use crate::cli::OutputFormat;
 use crate::instant::format_instant;
 use crate::sink::change::Change;
 use crate::sink::text_row::TextRow;
+
+/// How a replay that takes its time tells a breach: as a live job does.
+pub fn told(breach: &SlaBreachRow, at: &str, output: OutputFormat) -> String {
+    line(named(&change(breach, true)), at, output)
+}
+
+/// The cells of a breach by the names of their columns.
+fn named(change: &Change) -> Map<String, Value> {
+    let names = SlaBreachRow::COLUMNS.iter().map(|column| column.name.to_owned());
+    let cells = [&*change.key, change.row.as_deref().unwrap_or_default()].map(|text| TextRow::new(text).cells());
+    let values = cells.into_iter().flatten().map(|cell| Value::String(cell.into_owned()));
+    names.zip(values).collect()
+}
+
+fn line(row: Map<String, Value>, at: &str, output: OutputFormat) -> String {
+    match output {
+        OutputFormat::Text => format!("{at} {}", row.get("message").and_then(Value::as_str).unwrap_or_default()),
+        OutputFormat::Json => Value::Object(row).to_string(),
+    }
+}
 
 /// Tells breaches to standard output.
 pub struct Teller {
@@ -32,23 +53,13 @@ impl Teller {
     pub fn tell(&mut self, changes: &[(Change, Time)]) {
         let mut lines = String::new();
         for (change, time) in changes.iter().filter(|(change, _)| change.collection.name == SlaBreachRow::NAME) {
-            let names = SlaBreachRow::COLUMNS.iter().map(|column| column.name);
-            let rest = change.row.as_deref().unwrap_or_default();
-            let cells =
-                TextRow::new(&change.key).cells().chain(TextRow::new(rest).cells()).map(|cell| cell.into_owned());
-            let row: Map<String, Value> =
-                names.zip(cells).map(|(name, cell)| (name.to_owned(), Value::String(cell))).collect();
+            let row = named(change);
             let is_open = change.row.is_some() && row.get("resolved_at").is_some_and(|at| at == "");
             if !is_open {
                 self.open.remove(&change.key);
             } else if self.open.insert(change.key.clone()) {
-                lines += &match self.output {
-                    OutputFormat::Text => {
-                        let message = row.get("message").and_then(Value::as_str).unwrap_or_default();
-                        format!("{} {message}\n", format_instant(*time))
-                    }
-                    OutputFormat::Json => format!("{}\n", Value::Object(row)),
-                };
+                lines += &line(row, &format_instant(*time), self.output);
+                lines.push('\n');
             }
         }
         if !lines.is_empty() {

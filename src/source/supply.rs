@@ -28,6 +28,7 @@ pub struct Supply {
     readers: Vec<Box<dyn Source>>,
     pace: Option<Pace>,
     promised: Time,
+    is_cut: bool,
 }
 
 /// What came of asking for more.
@@ -56,7 +57,7 @@ impl Supply {
             until: selection.until,
             first_held: Time::MAX,
         });
-        Supply { intake, readers, pace, promised: 0 }
+        Supply { intake, readers, pace, promised: 0, is_cut: false }
     }
 
     /// Nothing with a logical time before this comes any more.
@@ -69,6 +70,7 @@ impl Supply {
         let now = self.pace.as_ref().map_or(Some(Time::MAX), |pace| pace.now(reached));
         // Where nothing is held back, stopping is to read no more.
         if now == Some(Time::MAX) && interrupt::is_requested() {
+            self.is_cut |= !self.readers.is_empty();
             self.readers.iter_mut().for_each(|reader| reader.stop());
         }
         let reads = !self.readers.is_empty() && self.least() <= now.unwrap_or(0);
@@ -93,6 +95,7 @@ impl Supply {
                 promise = promise.min(end.saturating_add(1));
             }
             let is_cut = interrupt::is_requested() && now.is_some_and(|now| least > now);
+            self.is_cut |= is_cut;
             is_over = is_cut || is_over && end.is_none_or(|end| now.is_some_and(|now| now > end));
         }
         self.promised = self.promised.max(promise);
@@ -101,6 +104,11 @@ impl Supply {
             (_, true) => Supplied::Read,
             (_, false) => Supplied::Waits,
         })
+    }
+
+    /// True where it was asked to stop before it had handed on all there is.
+    pub fn is_cut(&self) -> bool {
+        self.is_cut
     }
 
     /// The clock follows the graph, which has `reached` this time, also where this worker has nothing more to read.

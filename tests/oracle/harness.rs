@@ -161,9 +161,11 @@ pub fn run(case: &Case, way: Way) -> Gathered {
     let steps: Arc<Vec<Vec<Step>>> =
         Arc::new(hands.into_iter().map(|hand| deal(hand, &mut dice, way.workers)).collect());
     let law = law(case);
-    let until = case.until.map_or(Until::LargestAccepted, Until::Given);
+    // The end that is asked for is known beforehand, or told when the inputs have been read to theirs.
+    let told = case.until.filter(|_| way.deal.is_multiple_of(2));
+    let until = case.until.filter(|_| told.is_none()).map_or(Until::LargestAccepted, Until::Given);
     let config = if way.workers == 1 { timely::Config::thread() } else { timely::Config::process(way.workers) };
-    let work = move |worker: &mut Worker| play(worker, &steps, &law, way, until);
+    let work = move |worker: &mut Worker| play(worker, &steps, &law, way, (until, told));
     let guards = timely::execute(config, work).expect("workers start");
     let mut results: Vec<Option<Gathered>> =
         guards.join().into_iter().map(|result| result.expect("no panic")).collect();
@@ -257,7 +259,13 @@ fn deal(mut hand: Vec<Bunch<'_>>, dice: &mut Dice, workers: usize) -> Vec<Step> 
 }
 
 /// Takes a worker's steps; none where the graph does not come to an end.
-fn play(worker: &mut Worker, steps: &[Vec<Step>], law: &Law, way: Way, until: Until) -> Option<Gathered> {
+fn play(
+    worker: &mut Worker,
+    steps: &[Vec<Step>],
+    law: &Law,
+    way: Way,
+    (until, told): (Until, Option<Time>),
+) -> Option<Gathered> {
     let probe = ProbeHandle::new();
     let gathered = Rc::new(RefCell::new(Gathered::default()));
     let mut input = worker.dataflow::<Time, _, _>(|scope| {
@@ -290,6 +298,9 @@ fn play(worker: &mut Worker, steps: &[Vec<Step>], law: &Law, way: Way, until: Un
                 }
             }
         }
+    }
+    if let Some(end) = told {
+        input.send(Parcel::input_end(end, worker.peers() as u64));
     }
     input.close();
     let started = Instant::now();

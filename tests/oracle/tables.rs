@@ -44,7 +44,7 @@ pub fn as_of(
 ) -> Result<Outcome, String> {
     let refused_facts = accumulated(&gathered.refused_facts, time)?;
     let mut kept = gathered::Gathered::new(1 << 20, Arc::default());
-    kept.largest_accepted = gathered.largest_accepted;
+    kept.largest_accepted = until.or(gathered.largest_accepted);
     take(&mut kept, &gathered.orders, time)?;
     take(&mut kept, &gathered.order_events, time)?;
     take(&mut kept, &gathered.violations, time)?;
@@ -61,7 +61,7 @@ pub fn as_of(
         kept.quality.add(*key, *counts);
     }
     kept.sort();
-    let results = Results::new(vec![kept], law, detail, until, 1 << 20);
+    let results = Results::new(vec![kept], law, detail, 1 << 20);
     let collector = Collector::default();
     results.write_to(&[&collector], 1, |_| {}).map_err(|error| format!("{error:?}"))?;
     let law = results.record_law();

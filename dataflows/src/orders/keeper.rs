@@ -85,6 +85,8 @@ pub struct Keeper {
     /// All facts before this have been judged.
     judged_before: Time,
     announced: Time,
+    /// Workers that have read their inputs to the end; see [`Parcel::input_end`].
+    inputs_ended: u64,
     /// A tick, and what became of its facts, not yet given to the contributions.
     counted: (Time, Measures),
     before: View,
@@ -118,6 +120,7 @@ impl Keeper {
             known_until,
             judged_before: 0,
             announced: known_until,
+            inputs_ended: 0,
             counted: (0, Measures::default()),
             before: View::default(),
             after: View::default(),
@@ -279,6 +282,12 @@ impl Machine<Parcel> for Keeper {
     fn receive(&mut self, parcel: Parcel) {
         if let (Some(epochs), Some((end, asks_snapshot))) = (&mut self.epochs, parcel.epoch_end) {
             epochs.end_at(end, asks_snapshot);
+        }
+        if let Some((time, workers)) = parcel.input_end {
+            self.inputs_ended += 1;
+            if self.inputs_ended == workers {
+                self.known_until = self.known_until.max(time);
+            }
         }
         if parcel.is_last_word && self.purpose.wants_end_alone() {
             return self.admit_whole(&parcel);

@@ -41,6 +41,8 @@ pub struct Parcel {
     pub is_last_word: bool,
     /// Ends an epoch of the worker's at this time, at which nobody is beyond it; true: and asks for a snapshot as of it.
     pub epoch_end: Option<(Time, bool)>,
+    /// One worker, of so many, has read its input to the end: once all have, results reach to this time.
+    pub input_end: Option<(Time, u64)>,
     /// Facts, one after another.
     #[serde(with = "serde_bytes")]
     pub bytes: Vec<u8>,
@@ -138,7 +140,7 @@ impl Parcels {
         open.map(move |(to, open)| {
             open.last = None;
             open.expected = open.bytes.len();
-            Parcel { to: to as u64, is_last_word, epoch_end: None, bytes: std::mem::take(&mut open.bytes) }
+            Parcel { to: to as u64, is_last_word, bytes: std::mem::take(&mut open.bytes), ..Parcel::default() }
         })
     }
 }
@@ -147,6 +149,11 @@ impl Parcel {
     /// Ends an epoch of a worker's at `time`, which nobody may have passed when it is sent.
     pub fn end_epoch(to: u64, time: Time, asks_snapshot: bool) -> Parcel {
         Parcel { to, epoch_end: Some((time, asks_snapshot)), ..Parcel::default() }
+    }
+
+    /// Tells the first worker that one of so many has read its input to the end, with results to reach to `time`.
+    pub fn input_end(time: Time, workers: u64) -> Parcel {
+        Parcel { input_end: Some((time, workers)), ..Parcel::default() }
     }
 
     /// Of packed facts that stand one after another the first: its logical time, and its bytes as they stand there.

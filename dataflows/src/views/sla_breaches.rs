@@ -108,14 +108,31 @@ fn message(order: &OrderId, view: &View, facts: &PackedFacts, sla: Sla, within_m
     message
 }
 
-/// A duration in the longest unit that divides it, hours up to two days.
+/// A duration in days, hours, minutes and seconds, hours alone up to two days: 24 h and 36 h read better than 1 d and 1.5 d.
 pub fn duration_in_words(duration_ms: u64) -> String {
-    let unit = [(DAY_MS, "d"), (HOUR_MS, "h"), (MINUTE_MS, "min"), (SECOND_MS, "s")];
-    // 24 h and 36 h read better than 1 d and 1.5 d; holds may leave any length.
-    match unit.into_iter().find(|(length_ms, _)| {
-        duration_ms.is_multiple_of(*length_ms) && (*length_ms < DAY_MS || duration_ms >= 2 * DAY_MS)
-    }) {
-        Some((length_ms, name)) => format!("{} {name}", duration_ms / length_ms),
-        None => format!("{duration_ms} ms"),
+    let (mut words, mut rest_ms) = (Vec::new(), duration_ms);
+    for (length_ms, name) in [(DAY_MS, "d"), (HOUR_MS, "h"), (MINUTE_MS, "min")] {
+        if rest_ms >= length_ms && (length_ms < DAY_MS || duration_ms >= 2 * DAY_MS) {
+            words.push(format!("{} {name}", rest_ms / length_ms));
+            rest_ms %= length_ms;
+        }
+    }
+    match (rest_ms / SECOND_MS, rest_ms % SECOND_MS) {
+        (0, 0) if !words.is_empty() => {}
+        (seconds, 0) => words.push(format!("{seconds} s")),
+        (seconds, rest_ms) => words.push(format!("{seconds}.{rest_ms:03} s")),
+    }
+    words.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_read_well() {
+        let words = [0, 7_123, 90_000, 24 * HOUR_MS, 25 * HOUR_MS + 307_123, 36 * HOUR_MS, 60 * HOUR_MS, 7 * DAY_MS];
+        let expected = ["0 s", "7.123 s", "1 min 30 s", "24 h", "25 h 5 min 7.123 s", "36 h", "2 d 12 h", "7 d"];
+        assert_eq!(words.map(duration_in_words), expected);
     }
 }
