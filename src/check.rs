@@ -1,10 +1,10 @@
 //! `orderwatch check`: what a replay would find, before it is started. A line for each thing looked at.
 //!
-//! Invariant: it changes nothing and reads no input to its end. Whether an output can be written its sink says itself
-//! (`outputs` names them), what a record is worth the decoders say. Limits: a good beginning is no promise for the rest.
+//! Invariant: it changes nothing and reads no input to its end. Whether an output can be written its sink says itself,
+//! what a record is worth the decoders say. Limits: a good beginning is no promise for the rest.
 
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::io::Write;
+use std::path::Path;
 
 use anstyle::AnsiColor;
 use rustix::fs::statvfs;
@@ -15,7 +15,7 @@ use crate::checkpoint::Store;
 use crate::cli::{OutputFormat, ReplayOptions};
 use crate::clock::wall_clock_ms;
 use crate::config::JobConfig;
-use crate::console::{Style, visible};
+use crate::console::{Style, print, visible};
 use crate::error::{JobError, JobResult};
 use crate::kafka::KafkaSettings;
 use crate::produce;
@@ -86,8 +86,7 @@ pub fn run(config: JobResult<JobConfig>, options: &ReplayOptions, output: Output
         OutputFormat::Text => findings.iter().map(|finding| line(finding, style)).collect(),
         OutputFormat::Json => serde_json::json!({ "ok": failed == 0, "checks": findings }).to_string() + "\n",
     };
-    // Whoever reads us may have read enough.
-    let _ = io::stdout().write_all(text.as_bytes());
+    print("findings", |out| out.write_all(text.as_bytes()))?;
     match failed {
         0 => Ok(()),
         _ => Err(JobError::job(format!("{failed} of {} checks failed", findings.len()))
@@ -121,10 +120,13 @@ pub fn findings(config: JobResult<JobConfig>, options: &ReplayOptions) -> Vec<Fi
     }
     options.inputs.iter().for_each(|input| findings.extend(of_input(input, options, &limits, &kafka)));
     let input_bytes = options.inputs.iter().map(|input| bytes_of(input)).sum();
-    for (name, path, probe) in outputs(options) {
-        findings.push(of_output(format!("{name} {}", path.display()), probe(&path)));
-        findings.extend(free_space(&path, input_bytes));
+    let files = options.out.iter().map(|path| ("--out", path, Files::probe(path, options.format, options.changes)));
+    let sqlite = options.sqlite.iter().map(|path| ("--sqlite", path, Sqlite::probe(path)));
+    for (name, path, probed) in files.chain(sqlite) {
+        findings.push(of_output(format!("{name} {}", path.display()), probed));
+        findings.extend(free_space(path, input_bytes));
     }
+    findings.push(temporary_files());
     findings
         .extend(options.postgres.iter().map(|url| of_output(format!("--postgres {url:?}"), Replacement::probe(url))));
     findings.extend(options.store().map(|store| of_store(format!("--checkpoint {store}"), store)));
@@ -132,20 +134,19 @@ pub fn findings(config: JobResult<JobConfig>, options: &ReplayOptions) -> Vec<Fi
     findings
 }
 
-/// Asks the kind of sink whether it could write there, and leaves nothing behind.
-type Probe = fn(&Path) -> JobResult<()>;
-
-/// The outputs that are asked for: each one's flag, where it is to be, and what its sink says of that.
-fn outputs(options: &ReplayOptions) -> Vec<(&'static str, PathBuf, Probe)> {
-    let files = options.out.iter().map(|directory| ("--out", directory.clone(), Files::probe as Probe));
-    let sqlite = options.sqlite.iter().map(|file| ("--sqlite", file.clone(), Sqlite::probe as Probe));
-    files.chain(sqlite).collect()
+/// What has to be sorted and is too much for memory goes there.
+fn temporary_files() -> Finding {
+    let directory = std::env::temp_dir();
+    let probed = tempfile::tempfile().map(drop).map_err(|error| {
+        JobError::io("write a temporary file", &directory, &error).remedy("set TMPDIR to a directory with enough space")
+    });
+    of_output(format!("temporary files in {}", directory.display()), probed)
 }
 
 /// A bucket is asked, not written to; a directory that is still to be made is not made.
 fn of_store(target: String, store: &str) -> Finding {
     if !is_bucket(store) {
-        return of_output(target, Files::probe(Path::new(store.strip_prefix("file://").unwrap_or(store))));
+        return of_output(target, Files::probe_directory(Path::new(store.strip_prefix("file://").unwrap_or(store))));
     }
     let found = Objects::open(store).and_then(|objects| {
         objects.get("nothing").map_err(|error| JobError::job(error.to_string()).at(store.to_owned()))

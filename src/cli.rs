@@ -16,7 +16,7 @@ mod topics;
 
 use std::path::PathBuf;
 
-use clap::builder::PossibleValuesParser;
+use clap::builder::{NonEmptyStringValueParser, PossibleValuesParser};
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::clock::Speed;
@@ -225,6 +225,9 @@ pub struct ReplayOptions {
     #[command(flatten)]
     pub reading: Reading,
     /// Replay only the first N orders
+    ///
+    /// Inputs come one after another as they are named, lines and rows of an orders file as they stand; broken ones name no
+    /// order. Their order matters for this option, as it does for no other but --arrival-order.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), help_heading = INPUT)]
     pub limit: Option<u64>,
     /// How fast time passes: max, or how many times faster than it happened
@@ -273,7 +276,7 @@ pub struct ReplayOptions {
     /// telling those breaches again (killed: but for those of the last --checkpoint-interval). One that has come to its
     /// end begins anew. All processes need it. Without a --speed nothing is kept: to read everything again is
     /// quicker than to write down and restore what has come of it. `none` is none.
-    #[arg(long, value_name = "DIR|URL", conflicts_with = "produce", help_heading = OUTPUT)]
+    #[arg(long, value_name = "DIR|URL", value_parser = NonEmptyStringValueParser::new(), conflicts_with = "produce", help_heading = OUTPUT)]
     pub checkpoint: Option<String>,
     /// How often it is written down how far a replay is [default: 10s]
     #[arg(long, value_name = "DURATION", requires = "checkpoint", help_heading = OUTPUT)]

@@ -12,6 +12,7 @@ mod resolve;
 mod tests;
 mod yaml;
 
+use std::ffi::OsString;
 use std::fmt;
 use std::fs;
 use std::path::Path;
@@ -25,7 +26,7 @@ use figment::value::Value;
 
 use crate::error::{JobError, JobResult};
 use crate::kafka::KafkaSettings;
-use layer::{Layer, Schema};
+use layer::{ENVIRONMENT_PREFIX, Layer, Schema};
 
 /// Every key with its default and its reason.
 pub const DEFAULT: &str = include_str!("../config/default.toml");
@@ -156,9 +157,20 @@ pub fn load(
     Merged::new(schema, &layers).resolve(read_rules)
 }
 
-/// The environment of this process, for [`load`]; variables that are not UTF-8 are none of ours.
-pub fn environment() -> impl Iterator<Item = (String, String)> {
-    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+/// The environment of this process, for [`load`]; of variables that are not UTF-8 ours are refused, others are left out.
+pub fn environment() -> JobResult<Vec<(String, String)>> {
+    let read = |(name, value): (OsString, OsString)| {
+        let shown = name.to_string_lossy().into_owned();
+        match (name.into_string(), value.into_string()) {
+            (Ok(name), Ok(value)) => Some(Ok((name, value))),
+            _ if !shown.starts_with(ENVIRONMENT_PREFIX) => None,
+            // It may be a secret, so it is not shown.
+            _ => Some(Err(JobError::configuration("a setting in the environment is not UTF-8")
+                .at(format!("environment variable {shown}"))
+                .remedy("write it in UTF-8, or unset it"))),
+        }
+    };
+    std::env::vars_os().filter_map(read).collect()
 }
 
 /// All layers as one, still knowing which value came from where.

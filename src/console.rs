@@ -8,9 +8,10 @@ mod summary;
 
 use std::env;
 use std::fs;
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal, StdoutLock, Write};
 
 use crate::cli::ColorChoice;
+use crate::error::{JobError, JobResult};
 
 pub use progress::{Progress, ProgressNow};
 pub use summary::{RecordLaw, Summary, SummaryTable, Totals, print_summary, print_table, summary_json, visible};
@@ -47,6 +48,18 @@ impl Style {
 /// A terminal that understands control characters.
 fn is_terminal(stream: &impl IsTerminal) -> bool {
     stream.is_terminal() && env::var_os("TERM").is_none_or(|name| name != "dumb")
+}
+
+/// Writes to standard output; `what` completes "cannot write the …". Whoever reads us may have read enough.
+pub fn print(what: &str, write: impl FnOnce(&mut StdoutLock<'_>) -> io::Result<()>) -> JobResult<()> {
+    let mut out = io::stdout().lock();
+    match write(&mut out).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            let error = JobError::job(format!("cannot write the {what}: {error}")).at("standard output");
+            Err(error.remedy("send it elsewhere"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The most memory this process ever held, in bytes, where the system tells (Linux).

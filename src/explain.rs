@@ -11,14 +11,14 @@ pub mod promise;
 mod prose;
 pub mod report;
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::rc::Rc;
 
 use dataflows::model::{OrderId, Text};
 
 use crate::cli::{OutputFormat, ReplayOptions};
 use crate::config::JobConfig;
-use crate::console::{Progress, ProgressNow, Style};
+use crate::console::{Progress, ProgressNow, Style, print};
 use crate::error::{JobError, JobResult};
 use crate::replay;
 use gather::{Gathered, Story, gather};
@@ -58,14 +58,7 @@ pub fn run(
             .map(|text| text + "\n")
             .map_err(|error| JobError::job(format!("cannot write the report as JSON: {error}")))?,
     };
-    match io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(JobError::job(format!("cannot write the report: {error}"))
-                .at("standard output")
-                .remedy("send it elsewhere"))
-        }
-        _ => Ok(()),
-    }
+    print("report", |out| out.write_all(text.as_bytes()))
 }
 
 /// The one order that the question is about.

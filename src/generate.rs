@@ -14,6 +14,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use crate::cli::{Generate, GenerateOlist, GenerateStream};
+use crate::console::print;
 use crate::error::{JobError, JobResult};
 use crate::interrupt;
 use crate::kafka::KafkaSettings;
@@ -35,6 +36,10 @@ fn run_olist(arguments: &GenerateOlist, kafka: &KafkaSettings) -> JobResult<()> 
         let error = JobError::configuration("a directory is not sent into topics as it is made").at("flag --to");
         return Err(error.remedy("generate it into a directory, then: orderwatch replay DIR --produce BROKERS"));
     }
+    if stream::is_standard_output(&arguments.to) {
+        let error = JobError::configuration("a directory is not written to standard output").at("flag --to");
+        return Err(error.remedy("name a directory; one that is called `-` is ./-"));
+    }
     let options = OlistOptions {
         count: arguments.count,
         seed: arguments.seed,
@@ -45,9 +50,7 @@ fn run_olist(arguments: &GenerateOlist, kafka: &KafkaSettings) -> JobResult<()> 
         let error = JobError::job(error.to_string());
         error.remedy("name a directory that you may write to, with enough space, with --to")
     })?;
-    // Whoever reads us may have read enough.
-    let _ = writeln!(io::stdout(), "{statistics}");
-    Ok(())
+    print("statistics", |out| writeln!(out, "{statistics}"))
 }
 
 fn run_stream(kind: StreamKind, options: &GenerateStream, kafka: &KafkaSettings) -> JobResult<()> {
@@ -56,12 +59,12 @@ fn run_stream(kind: StreamKind, options: &GenerateStream, kafka: &KafkaSettings)
     if options.no_console {
         return Ok(());
     }
-    // Whoever reads us may have read enough.
-    let _ = match options.to.iter().any(|target| stream::is_standard_output(target)) {
-        true => writeln!(io::stderr(), "{statistics}"),
-        false => writeln!(io::stdout(), "{statistics}"),
-    };
-    Ok(())
+    if options.to.iter().any(|target| stream::is_standard_output(target)) {
+        // Whoever closed standard error does not want to know.
+        let _ = writeln!(io::stderr(), "{statistics}");
+        return Ok(());
+    }
+    print("statistics", |out| writeln!(out, "{statistics}"))
 }
 
 /// Why nothing, or not everything, was generated. Files already in the directory are as they were before, unless it

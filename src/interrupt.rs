@@ -5,19 +5,26 @@
 //! its input ends as well. Invariant: unfinished files are made, and finished ones put in their places, under one lock,
 //! which the end takes before it removes the unfinished ones: a set of files is there whole or not at all. One more
 //! signal does not wait for the lock.
+//!
+//! SIGKILL leaves unfinished files behind. Whoever makes one holds a lock on it, which is gone with the process: so the
+//! next one to write to the same place knows those of the dead, and removes them. Limits: not where files cannot be locked.
 
+use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::flag;
 use signal_hook::iterator::Signals;
 use tempfile::NamedTempFile;
 
 /// Exit code of a program that was interrupted.
 pub const EXIT_CODE: u8 = 130;
+/// How the names of files end that are to be renamed.
+const UNFINISHED_ENDING: &str = ".unfinished";
 
 /// Files that are to be removed, those that are finished and renamed included: their names are not used again.
 static UNFINISHED: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
@@ -35,6 +42,8 @@ pub fn watch() -> io::Result<()> {
     for signal in [SIGINT, SIGTERM] {
         flag::register_conditional_shutdown(signal, i32::from(EXIT_CODE), Arc::clone(&ends))?;
     }
+    // Of a file that grows beyond `ulimit -f` whoever writes it is told, as of a full disk.
+    flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)))?;
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
     std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
         for signal in signals.forever() {
@@ -47,7 +56,7 @@ pub fn watch() -> io::Result<()> {
             let unfinished = UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner);
             for path in unfinished.iter() {
                 // Those that are finished are gone.
-                let _ = std::fs::remove_file(path);
+                let _ = fs::remove_file(path);
             }
             let _ = writeln!(io::stderr(), "interrupted");
             std::process::exit(i32::from(EXIT_CODE));
@@ -76,20 +85,53 @@ pub fn is_terminated() -> bool {
     TERMINATED.load(Ordering::SeqCst)
 }
 
-/// Makes a file that an interruption removes.
-pub fn unfinished<F>(path: &Path, make: impl FnOnce() -> io::Result<F>) -> io::Result<F> {
-    let mut unfinished = UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner);
-    let file = make()?;
-    unfinished.push(path.to_path_buf());
-    Ok(file)
-}
-
 /// Makes a file, of a name of its own choice, that an interruption removes.
 pub fn unfinished_temporary(make: impl FnOnce() -> io::Result<NamedTempFile>) -> io::Result<NamedTempFile> {
     let mut unfinished = UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner);
     let file = make()?;
     unfinished.push(file.path().to_path_buf());
     Ok(file)
+}
+
+/// Makes a file that is to be renamed to `path`, in the same directory, which an interruption removes. Readable by all, as
+/// files made by hand are; the process's mask still applies. It is locked for as long as it is open.
+pub fn temporary(path: &Path) -> io::Result<NamedTempFile> {
+    remove_dead(path);
+    let (directory, prefix) = beside(path);
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(&prefix).suffix(UNFINISHED_ENDING).permissions(Permissions::from_mode(0o666));
+    loop {
+        let file = unfinished_temporary(|| builder.tempfile_in(directory))?;
+        // Where nothing can be locked nothing is taken for dead.
+        let _ = file.as_file().lock();
+        // Another process may have found it before that, and removed it.
+        if file.as_file().metadata()?.nlink() > 0 {
+            return Ok(file);
+        }
+    }
+}
+
+/// Removes files on their way to `path` of processes that are no more.
+pub fn remove_dead(path: &Path) {
+    let (directory, prefix) = beside(path);
+    for entry in directory.read_dir().into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        // The lock is held until the file is gone, so nobody who has just made it takes it for theirs.
+        if name.starts_with(&prefix)
+            && name.ends_with(UNFINISHED_ENDING)
+            && let Ok(file) = File::open(entry.path())
+            && file.try_lock().is_ok()
+        {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// Where files on their way to `path` are, and how their names begin.
+fn beside(path: &Path) -> (&Path, String) {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    (directory, format!(".{}.", path.file_name().unwrap_or_default().to_string_lossy()))
 }
 
 /// Does what an interruption must not cut in two.

@@ -9,9 +9,10 @@ use dataflows::model::Rules;
 use orderwatch::checkpoint::listing;
 use orderwatch::cli::{Cli, Command, Explain, General, Replay, Topics};
 use orderwatch::config::{self, Flag, JobConfig};
-use orderwatch::console::Style;
+use orderwatch::console::{Style, print};
 use orderwatch::error::{JobError, JobResult};
 use orderwatch::explain::{self, Question};
+use orderwatch::source::inputs::named;
 use orderwatch::{check, generate, interrupt, live, log, produce, query, replay, rules, topics};
 
 /// Rows are made at one thread and dropped at another, which is where the system's allocator is slow (docs/performance.md).
@@ -45,22 +46,25 @@ fn run(cli: &Cli) -> JobResult<()> {
         Command::Replay(arguments) => run_replay(&cli.general, arguments),
         Command::Run(arguments) => {
             let file = cli.general.config.as_deref();
-            let config = config::load(config::Kind::Live, file, config::environment(), &arguments.layer(), read_rules)?;
+            let config =
+                config::load(config::Kind::Live, file, config::environment()?, &arguments.layer(), read_rules)?;
             tracing::info!(job = config.name, workers = config.cluster.workers, "configuration loaded");
             live::run(&config, &arguments.options)
         }
         Command::Checkpoint(what) => listing::run(what, Style::of(&io::stdout(), cli.general.color)),
         Command::Explain(arguments) => run_explain(&cli.general, arguments),
         Command::Check(arguments) => {
-            let config = load(&cli.general, &arguments.options.layer(&arguments.job));
+            let config = load(&cli.general, &arguments.options.layer(&arguments.job)).and_then(|config| {
+                named::check(&arguments.options, config.cluster.processes)?;
+                Ok(config)
+            });
             check::run(config, &arguments.options, arguments.output, Style::of(&io::stdout(), cli.general.color))
         }
         Command::Completions { shell } => {
             // Written at once, so that a reader that has gone is no panic.
             let mut completions = Vec::new();
             clap_complete::generate(*shell, &mut Cli::definition(), "orderwatch", &mut completions);
-            let _ = io::stdout().write_all(&completions);
-            Ok(())
+            print("completions", |out| out.write_all(&completions))
         }
         Command::Query(arguments) => query::run(arguments, Style::of(&io::stdout(), cli.general.color)),
         Command::Generate(what) => {
@@ -76,7 +80,7 @@ fn run(cli: &Cli) -> JobResult<()> {
             let config = config::load(
                 config::Kind::Bounded,
                 cli.general.config.as_deref(),
-                config::environment(),
+                config::environment()?,
                 &flags,
                 read_rules,
             )?;
@@ -88,6 +92,7 @@ fn run(cli: &Cli) -> JobResult<()> {
 fn run_replay(general: &General, Replay { options, output, job }: &Replay) -> JobResult<()> {
     options.check()?;
     let config = load(general, &options.layer(job))?;
+    named::check(options, config.cluster.processes)?;
     tracing::info!(job = config.name, workers = config.cluster.workers, "configuration loaded");
     if let Some(brokers) = &options.produce {
         return produce::run(&config, options, brokers, *output);
@@ -98,13 +103,14 @@ fn run_replay(general: &General, Replay { options, output, job }: &Replay) -> Jo
 fn run_explain(general: &General, arguments: &Explain) -> JobResult<()> {
     let options = arguments.replay();
     options.check()?;
+    named::check(&options, 1)?;
     let config = load(general, &arguments.job.layer())?;
     let question = Question { order_id: &arguments.order_id, tenant: arguments.tenant.as_deref() };
     explain::run(&config, &options, question, arguments.output, Style::of(&io::stdout(), general.color))
 }
 
 fn load(general: &General, flags: &[Flag]) -> JobResult<JobConfig> {
-    config::load(config::Kind::Bounded, general.config.as_deref(), config::environment(), flags, read_rules)
+    config::load(config::Kind::Bounded, general.config.as_deref(), config::environment()?, flags, read_rules)
 }
 
 fn read_rules(path: &Path) -> JobResult<Rules> {

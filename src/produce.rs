@@ -17,7 +17,7 @@ use serde_json::json;
 use crate::cli::{OutputFormat, ReplayOptions};
 use crate::clock::{ReplayClock, Speed, wall_clock_ms};
 use crate::config::JobConfig;
-use crate::console::{Progress, ProgressNow};
+use crate::console::{Progress, ProgressNow, print};
 use crate::error::{JobError, JobResult};
 use crate::interrupt;
 use crate::kafka::KafkaSettings;
@@ -71,9 +71,7 @@ pub fn run(config: &JobConfig, options: &ReplayOptions, brokers: &str, output: O
         OutputFormat::Text => text(&sent, left_out, started.elapsed()),
         OutputFormat::Json => as_json(&sent, left_out, started.elapsed()),
     };
-    // Whoever reads us may have read enough.
-    let _ = io::stdout().write_all(text.as_bytes());
-    Ok(())
+    print("statistics", |out| out.write_all(text.as_bytes()))
 }
 
 /// Publications in the order of time.

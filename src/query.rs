@@ -10,7 +10,7 @@ use dataflows::views::collection::{Collection, Column};
 use dataflows::views::{funnel, gmv, order_events, orders, payments, sla_breaches};
 
 use crate::cli::{OutputFormat, Query, Question};
-use crate::console::{Style, SummaryTable, print_table};
+use crate::console::{Style, SummaryTable, print, print_table};
 use crate::error::{JobError, JobResult};
 use crate::sink::cell;
 
@@ -28,19 +28,10 @@ struct Wanted {
 pub fn run(query: &Query, style: Style) -> JobResult<()> {
     let wanted = Wanted::of(query)?;
     let rows = store::read(&query.results, &wanted)?;
-    let mut out = io::stdout().lock();
-    let written = match query.output {
-        OutputFormat::Text => print_table(&mut out, &table(&wanted, rows), style),
-        OutputFormat::Json => print_json(&mut out, wanted.collection.columns, &rows),
-    };
-    match written.and_then(|()| out.flush()) {
-        // Whoever reads us has read enough.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        Err(error) => Err(JobError::job(format!("cannot write the rows: {error}"))
-            .at("standard output")
-            .remedy("send them elsewhere")),
-        Ok(()) => Ok(()),
-    }
+    print("rows", |out| match query.output {
+        OutputFormat::Text => print_table(out, &table(&wanted, rows), style),
+        OutputFormat::Json => print_json(out, wanted.collection.columns, &rows),
+    })
 }
 
 impl Wanted {

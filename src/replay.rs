@@ -24,9 +24,9 @@ use crate::console::{
 };
 use crate::error::{JobError, JobResult};
 use crate::gathered::Due;
-use crate::live::teller::told;
 use crate::instant::format_instant;
 use crate::interrupt;
+use crate::live::teller::told;
 use crate::results::Results;
 use crate::sink::Sink;
 use crate::sink::console::Console;

@@ -68,12 +68,7 @@ type Task<'r> = Box<dyn Fn(&Output<'_>) -> JobResult<()> + Sync + 'r>;
 impl Results {
     /// Takes what the workers of this process gathered; sums are the first one's. Changes are sorted in about this much
     /// memory.
-    pub fn new(
-        gathered: Vec<Gathered>,
-        law: &Law,
-        detail: Detail,
-        memory_bytes: usize,
-    ) -> Results {
+    pub fn new(gathered: Vec<Gathered>, law: &Law, detail: Detail, memory_bytes: usize) -> Results {
         let mut results = Results { gathered, law: law.clone(), detail, as_of: None, memory_bytes };
         if results.record_law().accepted > 0 {
             results.as_of = results.gathered.first().and_then(|first| first.largest_accepted);

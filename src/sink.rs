@@ -14,16 +14,11 @@ pub mod sql;
 pub mod sqlite;
 pub mod text_row;
 
-use std::fs::Permissions;
-use std::io;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use dataflows::views::collection::{Collection, Column, ColumnType};
-use tempfile::NamedTempFile;
 
-use crate::error::JobResult;
-use crate::interrupt;
+use crate::error::{JobError, JobResult};
 use text_row::TextRow;
 
 /// Where results go. Several collections may be written at a time, by several threads and by one.
@@ -60,11 +55,20 @@ pub trait Writer {
     fn finish(self: Box<Self>) -> JobResult<()>;
 }
 
-/// A file to be renamed into place within `directory`, which an interruption removes. Readable by all, as files made by
-/// hand are; the process's mask still applies.
-fn temporary(directory: &Path, name: &str) -> io::Result<NamedTempFile> {
-    let prefix = format!(".{name}.");
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(&prefix).permissions(Permissions::from_mode(0o666));
-    interrupt::unfinished_temporary(|| builder.tempfile_in(directory))
+/// What there is where a file is to be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// Nothing that could be lost.
+    Nothing,
+    /// A file of ours.
+    Ours,
+    /// Something else; what it is completes "the file …".
+    Foreign(&'static str),
+}
+
+/// Why nothing is written to `path`, where something else stands.
+fn would_overwrite(flag: &str, what: &str, path: &Path) -> JobError {
+    JobError::job(format!("{flag} would overwrite what is not its own: the file {what}"))
+        .at(path.display().to_string())
+        .remedy(format!("name another file or directory with {flag}, or move this one away"))
 }

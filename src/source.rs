@@ -19,9 +19,11 @@ pub mod sort;
 pub mod supply;
 pub mod watch;
 
+use std::io;
+
 use dataflows::time::Time;
 
-use crate::error::JobResult;
+use crate::error::{JobError, JobResult};
 use intake::Intake;
 
 /// A worker's share of an input.
@@ -63,13 +65,21 @@ impl Share {
 }
 
 /// Does the same on this many threads, of which the caller's is one.
-fn on_threads<T: Send>(threads: usize, work: impl Fn() -> T + Sync) -> Vec<T> {
+fn on_threads<T: Send>(threads: usize, work: impl Fn() -> T + Sync) -> JobResult<Vec<T>> {
     std::thread::scope(|scope| {
-        let others: Vec<_> = (1..threads).map(|_| scope.spawn(&work)).collect();
+        let started = (1..threads).map(|_| std::thread::Builder::new().spawn_scoped(scope, &work));
+        let others = started.collect::<io::Result<Vec<_>>>().map_err(no_thread)?;
         let mut results = vec![work()];
         for other in others {
             results.push(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
         }
-        results
+        Ok(results)
     })
+}
+
+/// The system gives no more threads.
+fn no_thread(error: io::Error) -> JobError {
+    JobError::job(format!("cannot start the workers: {error}"))
+        .at("threads of this user")
+        .remedy("give a smaller -w, or let this user have more: ulimit -u")
 }

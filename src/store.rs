@@ -41,7 +41,7 @@ impl Objects {
     /// Opens a directory, made where there is none, or a place in a bucket, `s3://BUCKET/PREFIX`, with endpoint and
     /// credentials of the environment.
     pub fn open(url: &str) -> JobResult<Objects> {
-        Objects::open_as(url, environment())
+        Objects::open_as(url, environment()?)
     }
 
     /// The same with this environment: variables AWS_*.

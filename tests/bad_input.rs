@@ -7,6 +7,8 @@
 // A test that cannot set up its case must fail loudly.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+#[path = "bad_input/denied.rs"]
+mod denied;
 #[path = "bad_input/documented.rs"]
 mod documented;
 #[path = "bad_input/files.rs"]
@@ -15,6 +17,8 @@ mod files;
 mod lines;
 #[path = "bad_input/links.rs"]
 mod links;
+#[path = "bad_input/named.rs"]
+mod named;
 #[path = "support/network.rs"]
 mod network;
 #[path = "bad_input/outcome.rs"]

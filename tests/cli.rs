@@ -7,6 +7,9 @@
 #[path = "cli/check.rs"]
 mod check;
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
 use assert_cmd::Command;
 use orderwatch::cli::Cli;
 use predicates::prelude::*;
@@ -95,12 +98,17 @@ fn wrong_usage_ends_with_2_and_says_what_to_do() {
         (&["replay", "--sort-memory", "4K"], "give at least 1M"),
         (&["replay", "--as", "csv"], "possible values: olist, order-events, sales"),
         (&["replay", "-", "-"], "name `-` once"),
+        (&["replay", "--checkpoint", ""], "a value is required for '--checkpoint <DIR|URL>'"),
+        (&["run", "--checkpoint", ""], "a value is required for '--checkpoint <DIR|URL>'"),
+        (&["replay", "--checkpoint", "x", "--checkpoint-interval", "0s"], "give at least 1ms"),
+        (&["run", "--checkpoint-interval", "0s"], "give at least 1ms"),
         (&["replay", "-c", "no/such.toml"], "name a TOML or YAML file with -c"),
         (&["replay", "-v", "-q"], "cannot be used with"),
         (&["replay", "--wokers", "2"], "--workers"),
         (&["repaly"], "replay"),
         (&["generate", "olist"], "--to <DIR>"),
         (&["generate", "olist", "--to", "x", "--count", "0"], "--count"),
+        (&["generate", "olist", "--to", "-"], "name a directory; one that is called `-` is ./-"),
         (&["generate"], "Usage"),
         (&[], "Usage"),
     ] {
@@ -117,6 +125,36 @@ fn the_environment_is_a_layer_below_flags() {
     command.env("ORDERWATCH__JOB__WORKERS", "2").assert().code(2);
     let mut command = orderwatch(&["replay", "--workers=x"]);
     command.env("ORDERWATCH__JOB__WORKERS", "0").assert().code(2).stderr(contains("flag --workers"));
+    let mut command = orderwatch(&["replay"]);
+    command.env("ORDERWATCH__TIME", "5").assert().code(2).stderr(contains("`time` is a section"));
+}
+
+#[test]
+fn what_is_no_text_in_the_environment_is_refused_where_it_is_ours() {
+    let odd = OsStr::from_bytes(b"hunter\xFF");
+    for command in [&["replay"][..], &["run"], &["topics", "list"], &["check"]] {
+        let says = contains("a setting in the environment is not UTF-8").and(contains("ORDERWATCH__CLUSTER__SECRET"));
+        let assert = orderwatch(command).env("ORDERWATCH__CLUSTER__SECRET", odd).assert().failure();
+        let output = assert.get_output();
+        let said = [output.stdout.as_slice(), &output.stderr].concat();
+        let said = String::from_utf8_lossy(&said).into_owned();
+        assert!(says.eval(&said) && !said.contains("hunter"), "{command:?}: {said}");
+    }
+    let mut ours = orderwatch(&["replay", "-w", "0"]);
+    ours.env(OsStr::from_bytes(b"ORDERWATCH__\xFF"), "1").assert().code(2).stderr(contains("is not UTF-8"));
+    let mut others = orderwatch(&["replay", "-w", "0"]);
+    others.env(OsStr::from_bytes(b"OTHER\xFF"), odd).assert().code(2).stderr(contains("job.workers is 0"));
+}
+
+#[test]
+fn each_v_makes_the_log_say_more() {
+    let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/data/sample");
+    let lines = |verbose: &str| {
+        let assert = orderwatch(&["replay", sample, "--no-console", verbose]).assert().success();
+        String::from_utf8_lossy(&assert.get_output().stderr).lines().count()
+    };
+    let lines = ["-q", "-v", "-vv", "-vvv"].map(lines);
+    assert!(lines[0] == 0 && lines.is_sorted_by(|less, more| less < more), "{lines:?}");
 }
 
 #[test]

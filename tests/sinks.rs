@@ -9,6 +9,8 @@
 
 #[path = "sinks/agree.rs"]
 mod agree;
+#[path = "sinks/directory.rs"]
+mod directory;
 #[path = "sinks/document.rs"]
 mod document;
 #[path = "goldens/inputs.rs"]

@@ -2,14 +2,14 @@
 //!
 //! Invariant: nothing is written but by `reset`. Limits: to say that a checkpoint is whole all of it is read.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::Path;
 
 use serde_json::json;
 
 use super::{Manifest, Store, StoreError, forget, read_parts};
 use crate::cli::{Checkpoint, OutputFormat, StoredCheckpoints};
-use crate::console::{Style, SummaryTable, print_table};
+use crate::console::{Style, SummaryTable, print, print_table};
 use crate::error::{JobError, JobResult};
 use crate::instant::format_instant;
 use crate::store::{Objects, is_bucket};
@@ -131,8 +131,5 @@ fn reset(stored: &StoredCheckpoints, yes: bool) -> JobResult<()> {
 }
 
 fn say(text: &str) -> JobResult<()> {
-    let mut out = io::stdout().lock();
-    // Whoever reads us may have read enough.
-    let _ = writeln!(out, "{text}").and_then(|()| out.flush());
-    Ok(())
+    print("answer", |out| writeln!(out, "{text}"))
 }

@@ -1,5 +1,6 @@
 //! The arguments of `orderwatch checkpoint`.
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
 
 use super::run::DEFAULT_STORE;
@@ -48,7 +49,7 @@ pub enum Checkpoint {
 #[derive(Args, Clone, Debug)]
 pub struct StoredCheckpoints {
     /// Where checkpoints are kept: a directory, or s3://BUCKET/PREFIX
-    #[arg(long, value_name = "DIR|URL", default_value = DEFAULT_STORE, help_heading = INPUT)]
+    #[arg(long, value_name = "DIR|URL", value_parser = NonEmptyStringValueParser::new(), default_value = DEFAULT_STORE, help_heading = INPUT)]
     pub checkpoint: String,
     /// Identity of the job
     #[arg(long, value_name = "NAME", default_value = "orderwatch", help_heading = INPUT)]

@@ -43,17 +43,8 @@ impl ReplayOptions {
             let remedy = "add --out DIR: changes are written into DIR/changes";
             return Err(JobError::configuration(what).at("flag --changes").remedy(remedy));
         }
-        if self.store().is_some() && self.inputs.iter().any(|input| input.as_os_str() == "-") {
-            let what = "of standard input nobody knows whether it is the same again";
-            let remedy = "put it into a file, or leave --checkpoint out";
-            return Err(JobError::configuration(what).at("flag --checkpoint").remedy(remedy));
-        }
         if let Some(url) = &self.postgres {
             Address::of(url).map_err(|error| error.at("flag --postgres"))?;
-        }
-        if self.inputs.iter().filter(|input| input.as_os_str() == "-").count() > 1 {
-            let what = "standard input can be read once only";
-            return Err(JobError::configuration(what).at("INPUT").remedy("name `-` once"));
         }
         Ok(())
     }

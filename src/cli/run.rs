@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, ValueEnum};
 use dataflows::time::Time;
 
@@ -106,7 +107,7 @@ pub struct RunOptions {
     /// S3, or what understands its If-None-Match: endpoint, region and credentials come from AWS_ENDPOINT_URL, AWS_REGION,
     /// AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and their like; AWS_ALLOW_HTTP=true goes without TLS. All processes need it.
     /// Sinks that are kept up to date need them: without one a job that was stopped cannot go on.
-    #[arg(long, value_name = "DIR|URL", default_value = DEFAULT_STORE, help_heading = OUTPUT)]
+    #[arg(long, value_name = "DIR|URL", value_parser = NonEmptyStringValueParser::new(), default_value = DEFAULT_STORE, help_heading = OUTPUT)]
     pub checkpoint: String,
     /// Where /metrics (Prometheus), /healthz and /readyz are served: HOST:PORT, or `none`
     ///

@@ -132,14 +132,20 @@ impl Schema {
 
     fn unknown(&self, key: &str, origin: String) -> JobError {
         let error = JobError::configuration(format!("unknown configuration key `{key}`"));
-        let remedy = match self.nearest(key) {
-            Some(nearest) if origin.starts_with("environment") => {
-                format!("did you mean {ENVIRONMENT_PREFIX}{}?", nearest.replace('.', "__").to_ascii_uppercase())
+        let named = |known: &str| match known.split_once('.') {
+            _ if origin.starts_with("environment") => {
+                format!("{ENVIRONMENT_PREFIX}{}", known.replace('.', "__").to_ascii_uppercase())
             }
-            Some(nearest) => match nearest.split_once('.') {
-                Some((section, name)) => format!("did you mean `{name}` in section [{section}]?"),
-                None => format!("did you mean the section [{nearest}]?"),
-            },
+            Some((section, name)) => format!("`{name}` in section [{section}]"),
+            None => format!("the section [{known}]"),
+        };
+        let remedy = match self.nearest(key) {
+            Some(section) if section == key => {
+                let of_section = self.0.entries.keys().find(|known| known.split('.').next() == Some(section));
+                let example = named(of_section.map_or(section, String::as_str));
+                format!("`{section}` is a section: set one of its keys, as in {example}")
+            }
+            Some(nearest) => format!("did you mean {}?", named(nearest)),
             None => "remove it; config/default.toml names every key".into(),
         };
         error.at(origin).remedy(remedy)

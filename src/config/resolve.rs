@@ -37,7 +37,7 @@ impl Merged {
         let settings = Settings {
             transitions: raw.job.transitions,
             grace_ms: duration("time.grace", &raw.time.grace)?,
-            tick_ms: self.tick_ms(&raw.time.tick)?,
+            tick_ms: self.not_zero("time.tick", &raw.time.tick, "aggregates need a grid to change on")?,
             abandon_after_ms: duration("orders.abandon_after", &raw.orders.abandon_after)?,
             expect_payments: raw.orders.expect_payments,
             retention_ms: duration("orders.retention", &raw.orders.retention)?,
@@ -49,7 +49,8 @@ impl Merged {
         let max_future_skew_ms = duration("time.max_future_skew", &raw.time.max_future_skew)?;
         let out_of_orderness_ms = duration("time.out_of_orderness", &raw.time.out_of_orderness)?;
         let max_read_ahead_ms = duration("time.max_read_ahead", &raw.time.max_read_ahead)?;
-        let checkpoint_interval_ms = duration("checkpoint.interval", &raw.checkpoint.interval)?;
+        let checkpoint_interval_ms =
+            self.not_zero("checkpoint.interval", &raw.checkpoint.interval, "nothing but checkpoints would be written")?;
         let sort_memory_bytes = self.memory_bytes("input.sort_memory", &raw.input.sort_memory)?;
         let max_price = self.max_price(&raw.validation.max_price)?;
         let sink = self.sink(&raw.sink)?;
@@ -131,10 +132,10 @@ impl Merged {
         }
     }
 
-    fn tick_ms(&self, text: &str) -> JobResult<u64> {
-        match self.duration("time.tick", text)? {
-            0 => Err(self.refuse("time.tick", "aggregates need a grid to change on", "give at least 1ms")),
-            tick_ms => Ok(tick_ms),
+    fn not_zero(&self, key: &str, text: &str, otherwise: &str) -> JobResult<u64> {
+        match self.duration(key, text)? {
+            0 => Err(self.refuse(key, otherwise, "give at least 1ms")),
+            milliseconds => Ok(milliseconds),
         }
     }
 

@@ -208,6 +208,10 @@ fn unknown_keys_are_refused_with_the_nearest() {
             "workers = 2",
             "unknown configuration key `workers`\n  where: job.toml:1\n  do: did you mean `workers` in section [job]?",
         ),
+        (
+            "time = 5",
+            "unknown configuration key `time`\n  where: job.toml:1\n  do: `time` is a section: set one of its keys, as in `grace` in section [time]",
+        ),
         ("[oders]", "unknown configuration key `oders`\n  where: job.toml:1\n  do: did you mean the section [orders]?"),
         (
             "[pulsar]\nurl = \"b\"",
@@ -220,6 +224,10 @@ fn unknown_keys_are_refused_with_the_nearest() {
         refusal("", &[("ORDERWATCH__TIME__TIK", "1s")], &[]),
         "unknown configuration key `time.tik`\n  where: environment variable ORDERWATCH__TIME__TIK\n  do: did you mean ORDERWATCH__TIME__TICK?"
     );
+    assert_eq!(
+        refusal("", &[("ORDERWATCH__TIME", "5")], &[]),
+        "unknown configuration key `time`\n  where: environment variable ORDERWATCH__TIME\n  do: `time` is a section: set one of its keys, as in ORDERWATCH__TIME__GRACE"
+    );
 }
 
 #[test]
@@ -227,6 +235,7 @@ fn wrong_values_are_refused_by_name_place_and_remedy() {
     let duration = "write a whole number and a unit, as in 500ms, 90s, 15m, 36h or 7d";
     for (key, text, message) in [
         ("time.tick", "0s", "time.tick is \"0s\": aggregates need a grid to change on\n  where: flag --flag\n  do: give at least 1ms".to_owned()),
+        ("checkpoint.interval", "0s", "checkpoint.interval is \"0s\": nothing but checkpoints would be written\n  where: flag --flag\n  do: give at least 1ms".into()),
         ("time.grace", "5x", format!("time.grace is \"5x\": no duration\n  where: flag --flag\n  do: {duration}")),
         ("orders.horizon", "36526d", "orders.horizon is \"36526d\": longer than a century\n  where: flag --flag\n  do: give at most 36525d".into()),
         ("input.sort_memory", "1023K", "input.sort_memory is \"1023K\": too little memory\n  where: flag --flag\n  do: give at least 1M".into()),

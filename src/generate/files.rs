@@ -1,14 +1,13 @@
 //! Files that appear whole or not at all: written beside their place under a name that starts with `.`, renamed when
 //! complete, removed when given up. And the few forms of text rows are made of, without `format!`.
 //!
-//! Limits: a process killed by SIGKILL leaves its partial file behind; renaming over an existing file replaces it. Not synced: a
-//! generated file is made again rather than recovered.
+//! Limits: a process killed by SIGKILL leaves its partial file behind, until the file is made again; renaming over an existing
+//! file replaces it. Not synced: a generated file is made again rather than recovered.
 
-use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use tempfile::TempPath;
+use tempfile::NamedTempFile;
 
 use super::GenerateError;
 use crate::interrupt;
@@ -20,8 +19,7 @@ const BUFFER_BYTES: usize = 1 << 20;
 #[derive(Debug)]
 pub struct PartialFile {
     path: PathBuf,
-    partial: TempPath,
-    file: File,
+    partial: NamedTempFile,
     buffer: Vec<u8>,
     written_bytes: u64,
 }
@@ -30,12 +28,9 @@ impl PartialFile {
     /// Opens a partial file for `name` in `directory`. Rows go to [`row`](Self::row).
     pub fn create(directory: &Path, name: &str) -> Result<Self, GenerateError> {
         let path = directory.join(name);
-        let beside = directory.join(format!(".{name}.{}.partial", std::process::id()));
-        let file = interrupt::unfinished(&beside, || File::create(&beside))
-            .map_err(|source| GenerateError::Write { path: path.clone(), source })?;
-        let partial =
-            TempPath::try_from_path(&beside).map_err(|source| GenerateError::Write { path: path.clone(), source })?;
-        Ok(PartialFile { path, partial, file, buffer: Vec::with_capacity(BUFFER_BYTES + 4_096), written_bytes: 0 })
+        let partial = interrupt::temporary(&path);
+        let partial = partial.map_err(|source| GenerateError::Write { path: path.clone(), source })?;
+        Ok(PartialFile { path, partial, buffer: Vec::with_capacity(BUFFER_BYTES + 4_096), written_bytes: 0 })
     }
 
     /// The buffer to append to.
@@ -51,7 +46,8 @@ impl PartialFile {
 
     /// Writes out everything; the file is complete, but not yet in place.
     pub fn flush(&mut self) -> Result<(), GenerateError> {
-        self.file.write_all(&self.buffer).map_err(|source| GenerateError::Write { path: self.path.clone(), source })?;
+        let written = self.partial.as_file_mut().write_all(&self.buffer);
+        written.map_err(|source| GenerateError::Write { path: self.path.clone(), source })?;
         self.written_bytes += self.buffer.len() as u64;
         self.buffer.clear();
         Ok(())
@@ -59,8 +55,7 @@ impl PartialFile {
 
     /// Puts the flushed file in its place; returns its length in bytes.
     pub fn place(self) -> Result<u64, GenerateError> {
-        let PartialFile { path, partial, file, written_bytes, .. } = self;
-        drop(file);
+        let PartialFile { path, partial, written_bytes, .. } = self;
         partial.persist(&path).map_err(|error| GenerateError::Write { path, source: error.error })?;
         Ok(written_bytes)
     }

@@ -13,8 +13,9 @@ use serde_json::{Map, Value};
 
 use super::Wanted;
 use crate::error::{JobError, JobResult};
+use crate::sink::Found;
 use crate::sink::files::Format;
-use crate::sink::sqlite::{Found, find};
+use crate::sink::sqlite::find;
 
 type Row = Vec<String>;
 
@@ -100,6 +101,8 @@ fn file_rows(directory: &Path, wanted: &Wanted) -> JobResult<Box<dyn Iterator<It
     let written = |format: &Format| path(*format).metadata().and_then(|metadata| metadata.modified()).ok();
     let found = [Format::Parquet, Format::Jsonl, Format::Csv].into_iter().filter(|format| written(format).is_some());
     let Some(format) = found.max_by_key(written) else {
+        // Of a directory that lets this user not in nobody knows what it holds.
+        path(Format::Csv).try_exists().map_err(|error| cannot_read(directory, &error))?;
         let error = JobError::job(format!("these are no results of orderwatch: the directory has no {name}.csv"));
         return Err(error.at(directory.display().to_string()).remedy(WRITE_SOME));
     };

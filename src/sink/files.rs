@@ -1,24 +1,26 @@
 //! Files: one file a collection in a format of choice, written beside and renamed into place when all are complete.
 //!
-//! Invariant: a failed job leaves no half-written file behind, and the files of an earlier run as they were. Equal
-//! results are byte-identical files, whatever the format (outputs.md). No more than a row group of
+//! Invariant: a failed job leaves no half-written file behind, and the files of an earlier run as they were. A file that is
+//! not known as a result, by its columns, is neither replaced nor removed; results of one replay at most are in a directory.
+//! Equal results are byte-identical files, whatever the format (outputs.md). No more than a row group of
 //! each collection that is being written is held in memory: five at a time, in a replay of two threads.
 
 mod csv;
 mod jsonl;
 mod parquet;
 
-use std::fs::File;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use clap::ValueEnum;
+use dataflows::views::COLLECTIONS;
 use dataflows::views::collection::{Collection, Column};
 use tempfile::NamedTempFile;
 
 use super::text_row::TextRow;
-use super::{CHANGE_COLUMNS, Sink, Writer, temporary};
+use super::{CHANGE_COLUMNS, Found, Sink, Writer, would_overwrite};
 use crate::error::{JobError, JobResult};
 use crate::interrupt;
 
@@ -60,6 +62,15 @@ impl Format {
             Format::Parquet => Box::new(parquet::Writer::start(&columns, file)?),
         })
     }
+
+    /// True where a file is one of these columns in this format.
+    fn wrote(self, columns: &[Column], file: File) -> io::Result<bool> {
+        match self {
+            Format::Csv => csv::wrote(columns, file),
+            Format::Jsonl => jsonl::wrote(columns, file),
+            Format::Parquet => Ok(parquet::wrote(columns, file)),
+        }
+    }
 }
 
 /// Where in it changes are written.
@@ -83,14 +94,15 @@ struct Unfinished<'f> {
 }
 
 impl Files {
-    /// Makes the directory, and that of changes, where it is missing and tries whether it can be written to.
+    /// Looks at what stands there, makes the directory, and that of changes, where it is missing, and tries whether it can be
+    /// written to.
     pub fn create(directory: &Path, format: Format, has_changes: bool) -> JobResult<Files> {
+        look(directory, format, has_changes)?;
         let of_changes = directory.join(CHANGES);
-        for directory in [Some(directory), has_changes.then_some(&of_changes)].into_iter().flatten() {
-            std::fs::create_dir_all(directory)
-                .map_err(|error| refused("create the output directory", directory, &error))?;
-            tempfile::tempfile_in(directory)
-                .map_err(|error| refused("write to the output directory", directory, &error))?;
+        for made in [Some(directory), has_changes.then_some(&of_changes)].into_iter().flatten() {
+            let _alone = alone(directory);
+            fs::create_dir_all(made).map_err(|error| refused("create the output directory", made, &error))?;
+            tempfile::tempfile_in(made).map_err(|error| refused("write to the output directory", made, &error))?;
         }
         Ok(Files { directory: directory.to_path_buf(), format, has_changes, written: Mutex::default() })
     }
@@ -98,13 +110,11 @@ impl Files {
     /// Begins a file with these columns.
     fn begin_in(&self, directory: &Path, name: &str, columns: Vec<Column>) -> JobResult<Box<dyn Writer + '_>> {
         let path = directory.join(format!("{name}.{}", self.format.extension()));
-        if path.is_dir() {
-            return Err(JobError::job("a directory stands where a file is to be written")
-                .at(path.display().to_string())
-                .remedy("remove it, or name another directory with --out"));
-        }
         let begun = || {
-            let file = temporary(directory, name)?;
+            // Another replay, without changes, removes the directory of changes.
+            let _alone = alone(&self.directory);
+            fs::create_dir_all(directory)?;
+            let file = interrupt::temporary(&path)?;
             let writer = self.format.writer(columns, file.as_file().try_clone()?)?;
             Ok((file, writer))
         };
@@ -112,8 +122,17 @@ impl Files {
         Ok(Box::new(Unfinished { files: self, path, file, writer }))
     }
 
+    /// Tries whether there could be such files; leaves nothing behind.
+    pub fn probe(directory: &Path, format: Format, has_changes: bool) -> JobResult<()> {
+        Files::probe_directory(directory)?;
+        if has_changes {
+            Files::probe_directory(&directory.join(CHANGES))?;
+        }
+        look(directory, format, has_changes)
+    }
+
     /// Tries whether the directory could be made and written to; leaves nothing behind.
-    pub fn probe(directory: &Path) -> JobResult<()> {
+    pub fn probe_directory(directory: &Path) -> JobResult<()> {
         let there = Files::existing(directory);
         tempfile::tempfile_in(&there).map_err(|error| refused("write to the output directory", &there, &error))?;
         Ok(())
@@ -124,6 +143,76 @@ impl Files {
         let above = directory.ancestors().find(|path| path.exists());
         above.map_or_else(|| PathBuf::from("."), Path::to_path_buf)
     }
+
+    /// Removes results of earlier replays that these do not replace.
+    fn remove_earlier(&self) -> JobResult<()> {
+        for place in places(&self.directory, self.format, self.has_changes, false) {
+            let path = &place.path;
+            interrupt::remove_dead(path);
+            if matches!(place.find(), Ok(Found::Ours)) {
+                fs::remove_file(path).map_err(|error| refused("remove the earlier result", path, &error))?;
+            }
+        }
+        if !self.has_changes {
+            // It stays where anything else is in it.
+            let _ = fs::remove_dir(self.directory.join(CHANGES));
+        }
+        Ok(())
+    }
+}
+
+/// Until it is dropped other replays neither put files in their places there nor remove any; not where directories cannot be
+/// locked.
+fn alone(directory: &Path) -> io::Result<File> {
+    let directory = File::open(directory)?;
+    directory.lock()?;
+    Ok(directory)
+}
+
+/// Where a file of a collection is to be, or may be of an earlier replay.
+struct Place {
+    path: PathBuf,
+    format: Format,
+    columns: Vec<Column>,
+}
+
+impl Place {
+    fn find(&self) -> io::Result<Found> {
+        let Place { path, format, columns } = self;
+        match fs::metadata(path) {
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(Found::Nothing),
+            Err(error) => Err(error),
+            Ok(there) if there.is_dir() => Ok(Found::Foreign("is a directory")),
+            // Whoever opened a pipe would wait.
+            Ok(there) if there.is_file() && format.wrote(columns, File::open(path)?)? => Ok(Found::Ours),
+            Ok(_) => Ok(Found::Foreign("is no result of orderwatch")),
+        }
+    }
+}
+
+/// The places of all files that a replay in this format `writes`, with or without changes; or of all others.
+fn places(directory: &Path, format: Format, has_changes: bool, writes: bool) -> Vec<Place> {
+    let mut places = Vec::new();
+    for (directory, front) in [(directory.to_path_buf(), 0), (directory.join(CHANGES), CHANGE_COLUMNS.len())] {
+        for Collection { name, columns, .. } in COLLECTIONS {
+            for &of in Format::value_variants() {
+                if (of == format && (has_changes || front == 0)) == writes {
+                    let path = directory.join(format!("{name}.{}", of.extension()));
+                    places.push(Place { path, format: of, columns: [&CHANGE_COLUMNS[..front], columns].concat() });
+                }
+            }
+        }
+    }
+    places
+}
+
+/// Refuses to replace what is no result.
+fn look(directory: &Path, format: Format, has_changes: bool) -> JobResult<()> {
+    places(directory, format, has_changes, true).iter().try_for_each(|place| match place.find() {
+        Ok(Found::Foreign(what)) => Err(would_overwrite("--out", what, &place.path)),
+        Ok(_) => Ok(()),
+        Err(error) => Err(refused("read what stands there", &place.path, &error)),
+    })
 }
 
 impl Sink for Files {
@@ -138,11 +227,13 @@ impl Sink for Files {
 
     fn commit(&self) -> JobResult<()> {
         let written = std::mem::take(&mut *self.written.lock().unwrap_or_else(PoisonError::into_inner));
+        let _alone = alone(&self.directory);
         interrupt::whole(|| {
             written.into_iter().try_for_each(|(path, file)| {
                 let moved = file.persist(&path).map(drop);
                 moved.map_err(|error| refused("move the finished file to", &path, &error.error))
-            })
+            })?;
+            self.remove_earlier()
         })
     }
 }
@@ -161,10 +252,11 @@ impl Writer for Unfinished<'_> {
 
 fn refused(doing: &str, path: &Path, error: &io::Error) -> JobError {
     let remedy = match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
             "free some space or name another directory with --out; files of an earlier run are as they were"
         }
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+        ErrorKind::FileTooLarge => "raise the size limit (ulimit -f); files of an earlier run are as they were",
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
             "name a directory that you may write to with --out"
         }
         _ => "name another directory with --out",

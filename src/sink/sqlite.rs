@@ -3,7 +3,7 @@
 //! Everything of a commit appears in one step. A new file is written beside and renamed into place, without a journal,
 //! since nobody sees it before; the content of a file of ours is replaced in one transaction, which readers in other
 //! programs do not notice before it is done (write-ahead log). Invariant: a file that is not ours is never written to.
-//! Limits: rows with the same key, as an input named twice makes of its dead letters, become one.
+//! Limits: rows with the same key, as of dead letters whose records CR alone divides, become one.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -18,7 +18,7 @@ use tempfile::NamedTempFile;
 
 use super::sql::Dialect::Sqlite as Sql;
 use super::text_row::TextRow;
-use super::{Sink, Writer, temporary};
+use super::{Found, Sink, Writer, would_overwrite};
 use crate::error::{JobError, JobResult};
 use crate::interrupt;
 
@@ -64,15 +64,10 @@ impl Sqlite {
         match find(path).map_err(|error| cannot_write(path, &error))? {
             Found::Ours => sqlite.begin_transaction().map(drop).map_err(|error| sqlite.refused(&error))?,
             Found::Nothing => {
-                let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-                let name = path.file_name().unwrap_or_default().to_string_lossy();
-                sqlite.new = Mutex::new(Some(temporary(directory, &name).map_err(|error| cannot_write(path, &error))?));
+                let new = interrupt::temporary(path).map_err(|error| cannot_write(path, &error))?;
+                sqlite.new = Mutex::new(Some(new));
             }
-            Found::Foreign(what) => {
-                return Err(JobError::job(format!("--sqlite would overwrite what is not its own: the file {what}"))
-                    .at(path.display().to_string())
-                    .remedy("name another file, or move this one away"));
-            }
+            Found::Foreign(what) => return Err(would_overwrite("--sqlite", what, path)),
         }
         Ok(sqlite)
     }
@@ -136,8 +131,10 @@ impl Sqlite {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
                 "another program writes to it, or holds a lock on it: end that, or name another file with --sqlite"
             }
-            Some(ErrorCode::DiskFull) => {
-                "free some space, there or in TMPDIR, or name another file with --sqlite; an earlier file is as it was"
+            // A limit of file sizes is no full disk to SQLite, but an error of it.
+            Some(ErrorCode::DiskFull | ErrorCode::SystemIoFailure) => {
+                "free some space, there or in TMPDIR, see to `ulimit -f`, or name another file with --sqlite; \
+                 an earlier file is as it was"
             }
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
                 "the file is damaged: move it away, or name another one with --sqlite"
@@ -212,17 +209,6 @@ impl Writer for Unfinished<'_> {
         // Of a table that is complete an index is sorted once.
         self.sqlite.with(|connection| connection.execute_batch(&Sql.indexes(&self.collection)))
     }
-}
-
-/// What there is at a path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Found {
-    /// Nothing, or an empty file.
-    Nothing,
-    /// A SQLite file of ours.
-    Ours,
-    /// Something else; what it is completes "the file …".
-    Foreign(&'static str),
 }
 
 /// Looks at the header of the file at `path`.

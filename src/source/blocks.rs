@@ -108,6 +108,9 @@ impl Blocks {
         };
         let block = self.give(end);
         self.number = 0;
+        if self.framing == Framing::Csv && goes_on_behind_a_return(&block.bytes) {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "lines end in CR alone"));
+        }
         Ok(block.bytes)
     }
 
@@ -184,6 +187,15 @@ impl Blocks {
             }
         }
     }
+}
+
+/// True where CR alone ends a line of what is taken for a header: rows would be part of it, and lost.
+fn goes_on_behind_a_return(header: &[u8]) -> bool {
+    let mut is_quoted = false;
+    header.trim_ascii().windows(2).any(|pair| {
+        is_quoted ^= pair[0] == b'"';
+        !is_quoted && pair[0] == b'\r' && pair[1] != b'\n'
+    })
 }
 
 /// Where the last whole CSV record ends; 0 where none is whole.
@@ -272,6 +284,17 @@ mod tests {
         assert!(open.iter().all(|record| ends_within_quotes(record)));
         let closed = [&b""[..], b"\"b\"", b"a\"b", b"a,\"b\"\"\"\"\",\"c\"\n", b"\"a\"\"\""];
         assert!(!closed.iter().any(|record| ends_within_quotes(record)));
+    }
+
+    #[test]
+    fn a_header_does_not_swallow_rows_that_end_in_returns() {
+        let header = |text: &[u8]| Blocks::new(Box::new(io::Cursor::new(text.to_vec())), Framing::Csv).take_header();
+        for whole in [&b"a,b\r\n1,2\r"[..], b"\r\ra,b\r", b"\"a\rb\",c\n1,2\n", b"a,b\r\r\n1,2", b"", b"\r"] {
+            assert!(header(whole).is_ok(), "{whole:?}");
+        }
+        for swallowed in [&b"a,b\r1,2\r"[..], b"a,\"b\"\r1,2\n3,4\n", b"\ra,b\r\r1,2"] {
+            assert_eq!(header(swallowed).unwrap_err().kind(), io::ErrorKind::InvalidData, "{swallowed:?}");
+        }
     }
 
     #[test]

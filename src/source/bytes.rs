@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use flate2::read::MultiGzDecoder;
 
+use super::no_thread;
 use crate::error::{JobError, JobResult};
 use crate::interrupt;
 
@@ -35,6 +36,14 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// What to do about an input that breaks off.
 pub const DAMAGED: &str = "the file may be cut off or damaged: fetch it again; nothing was written";
 
+/// What to do about a file that cannot be read: see to its permissions where they are why, `otherwise` what is given.
+pub fn remedy_of(error: &io::Error, otherwise: &'static str) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => "this user may not read it: change its permissions, or run as one who may",
+        _ => otherwise,
+    }
+}
+
 /// What is wrong with a file that has lost its end meanwhile.
 pub const BECAME_SHORTER: &str = "it became shorter while it was read";
 
@@ -51,6 +60,15 @@ fn claimed(path: &Path) -> Option<Form> {
     Some([Form::Gzip, Form::Zstd][place])
 }
 
+/// Opens a file.
+pub fn open_file(path: &Path) -> JobResult<File> {
+    File::open(path).map_err(|error| cannot_open(path, &error))
+}
+
+fn cannot_open(path: &Path, error: &io::Error) -> JobError {
+    JobError::io("open the input", path, error).remedy(remedy_of(error, "check the path and that you may read it"))
+}
+
 /// Opens a file, or standard input where the path is `-`. Nothing is read before it is asked for.
 pub fn open(path: &Path) -> JobResult<Bytes> {
     open_as_it_was(path, None)
@@ -60,14 +78,13 @@ pub fn open(path: &Path) -> JobResult<Bytes> {
 pub fn open_as_it_was(path: &Path, length: Option<u64>) -> JobResult<Bytes> {
     let claimed = claimed(path);
     if path.as_os_str() == "-" {
-        return Ok(Box::new(Decompressed::Unknown { raw: piped(io::stdin()), claimed: None }));
+        return Ok(Box::new(Decompressed::Unknown { raw: piped(io::stdin())?, claimed: None }));
     }
-    let failed = |error| JobError::io("open the input", path, &error).remedy("check the path and that you may read it");
-    let file = File::open(path).map_err(failed)?;
-    let metadata = file.metadata().map_err(failed)?;
-    let raw = match metadata.is_file() {
+    let file = open_file(path)?;
+    let metadata = file.metadata().map_err(|error| cannot_open(path, &error))?;
+    let raw: Bytes = match metadata.is_file() {
         true => Box::new(WholeFile { file, left: length.unwrap_or(metadata.len()) }),
-        false => piped(file),
+        false => piped(file)?,
     };
     Ok(Box::new(Decompressed::Unknown { raw, claimed }))
 }
@@ -147,9 +164,9 @@ struct Pipe {
     current: Cursor<Vec<u8>>,
 }
 
-fn piped(mut input: impl Read + Send + 'static) -> Bytes {
+fn piped(mut input: impl Read + Send + 'static) -> JobResult<Bytes> {
     let (sender, chunks) = sync_channel(CHUNKS_AHEAD);
-    std::thread::spawn(move || {
+    let reading = move || {
         loop {
             let mut chunk = vec![0; CHUNK_BYTES];
             let read = match input.read(&mut chunk) {
@@ -166,8 +183,9 @@ fn piped(mut input: impl Read + Send + 'static) -> Bytes {
                 return;
             }
         }
-    });
-    Box::new(Pipe { chunks, current: Cursor::default() })
+    };
+    std::thread::Builder::new().spawn(reading).map_err(no_thread)?;
+    Ok(Box::new(Pipe { chunks, current: Cursor::default() }))
 }
 
 impl Read for Pipe {

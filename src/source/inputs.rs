@@ -3,6 +3,8 @@
 //! Every file has a number, by which positions and sources are known; every process of a cluster opens the same inputs
 //! in the same order, so the numbers agree.
 
+pub mod named;
+
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
@@ -97,6 +99,8 @@ impl Inputs {
             let kind = kind_of(path, options.reading.kind)?;
             let first_file = files.len() as u32;
             let source = path.display().to_string();
+            let bytes = path.metadata().ok().filter(|metadata| metadata.is_file()).map(|metadata| metadata.len());
+            tracing::info!(bytes, "input {source}: {kind:?}");
             let in_file = |name: String| SourceFile { source: source.clone(), place: name + ":" };
             let mut topics = None;
             match kind {
@@ -138,7 +142,7 @@ impl Inputs {
             if let Some(first_orders) = &mut first_orders {
                 first_orders.read(&path, kind, limits)?;
             }
-            inputs.push(match kind {
+            let input = match kind {
                 Kind::Olist => {
                     let olist = Olist::open(&path, first_file, limits, options.reading.arrival_order, threads)?;
                     Input::Olist(Arc::new(olist))
@@ -149,7 +153,9 @@ impl Inputs {
                     let lines = JsonLines::open_in_order(&path, first_file, limits, threads, waiting_bytes)?;
                     Input::JsonLines(Arc::new(lines))
                 }
-            });
+            };
+            tracing::debug!(is_in_order = input.is_in_order(), "input {} is open", path.display());
+            inputs.push(input);
         }
         let inputs = Inputs {
             inputs,

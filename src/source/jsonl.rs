@@ -57,10 +57,9 @@ impl JsonLines {
         waiting_bytes: u64,
     ) -> JobResult<JsonLines> {
         let name = path.display().to_string();
-        match LineIndex::find(path, limits, threads, waiting_bytes) {
-            Ok(Some(index)) => Ok(JsonLines { name, file, form: Form::Indexed(index, AtomicU64::new(0)) }),
-            Ok(None) => JsonLines::open(path, file),
-            Err(error) => Err(unreadable(&name, 1, &error)),
+        match LineIndex::find(path, limits, threads, waiting_bytes)? {
+            Some(index) => Ok(JsonLines { name, file, form: Form::Indexed(index, AtomicU64::new(0)) }),
+            None => JsonLines::open(path, file),
         }
     }
 
@@ -92,7 +91,7 @@ impl JsonLines {
 pub fn unreadable(name: &str, line: u64, error: &io::Error) -> JobError {
     JobError::job(format!("cannot read the input: {error}"))
         .at(format!("{name}, after line {}", line.saturating_sub(1)))
-        .remedy(bytes::DAMAGED)
+        .remedy(bytes::remedy_of(error, bytes::DAMAGED))
 }
 
 /// A worker's reader of a shared stream.
@@ -134,6 +133,7 @@ impl JsonLinesReader {
 
     /// Takes in a block's records; the earliest time of them.
     fn take_block(&mut self, block: &Block, intake: &mut Intake) -> Time {
+        tracing::trace!(block = block.number, bytes = block.bytes.len(), "{}", self.stream.name);
         let mut earliest = Time::MAX;
         let position = |line| Position::new(self.stream.file, line);
         if block.is_too_large {

@@ -24,7 +24,7 @@ use dataflows::time::Time;
 
 use super::blocks::{Block, Blocks, Framing};
 use super::intake::Intake;
-use super::{Polled, Share, Source};
+use super::{Polled, Share, Source, bytes};
 use crate::clock::Watermark;
 use crate::decode::categories::Translation;
 use crate::decode::olist::{HeaderError, ItemColumns, OrderColumns, PaymentColumns};
@@ -287,7 +287,8 @@ struct Header {
 
 /// A file that was opened and cannot be read.
 fn unreadable(path: &Path, error: &io::Error) -> JobError {
-    JobError::io("read an Olist file", path, error).remedy("check the file and the disk it is on, then start again")
+    let remedy = bytes::remedy_of(error, "check the file and the disk it is on, then start again");
+    JobError::io("read an Olist file", path, error).remedy(remedy)
 }
 
 fn wrong_header(path: &Path) -> impl Fn(HeaderError) -> JobError {
@@ -301,7 +302,12 @@ fn wrong_header(path: &Path) -> impl Fn(HeaderError) -> JobError {
 fn read_header(file: &TableFile) -> JobResult<Header> {
     let path = &file.path;
     let mut blocks = Blocks::new(file.reader(), Framing::Csv);
-    let bytes = blocks.take_header().map_err(|error| unreadable(path, &error))?;
+    let bytes = blocks.take_header().map_err(|error| match error.kind() {
+        io::ErrorKind::InvalidData => JobError::job(format!("the header has no end: {error}"))
+            .at(format!("{}, line 1", path.display()))
+            .remedy("let lines end in LF or CR LF: tr '\\r' '\\n' <FILE >COPY"),
+        _ => unreadable(path, &error),
+    })?;
     let mut record = ByteRecord::new();
     let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(&*bytes);
     let found = reader.read_byte_record(&mut record).unwrap_or(false);
@@ -323,20 +329,22 @@ fn body(file: &TableFile) -> JobResult<Blocks> {
 }
 
 fn read_categories(directory: &Path) -> JobResult<ProductCategories> {
-    let wrong = |path: &Path, error: CategoriesError| {
+    let wrong = |path: &Path, error: CategoriesError, without: &str| {
         let error = JobError::job(error.to_string()).at(path.display().to_string());
-        error.remedy("mend the file, or remove it: every category is then `unknown`")
+        error.remedy(format!("mend the file, or remove it: {without}"))
     };
     let opened = |name: &str| {
         let found = TableFile::find(directory, name).map(|_| TableFile::open(directory, name));
         found.transpose().map(|file| file.map(|file| (file.path.clone(), io::BufReader::new(file.reader()))))
     };
     let translation = match opened(TRANSLATION)? {
-        Some((path, file)) => Translation::read(file).map_err(|error| wrong(&path, error))?,
+        Some((path, file)) => Translation::read(file)
+            .map_err(|error| wrong(&path, error, "categories then keep the names that products have"))?,
         None => Translation::default(),
     };
     match opened(PRODUCTS)? {
-        Some((path, file)) => ProductCategories::read(file, &translation).map_err(|error| wrong(&path, error)),
+        Some((path, file)) => ProductCategories::read(file, &translation)
+            .map_err(|error| wrong(&path, error, "every category is then `unknown`")),
         None => Ok(ProductCategories::default()),
     }
 }

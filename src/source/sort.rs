@@ -77,6 +77,7 @@ impl Sorted {
         }
         out.flush()?;
         self.sorting.spilled_bytes.fetch_add(end - start, Ordering::Relaxed);
+        tracing::debug!(run = self.spilled.len(), bytes = end - start, "facts were sorted into a temporary file");
         self.spilled.push(start..end);
         self.waiting = Waiting::default();
         Ok(())
@@ -95,6 +96,7 @@ impl Sorted {
         let mut waiting = std::mem::take(&mut self.waiting);
         waiting.entries.sort_unstable();
         runs.push(Run::Waiting { waiting, next: 0 });
+        tracing::debug!(runs = runs.len(), "an input was read to its end, and is merged");
         Merge::new(runs)
     }
 }

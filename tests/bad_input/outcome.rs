@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use dataflows::views::COLLECTIONS;
+
 use super::run::{Ended, replay, run};
 
 /// A dead letter: position, reasons, event id, raw.
@@ -83,13 +85,15 @@ impl Place {
     /// files as they were.
     pub fn refused(&self, arguments: &[&str], code: i32, says: &[&str]) {
         let _ = fs::remove_dir_all(self.out());
-        self.write("out/orders.csv", "of an earlier run");
+        let names: Vec<&str> = COLLECTIONS[0].columns.iter().map(|column| column.name).collect();
+        let earlier = names.join(",") + "\nof an earlier run\n";
+        self.write("out/orders.csv", &earlier);
         let mut command = replay(arguments);
         let ended = run(command.arg("--out").arg(self.out()).current_dir(self.folder.path()));
         assert_failed(&ended, code, says);
         let left: Vec<_> = fs::read_dir(self.out()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(left, ["orders.csv"], "{arguments:?} leaves files behind");
-        assert_eq!(fs::read(self.out().join("orders.csv")).unwrap(), b"of an earlier run");
+        assert_eq!(fs::read_to_string(self.out().join("orders.csv")).unwrap(), earlier);
     }
 }
 

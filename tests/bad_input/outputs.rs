@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use super::lines::placed;
 use super::outcome::{Place, assert_failed};
-use super::run::{replay, run};
+use super::run::{Ended, orderwatch, replay, run};
 
 #[test]
 fn a_file_where_a_directory_is_needed() {
@@ -29,7 +29,7 @@ fn a_directory_where_a_file_is_needed_keeps_the_others_as_they_were() {
     fs::create_dir(place.out().join("sla_summary.csv")).unwrap();
     place.write("x.jsonl", placed("b", 2));
     let ended = run(replay(&["x.jsonl", "--out", "out"]).current_dir(place.folder.path()));
-    assert_failed(&ended, 1, &["a directory stands where a file is to be written", "sla_summary.csv"]);
+    assert_failed(&ended, 1, &["--out would overwrite", "the file is a directory", "sla_summary.csv"]);
     assert_eq!(fs::read(place.out().join("orders.csv")).unwrap(), before);
     assert_eq!(fs::read_dir(place.out()).unwrap().count(), 14);
 }
@@ -100,7 +100,86 @@ fn whoever_reads_the_totals_may_leave() {
     assert_eq!(fs::read_dir(place.path("again")).unwrap().count(), 14);
     let ended = run(replay(&["x.jsonl"]).current_dir(place.folder.path()).stdin(Stdio::null()));
     assert_eq!(ended.code, Some(0));
-    let full = format!("{} replay x.jsonl > /dev/full", assert_cmd::cargo::cargo_bin!("orderwatch").display());
-    let ended = run(Command::new("sh").args(["-c", &full]).current_dir(place.folder.path()));
-    assert_failed(&ended, 1, &["cannot write the totals"]);
+}
+
+/// What a shell makes of the program with these arguments, in this folder.
+fn by_shell(place: &Place, before: &str, arguments: &str) -> Ended {
+    let program = assert_cmd::cargo::cargo_bin!("orderwatch");
+    let line = format!("{before} exec {} {arguments}", program.display());
+    run(Command::new("sh").args(["-c", &line]).current_dir(place.folder.path()))
+}
+
+#[test]
+fn an_answer_that_cannot_be_written_is_an_error_whatever_was_asked() {
+    let place = Place::new();
+    place.write("x.jsonl", placed("a", 1));
+    for (arguments, says) in [
+        ("replay x.jsonl", "cannot write the totals"),
+        ("check x.jsonl", "cannot write the findings"),
+        ("check none.jsonl", "cannot write the findings"),
+        ("check x.jsonl --output json", "cannot write the findings"),
+        ("completions bash", "cannot write the completions"),
+        ("explain a --input x.jsonl", "cannot write the report"),
+        ("generate orders --count 5 --to made.jsonl", "cannot write the statistics"),
+        ("generate olist --count 5 --to made", "cannot write the statistics"),
+    ] {
+        assert_failed(&by_shell(&place, "", &format!("{arguments} > /dev/full")), 1, &[says, "standard output"]);
+        // Whoever closes it, or does not read on, has read enough.
+        if arguments != "check none.jsonl" {
+            let ended = by_shell(&place, "", &format!("{arguments} >&-"));
+            assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{arguments}");
+            let mut command = orderwatch();
+            command.args(arguments.split(' ')).current_dir(place.folder.path());
+            let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+            drop(child.stdout.take());
+            let ended = child.wait_with_output().unwrap();
+            assert_eq!((ended.status.code(), ended.stderr.as_slice()), (Some(0), &b""[..]), "{arguments}");
+        }
+    }
+}
+
+#[test]
+fn a_limit_of_file_sizes_is_an_error_as_a_full_disk_is() {
+    let place = Place::new();
+    let orders: Vec<String> = (0..20_000).map(|number| placed(&format!("order-{number}"), 1 + number % 28)).collect();
+    place.write("x.jsonl", orders.join("\n"));
+    // In blocks of 512 or 1,024 bytes, as the shell has it.
+    for (arguments, says) in [
+        ("replay x.jsonl --out out", &["cannot write: File too large", "ulimit -f"][..]),
+        ("replay x.jsonl --out out --changes --format jsonl", &["cannot write: File too large", "ulimit -f"]),
+        ("replay x.jsonl --sqlite r.sqlite", &["cannot write the SQLite file", "ulimit -f"]),
+        ("generate orders --count 20000 --to made.jsonl", &["cannot write the stream: File too large"]),
+        ("replay x.jsonl --sort-memory 1M --no-console", &["File too large", "set TMPDIR"]),
+    ] {
+        // What has to be sorted comes in no order.
+        if arguments.contains("--sort-memory") {
+            let backwards: Vec<String> =
+                (0..60_000).map(|number| placed(&format!("order-{number}"), 28 - number % 28)).collect();
+            place.write("x.jsonl", backwards.join("\n"));
+        }
+        assert_failed(&by_shell(&place, "ulimit -f 100;", arguments), 1, says);
+        let left = fs::read_dir(place.folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        let left: Vec<_> = left.filter(|name| name != "x.jsonl" && name != "out").collect();
+        assert!(left.is_empty(), "{arguments} leaves {left:?}");
+        let mut written = fs::read_dir(place.out()).into_iter().flatten().map(|entry| entry.unwrap().file_name());
+        assert!(written.all(|name| name == "changes"), "{arguments}");
+    }
+}
+
+#[test]
+fn a_check_tries_whether_there_can_be_temporary_files() {
+    let place = Place::new();
+    place.write("x.jsonl", placed("a", 1));
+    let checked = |folder: &str| {
+        run(orderwatch().args(["check", "x.jsonl"]).env("TMPDIR", folder).current_dir(place.folder.path()))
+    };
+    let ended = checked("none");
+    assert_eq!(ended.code, Some(1), "{}", ended.stdout);
+    for words in ["failed   output, temporary files in none: cannot write a temporary file: ", "do: set TMPDIR"] {
+        assert!(ended.stdout.contains(words), "`{words}` is missing in:\n{}", ended.stdout);
+    }
+    let ended = checked(".");
+    assert_eq!(ended.code, Some(0), "{}", ended.stdout);
+    assert!(ended.stdout.contains("ok       output, temporary files in .: can be written\n"), "{}", ended.stdout);
+    assert_eq!(fs::read_dir(place.folder.path()).unwrap().count(), 1);
 }

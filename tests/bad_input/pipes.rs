@@ -9,7 +9,7 @@ use super::outcome::{Place, assert_failed};
 use super::rows::{PAYMENTS, shop};
 use super::run::{Running, replay, run, start};
 
-fn make_pipe(place: &Place, name: &str) {
+pub fn make_pipe(place: &Place, name: &str) {
     assert!(Command::new("mkfifo").arg(place.path(name)).status().unwrap().success(), "mkfifo is needed");
 }
 

@@ -2,21 +2,18 @@
 
 use std::fs;
 use std::net::TcpListener;
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use super::lines::placed;
 use super::outcome::{Place, assert_failed};
 use super::run::{Running, cluster, hostfile, replay, run, start};
 
-/// Starts both processes of a cluster that reads standard input, which stays open.
-fn on_pipes(place: &Place) -> Vec<Running> {
-    let arguments = ["-", "--out", "out"].map(str::to_owned);
+/// Starts both processes of a cluster that would take days.
+fn at_leisure(place: &Place) -> Vec<Running> {
+    place.write("x.jsonl", [placed("a", 1), placed("b", 28)].join("\n"));
+    let arguments = ["x.jsonl", "--speed", "2", "--out", "out", "-v"].map(str::to_owned);
     let mut commands = cluster(&arguments, place.folder.path(), 2);
-    let start_one = |command: &mut std::process::Command| {
-        start(command.current_dir(place.folder.path()).stdin(Stdio::piped()).arg("-v"))
-    };
-    commands.iter_mut().map(start_one).collect()
+    commands.iter_mut().map(|command| start(command.current_dir(place.folder.path()))).collect()
 }
 
 #[test]
@@ -50,7 +47,7 @@ fn a_missing_process_is_named_while_the_other_waits() {
 fn a_lost_process_is_named_by_the_other() {
     for lost in [0, 1] {
         let place = Place::new();
-        let mut processes = on_pipes(&place);
+        let mut processes = at_leisure(&place);
         processes.iter_mut().for_each(|running| running.wait_until_it_says("all 2 processes are connected"));
         processes[lost].child.kill().unwrap();
         let killed = Instant::now();

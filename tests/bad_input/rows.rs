@@ -95,6 +95,28 @@ fn odd_bytes_are_refused_where_they_stand() {
 }
 
 #[test]
+fn lines_that_end_in_returns_alone_are_no_header() {
+    for name in [ORDERS, ITEMS, PAYMENTS] {
+        let place = Place::new();
+        shop(&place, A, b"a,1,5,1,\n", b"a,1,voucher,6\n");
+        let path = format!("shop/{name}");
+        let text = std::fs::read_to_string(place.path(&path)).unwrap();
+        let place_of = format!("{path}, line 1");
+        let says = ["the header has no end: lines end in CR alone", &place_of, r"tr '\r' '\n'"];
+        place.write(&path, text.replace('\n', "\r"));
+        for way in [&["shop"][..], &["shop", "-w", "2"], &["shop", "--arrival-order"], &["shop", "--limit", "1"]] {
+            place.refused(way, 1, &says);
+        }
+        // Rows that end otherwise would be lost as well: the first of them.
+        place.write(&path, text.replacen('\n', "\r", 1));
+        place.refused(&["shop"], 1, &says);
+        // Where nothing follows nothing is lost.
+        place.write(&path, text.lines().next().unwrap().to_owned() + "\r");
+        place.replay(&["shop"]);
+    }
+}
+
+#[test]
 fn a_mark_and_returns_are_taken_in_stride() {
     let place = Place::new();
     shop(&place, A, b"a,1,5,1,\r\n", b"a,1,voucher,6\r\n");

@@ -113,6 +113,8 @@ fn what_cannot_be_written_is_said_at_once() {
         (&["--to", "folder.jsonl"], 2, "name a file that ends in .jsonl"),
         (&["--to", "orders.csv"], 2, "name a file that ends in .jsonl"),
         (&["--to", "a.jsonl", "--to", "a.jsonl"], 2, "named twice"),
+        (&["--to", "a.jsonl", "--to", "./a.jsonl"], 2, "named twice"),
+        (&["--to", "folder.jsonl/../a.jsonl", "--to", "-", "--to", "a.jsonl"], 2, "named twice"),
         (&["--to", "no/such/folder/a.jsonl"], 1, "cannot write the stream"),
         (&["--to", "a.jsonl", "--late", "5"], 2, "is no percentage"),
         (&["--to", "a.jsonl", "--rate", "0"], 2, "is no rate"),

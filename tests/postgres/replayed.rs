@@ -132,9 +132,15 @@ fn readers_see_the_old_content_until_all_of_the_new_is_there() {
     assert_eq!(database.number("SELECT COUNT(*) FROM orders"), 2.0);
     assert_eq!(into(&database, &place, &["cut.jsonl.gz"]).code, Some(1));
     assert_eq!(database.number("SELECT COUNT(*) FROM orders"), 2.0, "a job that fails leaves what was there");
-    // A key that comes twice is one row.
-    place.write("x.jsonl", placed("a") + "broken\n");
-    assert_eq!(into(&database, &place, &["x.jsonl", "x.jsonl"]).code, Some(0));
+    // A key that comes twice is one row: of rows that CR alone divides all stand on one line.
+    for (name, text) in [
+        ("orders", "order_id,order_status,order_purchase_timestamp\nbroken\rother\r"),
+        ("order_items", "order_id,order_item_id,price,freight_value\n"),
+        ("order_payments", "order_id,payment_sequential,payment_type,payment_value\n"),
+    ] {
+        place.write(&format!("shop/olist_{name}_dataset.csv"), text);
+    }
+    assert_eq!(into(&database, &place, &["shop"]).code, Some(0));
     assert_eq!(database.number("SELECT COUNT(*) FROM dead_letters"), 1.0);
     // What was dropped is made again, with the views that went with it.
     database.run("DROP TABLE sla_breaches CASCADE");

@@ -12,7 +12,7 @@ use super::outcome::{Place, assert_failed};
 use super::run::{Ended, replay, run};
 
 /// A line that places an order.
-fn placed(order: &str) -> String {
+pub fn placed(order: &str) -> String {
     format!("{{\"order_id\":\"{order}\",\"event_type\":\"ORDER_PLACED\",\"timestamp\":\"2024-03-01T00:00:00Z\"}}\n")
 }
 
@@ -110,10 +110,17 @@ fn readers_see_the_old_content_until_all_of_the_new_is_there() {
 }
 
 #[test]
-fn an_input_named_twice_makes_one_dead_letter_of_each_key() {
+fn rows_that_stand_at_one_place_make_one_dead_letter() {
     let place = Place::new();
-    place.write("x.jsonl", placed("a") + "broken\n");
-    assert_eq!(into_sqlite(&place, &["x.jsonl", "x.jsonl"]).code, Some(0));
+    // Rows that CR alone divides all stand on one line.
+    for (name, text) in [
+        ("orders", "order_id,order_status,order_purchase_timestamp\nbroken\rother\r"),
+        ("order_items", "order_id,order_item_id,price,freight_value\n"),
+        ("order_payments", "order_id,payment_sequential,payment_type,payment_value\n"),
+    ] {
+        place.write(&format!("shop/olist_{name}_dataset.csv"), text);
+    }
+    assert_eq!(into_sqlite(&place, &["shop"]).code, Some(0));
     let connection = Connection::open(place.path("r.sqlite")).unwrap();
     assert_eq!(super::read::sqlite(&connection, "dead_letters").len(), 1);
 }

@@ -44,8 +44,9 @@ pub struct Targets {
 impl Targets {
     /// Opens every target; files that are to `grow` in their places do.
     pub fn open(paths: &[PathBuf], grow: bool, kafka: &KafkaSettings) -> JobResult<Targets> {
+        let places: Vec<PathBuf> = paths.iter().map(|path| place(path)).collect();
         for (index, path) in paths.iter().enumerate() {
-            if paths[..index].contains(path) {
+            if places[..index].contains(&places[index]) {
                 let error = JobError::configuration("a target is named twice").at(path.display().to_string());
                 return Err(error.remedy("name each target once with --to"));
             }
@@ -119,15 +120,12 @@ impl Target {
             let error = error.at(format!("--to {name}"));
             return Err(error.remedy("name a file that ends in .jsonl, .jsonl.gz or .jsonl.zst, or `-`"));
         }
-        let beside = path.with_file_name(format!(
-            ".{}.{}.partial",
-            path.file_name().unwrap_or_default().to_string_lossy(),
-            std::process::id()
-        ));
         let opened = match grow || is_special {
             true => File::create(path).map(|file| (file, None)),
-            false => interrupt::unfinished(&beside, || File::create(&beside))
-                .and_then(|file| Ok((file, Some(TempPath::try_from_path(&beside)?)))),
+            false => interrupt::temporary(path).map(|unfinished| {
+                let (file, partial) = unfinished.into_parts();
+                (file, Some(partial))
+            }),
         };
         let (file, partial) = opened.map_err(|error| failed(path, &error))?;
         let encoding = Encoding::of(&name, Box::new(file)).map_err(|error| failed(path, &error))?;
@@ -167,6 +165,15 @@ impl Encoding {
             Encoding::Zstd(file) => file.do_finish().and_then(|()| file.get_mut().flush()),
             Encoding::Topic(sender, _) => sender.finish().map(drop).map_err(io::Error::other),
         }
+    }
+}
+
+/// Where a target is, however its path is written.
+fn place(path: &Path) -> PathBuf {
+    let parent = path.parent().map(|parent| Path::new(".").join(parent).canonicalize());
+    match (parent, path.file_name()) {
+        (Some(Ok(parent)), Some(name)) if !is_standard_output(path) => parent.join(name),
+        _ => path.to_owned(),
     }
 }
 

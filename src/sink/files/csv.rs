@@ -1,7 +1,7 @@
 //! CSV: a header, a line a row, fields in quotes only where they need them, lines that end with LF alone.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 
 use dataflows::views::collection::Column;
 use memchr::{memchr, memchr3};
@@ -22,9 +22,20 @@ pub struct Writer {
 impl Writer {
     /// Begins with the header.
     pub fn start(columns: &[Column], file: File) -> Writer {
-        let header: Vec<&str> = columns.iter().map(|column| column.name).collect();
-        Writer { file, lines: format!("{}\n", header.join(",")).into_bytes() }
+        Writer { file, lines: header(columns) }
     }
+}
+
+/// True where a file begins with the header of these columns.
+pub fn wrote(columns: &[Column], file: File) -> io::Result<bool> {
+    let (wanted, mut found) = (header(columns), Vec::new());
+    file.take(wanted.len() as u64).read_to_end(&mut found)?;
+    Ok(found == wanted)
+}
+
+fn header(columns: &[Column]) -> Vec<u8> {
+    let names: Vec<&str> = columns.iter().map(|column| column.name).collect();
+    format!("{}\n", names.join(",")).into_bytes()
 }
 
 impl RowWriter for Writer {

@@ -13,6 +13,7 @@ use parquet::basic::{Compression, LogicalType, Repetition, TimeUnit, Type as Phy
 use parquet::data_type::{BoolType, ByteArray, ByteArrayType, FixedLenByteArray, FixedLenByteArrayType, Int64Type};
 use parquet::errors::{ParquetError, Result};
 use parquet::file::properties::WriterProperties;
+use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::file::writer::{SerializedColumnWriter, SerializedFileWriter};
 use parquet::schema::types::{Type, TypePtr};
 
@@ -89,6 +90,14 @@ impl RowWriter for Writer {
     fn finish(&mut self) -> io::Result<()> {
         self.write_group().and_then(|()| self.file.finish().map(drop)).map_err(as_io)
     }
+}
+
+/// True where a file holds these columns.
+pub fn wrote(columns: &[Column], file: File) -> bool {
+    SerializedFileReader::new(file).is_ok_and(|reader| {
+        let found = reader.metadata().file_metadata().schema_descr().columns();
+        found.iter().map(|column| column.path().string()).eq(columns.iter().map(|column| column.name))
+    })
 }
 
 fn schema(columns: &[Column]) -> Result<TypePtr> {

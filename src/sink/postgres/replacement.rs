@@ -2,7 +2,7 @@
 //!
 //! Rows of several collections are made at a time and sent in turns over one connection. Invariant: whoever reads sees what
 //! was there before until all of the new is; what fails or is interrupted changes nothing. Limits: rows with the same key,
-//! as an input named twice makes of its dead letters, become one.
+//! as of dead letters whose records CR alone divides, become one.
 
 use std::sync::{Mutex, PoisonError};
 

@@ -18,7 +18,9 @@ use dataflows::time::Time;
 use memchr::memmem::{self, Finder};
 use memchr::{memchr, memchr_iter, memrchr};
 
+use super::unreadable;
 use crate::decode::decode_line;
+use crate::error::JobResult;
 use crate::source::blocks::{BYTE_ORDER_MARK, Block};
 use crate::source::{bytes, on_threads};
 use crate::validate::{Limits, MAX_RECORD_BYTES, timestamp};
@@ -55,19 +57,23 @@ struct Span {
     latest: Time,
 }
 
+/// Where blocks begin, and what they say.
+type Spans = Vec<(u64, Span)>;
+
 impl LineIndex {
     /// Looks a file over with this many threads; none where it cannot be read as a stream, or where the facts of more than
     /// `waiting_bytes` of it would have to wait at once.
-    pub fn find(path: &Path, limits: &Limits, threads: usize, waiting_bytes: u64) -> io::Result<Option<LineIndex>> {
+    pub fn find(path: &Path, limits: &Limits, threads: usize, waiting_bytes: u64) -> JobResult<Option<LineIndex>> {
         if !path.is_file() {
             return Ok(None);
         }
-        let file = File::open(path)?;
-        if bytes::is_compressed(path, &file)? {
+        let failed = |error: io::Error| unreadable(&path.display().to_string(), 1, &error);
+        let file = bytes::open_file(path)?;
+        if bytes::is_compressed(path, &file).map_err(failed)? {
             return Ok(None);
         }
-        let length = file.metadata()?.len();
-        let Some(spans) = spans(&file, length, limits, threads)? else { return Ok(None) };
+        let length = file.metadata().map_err(failed)?.len();
+        let Some(spans) = spans(&file, length, limits, threads)?.map_err(failed)? else { return Ok(None) };
         let mut cuts = Vec::with_capacity(spans.len() + 1);
         let mut line = 1;
         for (offset, span) in &spans {
@@ -111,10 +117,10 @@ impl LineIndex {
 }
 
 /// Where each block of a file begins, and what it says; none where a line is too large.
-fn spans(file: &File, length: u64, limits: &Limits, threads: usize) -> io::Result<Option<Vec<(u64, Span)>>> {
+fn spans(file: &File, length: u64, limits: &Limits, threads: usize) -> JobResult<io::Result<Option<Spans>>> {
     let next = AtomicU64::new(0);
     let blocks = length.div_ceil(BLOCK_BYTES);
-    let look = || -> io::Result<Option<Vec<(u64, Span)>>> {
+    let look = || -> io::Result<Option<Spans>> {
         let (mut found, mut buffer, times) = (Vec::new(), Vec::new(), Times::new(limits));
         loop {
             let number = next.fetch_add(1, Ordering::Relaxed);
@@ -131,12 +137,13 @@ fn spans(file: &File, length: u64, limits: &Limits, threads: usize) -> io::Resul
             found.push((start, times.span(&buffer)));
         }
     };
-    let found = on_threads(threads, look).into_iter().collect::<io::Result<Option<Vec<_>>>>()?;
-    Ok(found.map(|found| {
+    let found = on_threads(threads, look)?.into_iter().collect::<io::Result<Option<Vec<_>>>>();
+    let sorted = |found: Vec<Spans>| {
         let mut spans = found.concat();
         spans.sort_unstable_by_key(|(start, _)| *start);
         spans
-    }))
+    };
+    Ok(found.map(|found| found.map(sorted)))
 }
 
 /// The first line that begins at or after an offset, the end of the file where none does; none where the line before is

@@ -105,10 +105,13 @@ impl Index {
             }
             Ok(shards)
         };
-        let shards = on_threads(threads, scan).into_iter().collect::<JobResult<Vec<Shards>>>()?;
+        let shards = on_threads(threads, scan)?.into_iter().collect::<JobResult<Vec<Shards>>>()?;
         let merge = merge.into_inner().unwrap_or_else(PoisonError::into_inner);
         let cuts = if turns.is_stopped() { None } else { merge.finish() };
-        Ok(cuts.filter(|_| are_distinct(&shards, threads)).map(|cuts| Index { cuts }))
+        match cuts {
+            Some(cuts) if are_distinct(&shards, threads)? => Ok(Some(Index { cuts })),
+            _ => Ok(None),
+        }
     }
 
     /// Block `number`: where it starts and ends.
@@ -164,7 +167,7 @@ impl Shards {
 }
 
 /// True where no hash is there twice.
-fn are_distinct(shards: &[Shards], threads: usize) -> bool {
+fn are_distinct(shards: &[Shards], threads: usize) -> JobResult<bool> {
     let next = AtomicUsize::new(0);
     let distinct = on_threads(threads, || {
         let mut hashes = Vec::new();
@@ -180,8 +183,8 @@ fn are_distinct(shards: &[Shards], threads: usize) -> bool {
                 return false;
             }
         }
-    });
-    distinct.into_iter().all(|distinct| distinct)
+    })?;
+    Ok(distinct.into_iter().all(|distinct| distinct))
 }
 
 #[cfg(test)]

@@ -57,6 +57,7 @@ impl RowReader {
         intake: &mut Intake,
         mut block_stamps: Option<&mut BlockStamps>,
     ) {
+        tracing::trace!(line = block.first_line, bytes = block.bytes.len(), "{table:?}");
         let file = olist.first_file + table as u32;
         if block.is_too_large {
             let position = Position::new(file, block.first_line);

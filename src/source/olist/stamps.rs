@@ -14,8 +14,9 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::{rows, unreadable};
 use crate::decode::olist::{OrderColumns, OrderRow};
-use crate::error::{JobError, JobResult};
+use crate::error::JobResult;
 use crate::source::blocks::Blocks;
+use crate::source::on_threads;
 use crate::validate::Limits;
 
 /// The times of one order.
@@ -91,12 +92,7 @@ impl Stamps {
                 }
             }
         };
-        std::thread::scope(|scope| {
-            let readers: Vec<_> = (0..threads.max(1)).map(|_| scope.spawn(read)).collect();
-            readers.into_iter().try_for_each(|reader| {
-                reader.join().unwrap_or_else(|_| Err(JobError::job("a reader of the orders file failed")))
-            })
-        })?;
+        on_threads(threads, read)?.into_iter().collect::<JobResult<()>>()?;
         let shards = shards.into_iter().map(|shard| shard.into_inner().unwrap_or_else(PoisonError::into_inner));
         Ok(Stamps { shards: shards.collect() })
     }

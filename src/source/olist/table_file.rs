@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use memchr::memchr_iter;
 
-use super::{FILES, unreadable};
+use super::unreadable;
 use crate::error::{JobError, JobResult};
 use crate::source::bytes::{self, Bytes, ENDINGS};
 
@@ -25,18 +25,19 @@ pub struct TableFile {
 }
 
 impl TableFile {
-    /// Where a file of this name stands in a directory, plain or compressed; none where there is none.
+    /// Where a file of this name stands in a directory, plain or compressed; none where there is none. Where that cannot be
+    /// told, opening it says why.
     pub fn find(directory: &Path, name: &str) -> Option<PathBuf> {
         let names = [""].iter().chain(&ENDINGS).map(|ending| directory.join(format!("{name}{ending}")));
-        names.into_iter().find(|path| path.exists())
+        names.into_iter().find(|path| path.try_exists().unwrap_or(true))
     }
 
     /// Opens the file of this name.
     pub fn open(directory: &Path, name: &str) -> JobResult<TableFile> {
         let path = TableFile::find(directory, name).unwrap_or_else(|| directory.join(name));
-        let failed = |error| {
-            let error = JobError::io("open an Olist file", &path, &error);
-            error.remedy(format!("an Olist directory holds at least {}", FILES.join(", ")))
+        let failed = |error: io::Error| {
+            let remedy = bytes::remedy_of(&error, "an Olist directory holds at least orders, items and payments");
+            JobError::io("open an Olist file", &path, &error).remedy(remedy)
         };
         // Files are read more than once, which a pipe is not made for: opening one would wait for ever.
         if !path.metadata().map_err(failed)?.is_file() {
@@ -46,6 +47,7 @@ impl TableFile {
         }
         let file = File::open(&path).map_err(failed)?;
         let is_compressed = bytes::is_compressed(&path, &file).map_err(|error| unreadable(&path, &error))?;
+        tracing::debug!(is_compressed, "table {}", path.display());
         let text = Arc::new(if is_compressed { unpack(&path)? } else { file });
         Ok(TableFile { path, text })
     }

@@ -148,6 +148,8 @@ mod tests {
         assert_eq!(records, expected);
         assert_eq!(read(b"", Framing::Csv), (0, vec![]));
         assert_eq!(read(b"a,b\n", Framing::Csv), (1, vec![]));
+        let returns = Rows::open(Box::new(io::Cursor::new(b"a,b\r1,2\r")), Framing::Csv);
+        assert!(returns.is_err_and(|error| error.to_string() == "lines end in CR alone"));
     }
 
     #[test]
