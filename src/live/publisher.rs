@@ -261,7 +261,7 @@ impl Publisher {
         stood.extend(rows_that_stand::<StatusRow>(&standing.by_status, time));
         stood.extend(rows_that_stand::<CategoryRow>(&standing.categories, time));
         stood.extend(rows_that_stand::<PaymentRow>(&standing.payments, time));
-        stood.extend(standing.quality.iter().map(|(key, counts)| (change(&quality::row(key, counts), true), time)));
+        stood.extend(standing.quality.iter().map(|(key, counts)| (change(&quality::row(&key, &counts), true), time)));
         stood.extend(standing.refused.records().map(|record| {
             let (source, position) = place(record.position);
             (change(&DeadLetterRow::of(source, position, &record), true), time)
@@ -376,7 +376,7 @@ fn apply<R: AggregateRow>(
 /// Rows made of sums, as changes.
 fn rows_that_stand<R: AggregateRow>(sums: &SumsOf<R>, time: Time) -> impl Iterator<Item = (Change, Time)> + '_ {
     let stand = sums.iter().filter(|(_, sums)| sums.makes_row(R::AGGREGATE));
-    stand.map(move |(key, sums)| (change(&R::of(*key, *sums), true), time))
+    stand.map(move |(key, sums)| (change(&R::of(key, sums), true), time))
 }
 
 #[cfg(test)]

@@ -71,6 +71,11 @@ impl Symbol {
         self.0
     }
 
+    /// The one of a number, in the process and run that gave it.
+    pub(crate) fn of_number(number: u32) -> Symbol {
+        Symbol(number)
+    }
+
     /// The text it stands for.
     pub fn text(self) -> Text {
         let table = TABLE.read().unwrap_or_else(PoisonError::into_inner);

@@ -1,10 +1,12 @@
 //! Sums by key that know which of them have changed since that was told last.
 //!
 //! The sums of a bundle lie in a map of their own: one large map is copied as a whole whenever it grows, and neighbours
-//! lie all over it. Invariant: a sum that has changed is told once, with the last time at which it did. Limits: a sum that
-//! comes to zero stays until it is told.
+//! lie all over it. There are millions, most of them of a minute and small, so a key is packed, and a sum lies in a few bytes for
+//! as long as it fits. Invariant: a sum that has changed is told once, with the last time at which it did. Limits: a sum
+//! that comes to zero stays until it is told.
 
 use std::fmt;
+use std::hash::Hash;
 use std::marker::PhantomData;
 
 use differential_dataflow::difference::Semigroup;
@@ -16,36 +18,86 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::bundles::Bundled;
 use crate::time::Time;
 
+/// A key that can be packed.
+pub trait Packs: Bundled + Copy {
+    /// The key in few bytes, which hash and compare at once.
+    type Packed: Copy + Eq + Hash;
+
+    /// The packed key.
+    fn packed(&self) -> Self::Packed;
+
+    /// The key that was packed, in this process.
+    fn unpacked(packed: Self::Packed) -> Self;
+}
+
+/// A sum that is small most of the time.
+pub trait Shrinks: Semigroup + Copy + Default {
+    /// The sum in few bytes.
+    type Small: Copy + Default;
+
+    /// The sum in few bytes; none where it does not fit.
+    fn shrunk(&self) -> Option<Self::Small>;
+
+    /// The sum that was shrunk.
+    fn grown(small: &Self::Small) -> Self;
+}
+
 /// A sum, and its place among those that have changed, counted from 1; 0 where it has not.
-#[derive(Clone, Copy, Default)]
-struct Sum<S> {
-    sum: S,
+struct Sum<S: Shrinks> {
+    small: S::Small,
+    /// The sum, where it does not fit.
+    large: Option<Box<S>>,
     changed: u32,
 }
 
+impl<S: Shrinks> Default for Sum<S> {
+    fn default() -> Sum<S> {
+        Sum { small: S::Small::default(), large: None, changed: 0 }
+    }
+}
+
+impl<S: Shrinks> Sum<S> {
+    fn get(&self) -> S {
+        self.large.as_deref().copied().unwrap_or_else(|| S::grown(&self.small))
+    }
+
+    fn set(&mut self, sum: S) {
+        match (sum.shrunk(), &mut self.large) {
+            (Some(small), large) => (self.small, *large) = (small, None),
+            (None, Some(large)) => **large = sum,
+            (None, large) => *large = Some(Box::new(sum)),
+        }
+    }
+}
+
+/// Sums of a bundle.
+type Bundle<K, S> = HashMap<<K as Packs>::Packed, Sum<S>>;
+
 /// See the head of this file.
-pub struct ChangingSums<K: Bundled, S> {
-    bundles: HashMap<K::Label, HashMap<K, Sum<S>>>,
+pub struct ChangingSums<K: Packs, S: Shrinks> {
+    bundles: HashMap<K::Label, Bundle<K, S>>,
     changed: Vec<(K, Time)>,
 }
 
-impl<K: Bundled, S> Default for ChangingSums<K, S> {
+impl<K: Packs, S: Shrinks> Default for ChangingSums<K, S> {
     fn default() -> ChangingSums<K, S> {
         ChangingSums { bundles: HashMap::new(), changed: Vec::new() }
     }
 }
 
-impl<K: Bundled + Copy, S: Semigroup + Copy + Default> ChangingSums<K, S> {
+impl<K: Packs, S: Shrinks> ChangingSums<K, S> {
     /// Adds `difference`, which is of `time`.
     pub fn add(&mut self, key: K, difference: &S, time: Time) {
-        let Sum { sum, changed } = self.bundles.entry(key.label()).or_default().entry(key).or_default();
+        let kept = self.bundles.entry(key.label()).or_default().entry(key.packed()).or_default();
+        let mut sum = kept.get();
         sum.plus_equals(difference);
-        match self.changed.get_mut((*changed as usize).wrapping_sub(1)) {
+        kept.set(sum);
+        match self.changed.get_mut((kept.changed as usize).wrapping_sub(1)) {
             Some((_, last)) => *last = time.max(*last),
             None => {
                 self.changed.push((key, time));
                 // Beyond what fits it would be told twice, which changes nothing.
-                *changed = u32::try_from(self.changed.len()).unwrap_or(0);
+                kept.changed = u32::try_from(self.changed.len()).unwrap_or(0);
             }
         }
     }
@@ -54,32 +106,33 @@ impl<K: Bundled + Copy, S: Semigroup + Copy + Default> ChangingSums<K, S> {
     pub fn tell_changed(&mut self, mut tell: impl FnMut(K, S, Time)) {
         for (key, time) in self.changed.drain(..) {
             let Some(bundle) = self.bundles.get_mut(&key.label()) else { continue };
-            let Some(changing) = bundle.get_mut(&key) else { continue };
-            changing.changed = 0;
-            tell(key, changing.sum, time);
-            if changing.sum.is_zero() {
-                bundle.remove(&key);
+            let Some(kept) = bundle.get_mut(&key.packed()) else { continue };
+            kept.changed = 0;
+            let sum = kept.get();
+            tell(key, sum, time);
+            if sum.is_zero() {
+                bundle.remove(&key.packed());
             }
         }
     }
 
     /// The sum of `key`.
     pub fn get(&self, key: &K) -> S {
-        let sum = self.bundles.get(&key.label()).and_then(|bundle| bundle.get(key));
-        sum.map_or_else(S::default, |changing| changing.sum)
+        let kept = self.bundles.get(&key.label()).and_then(|bundle| bundle.get(&key.packed()));
+        kept.map_or_else(S::default, Sum::get)
     }
 
     /// Lets go of what is not to be kept, once what has changed was told.
     pub fn retain(&mut self, mut is_kept: impl FnMut(&K) -> bool) {
         self.bundles.retain(|_, bundle| {
-            bundle.retain(|key, _| is_kept(key));
+            bundle.retain(|key, _| is_kept(&K::unpacked(*key)));
             !bundle.is_empty()
         });
     }
 
     /// Every sum.
-    pub fn iter(&self) -> impl Iterator<Item = (&K, &S)> {
-        self.bundles.values().flatten().map(|(key, changing)| (key, &changing.sum))
+    pub fn iter(&self) -> impl Iterator<Item = (K, S)> {
+        self.bundles.values().flatten().map(|(key, kept)| (K::unpacked(*key), kept.get()))
     }
 
     /// How many sums there are.
@@ -94,18 +147,17 @@ impl<K: Bundled + Copy, S: Semigroup + Copy + Default> ChangingSums<K, S> {
 }
 
 /// As one map, whatever the bundles.
-impl<K: Bundled + Serialize, S: Serialize> Serialize for ChangingSums<K, S> {
+impl<K: Packs + Serialize, S: Shrinks + Serialize> Serialize for ChangingSums<K, S> {
     fn serialize<Z: Serializer>(&self, serializer: Z) -> Result<Z::Ok, Z::Error> {
-        let sums = self.bundles.values().map(HashMap::len).sum();
-        let mut map = serializer.serialize_map(Some(sums))?;
-        for (key, changing) in self.bundles.values().flatten() {
-            map.serialize_entry(key, &changing.sum)?;
+        let mut map = serializer.serialize_map(Some(self.len()))?;
+        for (key, sum) in self.iter() {
+            map.serialize_entry(&key, &sum)?;
         }
         map.end()
     }
 }
 
-impl<'de, K: Bundled + Deserialize<'de>, S: Deserialize<'de>> Deserialize<'de> for ChangingSums<K, S> {
+impl<'de, K: Packs + Deserialize<'de>, S: Shrinks + Deserialize<'de>> Deserialize<'de> for ChangingSums<K, S> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<ChangingSums<K, S>, D::Error> {
         deserializer.deserialize_map(OfMap(PhantomData))
     }
@@ -114,7 +166,7 @@ impl<'de, K: Bundled + Deserialize<'de>, S: Deserialize<'de>> Deserialize<'de> f
 /// Puts each sum into its bundle as it is read.
 struct OfMap<K, S>(PhantomData<(K, S)>);
 
-impl<'de, K: Bundled + Deserialize<'de>, S: Deserialize<'de>> Visitor<'de> for OfMap<K, S> {
+impl<'de, K: Packs + Deserialize<'de>, S: Shrinks + Deserialize<'de>> Visitor<'de> for OfMap<K, S> {
     type Value = ChangingSums<K, S>;
 
     fn expecting(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
@@ -124,7 +176,7 @@ impl<'de, K: Bundled + Deserialize<'de>, S: Deserialize<'de>> Visitor<'de> for O
     fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<ChangingSums<K, S>, M::Error> {
         let mut sums = ChangingSums::default();
         while let Some((key, sum)) = map.next_entry::<K, S>()? {
-            sums.bundles.entry(key.label()).or_default().insert(key, Sum { sum, changed: 0 });
+            sums.bundles.entry(key.label()).or_default().entry(key.packed()).or_default().set(sum);
         }
         Ok(sums)
     }
@@ -154,6 +206,31 @@ mod tests {
         }
     }
 
+    impl Packs for Key {
+        type Packed = Key;
+
+        fn packed(&self) -> Key {
+            *self
+        }
+
+        fn unpacked(packed: Key) -> Key {
+            packed
+        }
+    }
+
+    impl Shrinks for i64 {
+        type Small = i8;
+
+        fn shrunk(&self) -> Option<i8> {
+            // Little enough for the sums of a test to go beyond it and come back.
+            i8::try_from(*self).ok().filter(|small| (-2..3).contains(small))
+        }
+
+        fn grown(small: &i8) -> i64 {
+            i64::from(*small)
+        }
+    }
+
     type Told = BTreeMap<Key, (i64, Time)>;
 
     proptest! {
@@ -178,7 +255,7 @@ mod tests {
                 prop_assert_eq!(told.into_iter().collect::<Told>(), expected);
                 naive.retain(|key, sum| *sum != 0 && *key != Key(let_go));
                 sums.retain(|key| *key != Key(let_go));
-                let standing: BTreeMap<Key, i64> = sums.iter().map(|(key, sum)| (*key, *sum)).collect();
+                let standing: BTreeMap<Key, i64> = sums.iter().collect();
                 prop_assert_eq!(&standing, &naive);
                 prop_assert_eq!(sums.len(), naive.len());
                 prop_assert_eq!(sums.get(&Key(let_go)), 0);

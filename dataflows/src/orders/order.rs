@@ -32,6 +32,11 @@ impl Progress {
         Share::of(&self.state, &self.outcomes)
     }
 
+    /// True where an SLA was not met in time, as shown.
+    pub fn has_breach(&self) -> bool {
+        self.outcomes.slas.iter().flatten().any(|outcome| outcome.is_breach())
+    }
+
     /// Reads a little of all its memory.
     fn touch(&self) -> u64 {
         let State { fold, item_value, paid_value, last_event_at, items, .. } = &self.state;

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{Money, Symbol};
 use crate::operators::bundles::{Bundled, Bundles};
+use crate::operators::changing_sums::Shrinks;
 use crate::time::{DAY_MS, MINUTE_MS, Time, Window};
 
 /// The aggregate collections.
@@ -148,6 +149,33 @@ impl Semigroup for Measures {
     }
 }
 
+/// Measures in 28 bytes: those of most minutes fit.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SmallMeasures {
+    counts: [i16; COUNTS],
+    amounts: [i32; AMOUNTS],
+}
+
+impl Shrinks for Measures {
+    type Small = SmallMeasures;
+
+    fn shrunk(&self) -> Option<SmallMeasures> {
+        let mut small = SmallMeasures::default();
+        for (small, count) in small.counts.iter_mut().zip(self.counts) {
+            *small = i16::try_from(count).ok()?;
+        }
+        for (small, amount) in small.amounts.iter_mut().zip(self.amounts) {
+            *small = i32::try_from(amount.0).ok()?;
+        }
+        Some(small)
+    }
+
+    fn grown(small: &SmallMeasures) -> Measures {
+        let SmallMeasures { counts, amounts } = small;
+        Measures { counts: counts.map(i64::from), amounts: amounts.map(|amount| Money(amount.into())) }
+    }
+}
+
 /// Sums of items or payments, of which there are far more than of orders: by category, by means of payment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct LineMeasures {
@@ -177,5 +205,19 @@ impl IsZero for LineMeasures {
 impl Semigroup for LineMeasures {
     fn plus_equals(&mut self, other: &LineMeasures) {
         self.add(other);
+    }
+}
+
+impl Shrinks for LineMeasures {
+    /// Lines, instalments, value.
+    type Small = (i16, i16, i32);
+
+    fn shrunk(&self) -> Option<(i16, i16, i32)> {
+        let LineMeasures { lines, installments, value } = *self;
+        Some((lines.try_into().ok()?, installments.try_into().ok()?, value.0.try_into().ok()?))
+    }
+
+    fn grown(&(lines, installments, value): &(i16, i16, i32)) -> LineMeasures {
+        LineMeasures { lines: lines.into(), installments: installments.into(), value: Money(value.into()) }
     }
 }

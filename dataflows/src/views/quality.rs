@@ -13,6 +13,7 @@ use super::collection::{At, Hundredths, collection};
 use crate::model::money::percent_hundredths;
 use crate::model::{Symbol, Text};
 use crate::operators::bundles::{Bundled, Bundles};
+use crate::operators::changing_sums::{Packs, Shrinks};
 use crate::time::{DAY_MS, MINUTE_MS, Time};
 
 collection! {
@@ -110,6 +111,33 @@ impl QualityCounts {
 impl Semigroup for QualityCounts {
     fn plus_equals(&mut self, other: &QualityCounts) {
         self.add(other);
+    }
+}
+
+impl Packs for QualityKey {
+    type Packed = QualityKey;
+
+    fn packed(&self) -> QualityKey {
+        *self
+    }
+
+    fn unpacked(packed: QualityKey) -> QualityKey {
+        packed
+    }
+}
+
+impl Shrinks for QualityCounts {
+    /// Valid, invalid, duplicates, late.
+    type Small = [i16; 4];
+
+    fn shrunk(&self) -> Option<[i16; 4]> {
+        let QualityCounts { valid, invalid, duplicates, late } = *self;
+        Some([valid.try_into().ok()?, invalid.try_into().ok()?, duplicates.try_into().ok()?, late.try_into().ok()?])
+    }
+
+    fn grown(small: &[i16; 4]) -> QualityCounts {
+        let [valid, invalid, duplicates, late] = small.map(i64::from);
+        QualityCounts { valid, invalid, duplicates, late }
     }
 }
 

@@ -14,7 +14,8 @@ use super::measures::{Aggregate, COUNTS, LineMeasures, MeasureKey, Measures};
 use super::row_counts;
 use crate::model::Symbol;
 use crate::operators::bundles::{Bundled, Bundles};
-use crate::time::{DAY_MS, Time, Window};
+use crate::operators::changing_sums::{Packs, Shrinks};
+use crate::time::{DAY_MS, MINUTE_MS, Time, Window};
 
 /// What a rolled-up sum is of: window, its start, tenant (none: all of them), code and category.
 pub type RolledKey = (Window, Time, Option<Symbol>, u16, Symbol);
@@ -30,6 +31,26 @@ impl Bundled for RolledKey {
 
     fn spread(day: &Option<u32>) -> u64 {
         u64::from(day.unwrap_or_default())
+    }
+}
+
+impl Packs for RolledKey {
+    /// Tenant, code, whether there is a tenant and window; start in minutes, which fits as in [`MeasureKey`], and category.
+    type Packed = (u64, u64);
+
+    fn packed(&self) -> (u64, u64) {
+        let (window, start, tenant, code, category) = self;
+        let minute = u32::try_from(start / MINUTE_MS).unwrap_or(u32::MAX);
+        let whose = u64::from(tenant.unwrap_or_default().number()) << 32;
+        let what = u64::from(*code) << 16 | u64::from(tenant.is_some()) << 8 | *window as u64;
+        (whose | what, u64::from(minute) << 32 | u64::from(category.number()))
+    }
+
+    fn unpacked((of, place): (u64, u64)) -> RolledKey {
+        let [high, low] = [|number: u64| (number >> 32) as u32, |number: u64| number as u32];
+        let window = Window::ALL.get(of as usize & 0xFF).copied().unwrap_or(Window::Total);
+        let tenant = (of & 0x100 != 0).then(|| Symbol::of_number(high(of)));
+        (window, u64::from(high(place)) * MINUTE_MS, tenant, (of >> 16) as u16, Symbol::of_number(low(place)))
     }
 }
 
@@ -63,7 +84,7 @@ pub trait AggregateRow: Row {
 }
 
 /// Sums that rows are made of.
-pub trait RowSums: Semigroup + Copy + Default {
+pub trait RowSums: Shrinks {
     /// True where they make a row of `aggregate`: something is counted in them.
     fn makes_row(&self, aggregate: Aggregate) -> bool;
 

@@ -23,10 +23,11 @@ pub(super) struct Epochs {
     ends: BTreeMap<Time, bool>,
     /// When the last one ended.
     pub(super) ended: Time,
-    /// Orders that changed since, each as it stood before, and when it changed last.
-    touched: HashMap<u32, (View, Time)>,
+    /// Orders that changed since, each as it stood before, unless it had no row of those that are wanted, and when it changed
+    /// last. Views are large, and the table grows in every epoch of a backlog.
+    touched: HashMap<u32, (Option<Box<View>>, Time)>,
     /// Kept for their allocations.
-    spare: Vec<View>,
+    spare: Vec<Box<View>>,
 }
 
 /// So many spare views are kept.
@@ -52,12 +53,25 @@ impl Epochs {
 
     /// An order is about to change at `time`.
     pub(super) fn touch(&mut self, number: u32, order: &Order, law: &Law, time: Time) {
-        let (_, last) = self.touched.entry(number).or_insert_with(|| {
-            let mut view = self.spare.pop().unwrap_or_default();
-            view.evaluate(order.tenant, &order.facts, law, time.saturating_sub(1));
-            (view, time)
+        let Epochs { rows, touched, spare, .. } = self;
+        let (_, last) = touched.entry(number).or_insert_with(|| {
+            let before = has_rows(*rows, order).then(|| {
+                let mut view = spare.pop().unwrap_or_default();
+                view.evaluate(order.tenant, &order.facts, law, time.saturating_sub(1));
+                view
+            });
+            (before, time)
         });
         *last = time;
+    }
+}
+
+/// False where an order has no row of those that are wanted, as it stands.
+fn has_rows(rows: Rows, order: &Order) -> bool {
+    match (rows, order.progress()) {
+        (Rows::Breaches, Some(progress)) => progress.has_breach(),
+        // What rests has to be looked at.
+        (Rows::All, _) | (_, None) => true,
     }
 }
 
@@ -90,16 +104,17 @@ impl Keeper {
     pub(super) fn give_touched(&mut self, number: u32) {
         let Keeper { epochs: Some(epochs), registry, law, emitted, after, .. } = self else { return };
         let Some((before, time)) = epochs.touched.remove(&number) else { return };
-        if let Some(order) = registry.get(number) {
+        if let Some(order) = registry.get(number)
+            && (before.is_some() || has_rows(epochs.rows, order))
+        {
+            let nothing = View::default();
             after.evaluate(order.tenant, &order.facts, law, time);
-            let (id, views) = (order.id(), [&before, &*after]);
+            let (id, views) = (order.id(), [before.as_deref().unwrap_or(&nothing), &*after]);
             match epochs.rows {
                 Rows::All => emitted.give_changed_rows(&id, &order.facts, views, time),
                 Rows::Breaches => emitted.give_changed_breaches(&id, &order.facts, views, time),
             }
         }
-        if epochs.spare.len() < SPARE {
-            epochs.spare.push(before);
-        }
+        epochs.spare.extend(before.filter(|_| epochs.spare.len() < SPARE));
     }
 }
