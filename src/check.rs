@@ -140,7 +140,12 @@ fn temporary_files() -> Finding {
     let probed = tempfile::tempfile().map(drop).map_err(|error| {
         JobError::io("write a temporary file", &directory, &error).remedy("set TMPDIR to a directory with enough space")
     });
-    of_output(format!("temporary files in {}", directory.display()), probed)
+    let target = format!("temporary files in {}", directory.display());
+    match probed {
+        Ok(()) => of_output(target, Ok(())),
+        // Few inputs need any.
+        Err(error) => Finding { state: State::Warning, ..Finding::failed("output", target, &error) },
+    }
 }
 
 /// A bucket is asked, not written to; a directory that is still to be made is not made.

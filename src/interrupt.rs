@@ -11,10 +11,11 @@
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::flag;
@@ -25,6 +26,7 @@ use tempfile::NamedTempFile;
 pub const EXIT_CODE: u8 = 130;
 /// How the names of files end that are to be renamed.
 const UNFINISHED_ENDING: &str = ".unfinished";
+const A_DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Files that are to be removed, those that are finished and renamed included: their names are not used again.
 static UNFINISHED: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
@@ -93,26 +95,43 @@ pub fn unfinished_temporary(make: impl FnOnce() -> io::Result<NamedTempFile>) ->
     Ok(file)
 }
 
+/// By what a file that is unfinished is known to be of a process that is no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Death {
+    /// Nobody holds a lock on it.
+    Unlocked,
+    /// Nobody has written to it for a day. For files that others lock in ways that ours would stand in, as SQLite does: on
+    /// network file systems all locks are of one kind.
+    Old,
+}
+
 /// Makes a file that is to be renamed to `path`, in the same directory, which an interruption removes. Readable by all, as
-/// files made by hand are; the process's mask still applies. It is locked for as long as it is open.
-pub fn temporary(path: &Path) -> io::Result<NamedTempFile> {
-    remove_dead(path);
+/// files made by hand are; the process's mask still applies. Where its lock tells that it lives it is locked while open.
+pub fn temporary(path: &Path, death: Death) -> io::Result<NamedTempFile> {
+    remove_dead(path, death);
     let (directory, prefix) = beside(path);
     let mut builder = tempfile::Builder::new();
     builder.prefix(&prefix).suffix(UNFINISHED_ENDING).permissions(Permissions::from_mode(0o666));
     loop {
         let file = unfinished_temporary(|| builder.tempfile_in(directory))?;
         // Where nothing can be locked nothing is taken for dead.
-        let _ = file.as_file().lock();
+        let is_locked = death == Death::Unlocked && file.as_file().lock().is_ok();
         // Another process may have found it before that, and removed it.
-        if file.as_file().metadata()?.nlink() > 0 {
+        if !is_locked || file.path().exists() {
             return Ok(file);
         }
     }
 }
 
 /// Removes files on their way to `path` of processes that are no more.
-pub fn remove_dead(path: &Path) {
+pub fn remove_dead(path: &Path, death: Death) {
+    let is_dead = |file: &File| match death {
+        Death::Unlocked => file.try_lock().is_ok(),
+        Death::Old => {
+            let written = file.metadata().and_then(|metadata| metadata.modified());
+            written.is_ok_and(|written| written.elapsed().is_ok_and(|age| age > A_DAY))
+        }
+    };
     let (directory, prefix) = beside(path);
     for entry in directory.read_dir().into_iter().flatten().flatten() {
         let name = entry.file_name();
@@ -121,7 +140,7 @@ pub fn remove_dead(path: &Path) {
         if name.starts_with(&prefix)
             && name.ends_with(UNFINISHED_ENDING)
             && let Ok(file) = File::open(entry.path())
-            && file.try_lock().is_ok()
+            && is_dead(&file)
         {
             let _ = fs::remove_file(entry.path());
         }

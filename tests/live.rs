@@ -311,6 +311,42 @@ fn a_job_that_is_killed_and_stopped_comes_to_the_same() {
 }
 
 #[test]
+fn the_first_sink_of_a_job_that_had_none_gets_what_stands() {
+    let shop = Shop::open(400, 7, &[]);
+    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let [store, of_other] = folders.each_ref().map(|folder| folder.path().display().to_string());
+    loop {
+        let job = prepare(&shop, &store, &[]);
+        let watched = Arc::clone(&job);
+        let watch = std::thread::spawn(move || {
+            let started = Instant::now();
+            while watched.counters.numbers().checkpoints_written < 2 && started.elapsed() < DEADLINE {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            watched.stop();
+        });
+        execute(&job, 2).unwrap();
+        watch.join().unwrap();
+        let manifests = std::fs::read_dir(format!("{store}/orderwatch/manifests")).unwrap();
+        let mut names = manifests.map(|name| name.unwrap().file_name().into_string().unwrap());
+        if !names.any(|name| name.starts_with(&"0".repeat(20))) {
+            break;
+        }
+    }
+    let (every, added) = (MemorySink::default(), MemorySink::default());
+    incarnation(&shop, &of_other, &[&every], 2, End::Complete);
+    incarnation(&shop, &store, &[&added], 3, End::Complete);
+    let (every, added) = (every.tables.lock().unwrap(), added.tables.lock().unwrap());
+    assert!((1..shop.largest).contains(&added.progress.complete_since), "{}", added.progress.complete_since);
+    // Records that were refused before are history.
+    for collection in COLLECTIONS.iter().filter(|collection| collection.name != "dead_letters") {
+        let [every, added] = [&every, &added].map(|tables| tables.rows(collection.name));
+        let differs = every.iter().zip(&added).find(|(left, right)| left != right);
+        assert!(every == added, "{}: {differs:?}", collection.name);
+    }
+}
+
+#[test]
 fn a_sink_that_is_added_gets_what_stands() {
     for seed in 1..3 {
         let shop = Shop::open(400, seed, &[]);

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
 use super::GenerateError;
-use crate::interrupt;
+use crate::interrupt::{self, Death};
 
 /// Bytes gathered before they are written.
 const BUFFER_BYTES: usize = 1 << 20;
@@ -28,7 +28,7 @@ impl PartialFile {
     /// Opens a partial file for `name` in `directory`. Rows go to [`row`](Self::row).
     pub fn create(directory: &Path, name: &str) -> Result<Self, GenerateError> {
         let path = directory.join(name);
-        let partial = interrupt::temporary(&path);
+        let partial = interrupt::temporary(&path, Death::Unlocked);
         let partial = partial.map_err(|source| GenerateError::Write { path: path.clone(), source })?;
         Ok(PartialFile { path, partial, buffer: Vec::with_capacity(BUFFER_BYTES + 4_096), written_bytes: 0 })
     }

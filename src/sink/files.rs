@@ -9,10 +9,11 @@ mod csv;
 mod jsonl;
 mod parquet;
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 use dataflows::views::COLLECTIONS;
@@ -22,7 +23,7 @@ use tempfile::NamedTempFile;
 use super::text_row::TextRow;
 use super::{CHANGE_COLUMNS, Found, Sink, Writer, would_overwrite};
 use crate::error::{JobError, JobResult};
-use crate::interrupt;
+use crate::interrupt::{self, Death};
 
 /// How rows become a file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -75,6 +76,8 @@ impl Format {
 
 /// Where in it changes are written.
 const CHANGES: &str = "changes";
+/// So long other replays may hold the directory: they make and rename files, nothing else.
+const ALONE_WITHIN: Duration = Duration::from_secs(5);
 
 /// A directory of files.
 pub struct Files {
@@ -114,7 +117,7 @@ impl Files {
             // Another replay, without changes, removes the directory of changes.
             let _alone = alone(&self.directory);
             fs::create_dir_all(directory)?;
-            let file = interrupt::temporary(&path)?;
+            let file = interrupt::temporary(&path, Death::Unlocked)?;
             let writer = self.format.writer(columns, file.as_file().try_clone()?)?;
             Ok((file, writer))
         };
@@ -146,10 +149,16 @@ impl Files {
 
     /// Removes results of earlier replays that these do not replace.
     fn remove_earlier(&self) -> JobResult<()> {
-        for place in places(&self.directory, self.format, self.has_changes, false) {
+        let mut earlier: Vec<Place> = places(&self.directory, self.format, self.has_changes, false);
+        earlier.iter().for_each(|place| interrupt::remove_dead(&place.path, Death::Unlocked));
+        earlier.retain(|place| matches!(place.find(), Ok(Found::Ours)));
+        let is_empty = |place: &Place| fs::metadata(&place.path).is_ok_and(|there| there.len() == 0);
+        for place in &earlier {
             let path = &place.path;
-            interrupt::remove_dead(path);
-            if matches!(place.find(), Ok(Found::Ours)) {
+            // One that is empty is a result among results; alone it may be a file that somebody has just begun.
+            let among = |other: &Place| other.format == place.format && other.path.parent() == path.parent();
+            if earlier.iter().any(|other| among(other) && !is_empty(other)) {
+                tracing::info!("the earlier result {} is removed", path.display());
                 fs::remove_file(path).map_err(|error| refused("remove the earlier result", path, &error))?;
             }
         }
@@ -162,10 +171,16 @@ impl Files {
 }
 
 /// Until it is dropped other replays neither put files in their places there nor remove any; not where directories cannot be
-/// locked.
+/// locked, or somebody else holds on to the lock for seconds, as `flock` does for a whole command.
 fn alone(directory: &Path) -> io::Result<File> {
-    let directory = File::open(directory)?;
-    directory.lock()?;
+    let (directory, asked) = (File::open(directory)?, Instant::now());
+    while let Err(TryLockError::WouldBlock) = directory.try_lock() {
+        if asked.elapsed() > ALONE_WITHIN {
+            tracing::warn!("another program has locked the output directory: nobody else should write to it now");
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
     Ok(directory)
 }
 

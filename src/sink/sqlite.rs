@@ -20,7 +20,7 @@ use super::sql::Dialect::Sqlite as Sql;
 use super::text_row::TextRow;
 use super::{Found, Sink, Writer, would_overwrite};
 use crate::error::{JobError, JobResult};
-use crate::interrupt;
+use crate::interrupt::{self, Death};
 
 /// What every SQLite file begins with.
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
@@ -64,7 +64,7 @@ impl Sqlite {
         match find(path).map_err(|error| cannot_write(path, &error))? {
             Found::Ours => sqlite.begin_transaction().map(drop).map_err(|error| sqlite.refused(&error))?,
             Found::Nothing => {
-                let new = interrupt::temporary(path).map_err(|error| cannot_write(path, &error))?;
+                let new = interrupt::temporary(path, Death::Old).map_err(|error| cannot_write(path, &error))?;
                 sqlite.new = Mutex::new(Some(new));
             }
             Found::Foreign(what) => return Err(would_overwrite("--sqlite", what, path)),

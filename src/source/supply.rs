@@ -28,6 +28,7 @@ pub struct Supply {
     readers: Vec<Box<dyn Source>>,
     pace: Option<Pace>,
     promised: Time,
+    until: Time,
     is_cut: bool,
 }
 
@@ -57,7 +58,7 @@ impl Supply {
             until: selection.until,
             first_held: Time::MAX,
         });
-        Supply { intake, readers, pace, promised: 0, is_cut: false }
+        Supply { intake, readers, pace, promised: 0, until: selection.until, is_cut: false }
     }
 
     /// Nothing with a logical time before this comes any more.
@@ -70,7 +71,8 @@ impl Supply {
         let now = self.pace.as_ref().map_or(Some(Time::MAX), |pace| pace.now(reached));
         // Where nothing is held back, stopping is to read no more.
         if now == Some(Time::MAX) && interrupt::is_requested() {
-            self.is_cut |= !self.readers.is_empty();
+            // Of what lies behind the end that was asked for nothing is missing.
+            self.is_cut |= self.least() <= self.until;
             self.readers.iter_mut().for_each(|reader| reader.stop());
         }
         let reads = !self.readers.is_empty() && self.least() <= now.unwrap_or(0);
@@ -79,6 +81,8 @@ impl Supply {
                 self.readers.iter_mut().enumerate().min_by_key(|(_, reader)| reader.promise())
             && reader.poll(&mut self.intake)? == Polled::Done
         {
+            // It may have been told to stop before this was.
+            self.is_cut |= interrupt::is_requested();
             self.readers.remove(place);
         }
         self.readers.retain(|reader| reader.promise() < Time::MAX);

@@ -174,8 +174,9 @@ fn a_check_tries_whether_there_can_be_temporary_files() {
         run(orderwatch().args(["check", "x.jsonl"]).env("TMPDIR", folder).current_dir(place.folder.path()))
     };
     let ended = checked("none");
-    assert_eq!(ended.code, Some(1), "{}", ended.stdout);
-    for words in ["failed   output, temporary files in none: cannot write a temporary file: ", "do: set TMPDIR"] {
+    // Not every input needs any.
+    assert_eq!(ended.code, Some(0), "{}", ended.stdout);
+    for words in ["warning  output, temporary files in none: cannot write a temporary file: ", "do: set TMPDIR"] {
         assert!(ended.stdout.contains(words), "`{words}` is missing in:\n{}", ended.stdout);
     }
     let ended = checked(".");

@@ -192,11 +192,17 @@ fn what_a_killed_replay_left_goes_with_the_next_one() {
     for name in [".orders.csv.dead.unfinished", "changes/.orders.csv.dead.unfinished"] {
         place.write(&format!("out/{name}"), "");
     }
-    place.write(".r.sqlite.dead.unfinished", "");
+    // Of these nobody holds a lock, so only what is old is known to be dead.
+    place.write(".r.sqlite.new.unfinished", "");
+    let old = File::create(place.path(".r.sqlite.dead.unfinished")).unwrap();
+    old.set_modified(std::time::SystemTime::now() - Duration::from_secs(25 * 60 * 60)).unwrap();
     place.write(".made.jsonl.dead.unfinished", "");
     assert_replayed(&place, &["x.jsonl", "--sqlite", "r.sqlite"]);
     assert_eq!(names(&place.out()), files("csv", &[".orders.csv.backup"]));
     let made = run(orderwatch().args(["generate", "sales", "--to", "made.jsonl"]).current_dir(place.folder.path()));
     assert_eq!(made.code, Some(0), "{}", made.stderr);
-    assert_eq!(names(place.folder.path()), ["made.jsonl", "many.jsonl", "out", "r.sqlite", "x.jsonl"]);
+    assert_eq!(
+        names(place.folder.path()),
+        [".r.sqlite.new.unfinished", "made.jsonl", "many.jsonl", "out", "r.sqlite", "x.jsonl"]
+    );
 }

@@ -15,7 +15,7 @@ use zstd::stream::write::Encoder as ZstdEncoder;
 
 use crate::decode::topic::order_id;
 use crate::error::{JobError, JobResult};
-use crate::interrupt;
+use crate::interrupt::{self, Death};
 use crate::kafka::KafkaSettings;
 use crate::kafka::sender::Sender;
 
@@ -122,7 +122,7 @@ impl Target {
         }
         let opened = match grow || is_special {
             true => File::create(path).map(|file| (file, None)),
-            false => interrupt::temporary(path).map(|unfinished| {
+            false => interrupt::temporary(path, Death::Unlocked).map(|unfinished| {
                 let (file, partial) = unfinished.into_parts();
                 (file, Some(partial))
             }),

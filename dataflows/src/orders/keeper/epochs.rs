@@ -27,6 +27,7 @@ pub(super) struct Epochs {
     /// last. Views are large, and the table grows in every epoch of a backlog.
     touched: HashMap<u32, (Option<Box<View>>, Time)>,
     /// Kept for their allocations.
+    #[allow(clippy::vec_box)] // they are given back to the table as they are
     spare: Vec<Box<View>>,
 }
 
