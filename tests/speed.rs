@@ -98,6 +98,19 @@ fn breaches_are_told_when_they_are_due() {
     }
 }
 
+#[test]
+fn breaches_told_to_programs_are_objects_before_the_totals() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("story"), STORY).unwrap();
+    let ended = run(replay(&["story", "--speed", "10000000", "--output", "json"]).current_dir(folder.path()));
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let said: Vec<serde_json::Value> =
+        serde_json::Deserializer::from_str(&ended.stdout).into_iter().map(Result::unwrap).collect();
+    let [a, b, totals] = &said[..] else { panic!("{}", ended.stdout) };
+    assert_eq!((&a["order_id"], &a["sla"], &b["order_id"]), (&"a".into(), &"processing".into(), &"b".into()));
+    assert!(totals["as_of"].is_string() && totals.get("order_id").is_none(), "{totals}");
+}
+
 /// When each breach that a replay tells was due, in milliseconds, and when it was told, since the replay was started.
 fn told(arguments: &[&str]) -> Vec<(i64, Duration)> {
     let started = Instant::now();
