@@ -20,9 +20,9 @@ use crate::clock::{Lateness, ReplayClock, Speed, wall_clock_ms};
 use crate::cluster;
 use crate::config::{Cluster, JobConfig};
 use crate::console::{
-    Progress, ProgressNow, RecordLaw, Style, Summary, peak_memory_bytes, print_summary, summary_json,
+    Progress, ProgressNow, RecordLaw, Style, Summary, peak_memory_bytes, print, print_summary, summary_json,
 };
-use crate::error::{JobError, JobResult};
+use crate::error::JobResult;
 use crate::gathered::Due;
 use crate::instant::format_instant;
 use crate::interrupt;
@@ -132,19 +132,13 @@ pub fn run(config: &JobConfig, options: &ReplayOptions, output: OutputFormat, st
     say_if_interrupted(&job, results.as_of());
     let Some(console) = console else { return Ok(()) };
     let summary = summary(&results, console, started.elapsed());
-    let mut out = io::stdout().lock();
-    let printed = match output {
-        OutputFormat::Text => print_summary(&mut out, &summary, style),
+    let printed = print("totals", |out| match output {
+        OutputFormat::Text => print_summary(out, &summary, style),
         OutputFormat::Json => writeln!(out, "{}", summary_json(&summary)),
-    };
-    match printed.and_then(|()| out.flush()) {
-        // Whoever reads us has read enough.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        Err(error) => Err(JobError::job(format!("cannot write the totals: {error}"))
-            .at("standard output")
-            .remedy("send them elsewhere, or leave them out with --no-console; what sinks were given is complete")),
-        Ok(()) => Ok(()),
-    }
+    });
+    printed.map_err(|error| {
+        error.remedy("send them elsewhere, or leave them out with --no-console; what sinks were given is complete")
+    })
 }
 
 /// The sinks that keep every row; first those whose commit may fail: for want of a server, for want of space.

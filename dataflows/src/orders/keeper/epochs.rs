@@ -104,13 +104,12 @@ impl Keeper {
     /// Gives what an order's changes in this epoch come to, if there were any.
     pub(super) fn give_touched(&mut self, number: u32) {
         let Keeper { epochs: Some(epochs), registry, law, emitted, after, .. } = self else { return };
-        let Some((before, time)) = epochs.touched.remove(&number) else { return };
+        let Some((mut before, time)) = epochs.touched.remove(&number) else { return };
         if let Some(order) = registry.get(number)
             && (before.is_some() || has_rows(epochs.rows, order))
         {
-            let nothing = View::default();
             after.evaluate(order.tenant, &order.facts, law, time);
-            let (id, views) = (order.id(), [before.as_deref().unwrap_or(&nothing), &*after]);
+            let (id, views) = (order.id(), [&**before.get_or_insert_default(), &*after]);
             match epochs.rows {
                 Rows::All => emitted.give_changed_rows(&id, &order.facts, views, time),
                 Rows::Breaches => emitted.give_changed_breaches(&id, &order.facts, views, time),
