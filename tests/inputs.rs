@@ -8,6 +8,8 @@
 
 #[path = "inputs/blank.rs"]
 mod blank;
+#[path = "inputs/broken.rs"]
+mod broken;
 #[path = "goldens/compare.rs"]
 #[allow(dead_code)] // shared with goldens.rs
 mod compare;

@@ -256,6 +256,15 @@ pub fn ends_within_quotes(record: &[u8]) -> bool {
     false
 }
 
+/// True where a line has nothing but blanks, of whatever alphabet.
+pub fn is_blank(line: &[u8]) -> bool {
+    match line.trim_ascii() {
+        [] => true,
+        [first, ..] if first.is_ascii() => false,
+        rest => std::str::from_utf8(rest).is_ok_and(|text| text.trim().is_empty()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -54,6 +54,14 @@ pub fn is_compressed(path: &Path, file: &File) -> io::Result<bool> {
     Ok(claimed(path).or(Form::of(&start[..length])).is_some())
 }
 
+/// True where a file begins with the mark of UTF-16 and a character of it: no line of it could be read. The mark alone may be
+/// the beginning of a broken line.
+pub fn is_utf_16(path: &Path) -> JobResult<bool> {
+    let mut start = [0; 4];
+    let length = open_file(path)?.read_at(&mut start, 0).map_err(|error| cannot_open(path, &error))?;
+    Ok(length == start.len() && matches!(start, [0xFF, 0xFE, low, 0] | [0xFE, 0xFF, 0, low] if low != 0))
+}
+
 /// The form that a name promises.
 fn claimed(path: &Path) -> Option<Form> {
     let place = ENDINGS.iter().position(|ending| path.to_string_lossy().ends_with(ending))?;
@@ -241,6 +249,18 @@ mod tests {
         assert!(ENDINGS.iter().all(|ending| read(&format!("a{ending}"), b"").is_err()));
         let skipped = [&[0x5A, 0x2A, 0x4D, 0x18, 1, 0, 0, 0, 7][..], &forms(b"text")[2]].concat();
         assert_eq!(read("a", &skipped).unwrap(), b"text");
+    }
+
+    #[test]
+    fn utf_16_is_told_from_a_broken_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        let begins = |start: &[u8]| {
+            std::fs::write(&path, start).unwrap();
+            is_utf_16(&path).unwrap()
+        };
+        assert!(begins(b"\xFF\xFE{\0\"\0") && begins(b"\xFE\xFF\0{"));
+        assert!(![&b""[..], b"\xFF\xFE", b"\xFF\xFE{\"", b"\xFF\xFE\0\0", b"{\0\"\0"].into_iter().any(begins));
     }
 
     #[test]

@@ -289,6 +289,11 @@ pub fn kind_of(path: &Path, given: Option<InputKind>) -> JobResult<Kind> {
         (false, Some(InputKind::Olist)) => Err(JobError::configuration("the input is a file, --as says olist")
             .at(shown)
             .remedy("name the directory that holds the Olist files")),
+        (false, _) if metadata.is_file() && bytes::is_utf_16(path)? => {
+            let remedy =
+                format!("convert it: iconv -f UTF-16 -t UTF-8 {shown} > utf-8.jsonl (PowerShell writes UTF-16)");
+            Err(JobError::job("the input is text in UTF-16, not in UTF-8").at(shown).remedy(remedy))
+        }
         (false, Some(_)) => Ok(Kind::JsonLines),
         (false, None) => {
             let plain = ENDINGS.iter().find_map(|ending| shown.strip_suffix(ending)).unwrap_or(&shown);

@@ -16,7 +16,7 @@ use dataflows::orders::parcel::order_key;
 use dataflows::time::Time;
 use memchr::memchr_iter;
 
-use super::blocks::{Block, Blocks, Framing};
+use super::blocks::{Block, Blocks, Framing, is_blank};
 use super::bytes;
 use super::intake::{Decoded, Intake};
 use super::{Polled, Share, Source};
@@ -83,7 +83,7 @@ impl JsonLines {
             start = end + 1;
             (block.first_line + number as u64, line.strip_suffix(b"\r").unwrap_or(line))
         });
-        lines.filter(|(_, line)| !line.trim_ascii().is_empty())
+        lines.filter(|(_, line)| !is_blank(line))
     }
 }
 

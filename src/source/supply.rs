@@ -75,7 +75,9 @@ impl Supply {
             self.is_cut |= self.least() <= self.until;
             self.readers.iter_mut().for_each(|reader| reader.stop());
         }
-        let reads = !self.readers.is_empty() && self.least() <= now.unwrap_or(0);
+        // What holds no time at all, as the rest of a file that is broken, waits for none.
+        let holds_time = self.least() < Time::MAX;
+        let reads = !self.readers.is_empty() && (!holds_time || self.least() <= now.unwrap_or(0));
         if reads
             && let Some((place, reader)) =
                 self.readers.iter_mut().enumerate().min_by_key(|(_, reader)| reader.promise())
@@ -85,10 +87,10 @@ impl Supply {
             self.is_cut |= interrupt::is_requested();
             self.readers.remove(place);
         }
-        self.readers.retain(|reader| reader.promise() < Time::MAX);
         let least = self.least();
-        let mut promise = least;
         let mut is_over = self.readers.is_empty();
+        // Until that is read, too, it is no later than it is.
+        let mut promise = if is_over || least < Time::MAX { least } else { self.promised };
         if let Some(pace) = &mut self.pace {
             pace.hold(self.intake.withdraw());
             pace.release(now.unwrap_or(0), &mut self.intake);

@@ -14,7 +14,8 @@ const HEADERS: [(&str, &str); 3] = [
 #[test]
 fn lines_of_blanks_are_no_records() {
     let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("lines.jsonl"), format!("\u{feff} \r\n\t\n{LINE}\r\n \n\n{LINE} \n  ")).unwrap();
+    fs::write(folder.path().join("lines.jsonl"), format!("\u{feff} \r\n\t\n{LINE}\r\n \u{a0}\u{3000}\n\n{LINE} \n  "))
+        .unwrap();
     let shop = folder.path().join("shop");
     fs::create_dir(&shop).unwrap();
     let rows = ["b,created,2024-03-01 00:00:00\r\n \n", " \r\nb,1,5,1\n\t \n,\n", "b,1,voucher,6\n\n  "];

@@ -13,7 +13,7 @@ use super::{Olist, Plan, Table};
 use crate::clock::Watermark;
 use crate::decode::cells::{Cells, PlainRows};
 use crate::decode::olist::{ItemRow, OrderRow, PaymentRow};
-use crate::source::blocks::{Block, ends_within_quotes};
+use crate::source::blocks::{Block, ends_within_quotes, is_blank};
 use crate::source::intake::{Decoded, Intake};
 use crate::validate::{Broken, Reason};
 
@@ -120,7 +120,7 @@ struct Rows<'r> {
 impl Rows<'_> {
     fn take(&mut self, row: &impl Cells, place: &Place<'_>) {
         // A line of blanks is no record, as in every other format.
-        if place.raw.trim_ascii().is_empty() {
+        if is_blank(place.raw) {
             return;
         }
         match self.table {
