@@ -17,7 +17,7 @@ use crate::clock::partitions::Cut;
 use crate::instant::format_instant;
 
 /// The version of what is written. Others are refused.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 /// So many checkpoints that may be restored are kept, should the newest be damaged.
 const KEPT: usize = 3;
 
@@ -310,19 +310,26 @@ impl Checkpoints {
     }
 
     /// Removes checkpoints that are not needed any more: all but the newest few that are fit and no further than
-    /// `slowest`, and what is newer. The cut of the oldest that is kept; none where none may be restored. Whoever was
+    /// `slowest`, and as many that are further, for when it comes there: while a sink is away there would be ever more. The cut of the oldest that is kept; none where none may be restored. Whoever was
     /// replaced removes nothing: his successor may have a sink that he does not know.
     pub fn prune(&self, store: &mut impl Store, slowest: Time) -> Result<Option<Cut>, StoreError> {
         if newest_incarnation(store, &self.job)? > self.incarnation {
             return Ok(None);
         }
-        let (mut kept, mut oldest, mut gone) = (0, None, Vec::new());
+        let (mut kept, mut ahead, mut oldest, mut gone) = (0, 0, None, Vec::new());
         for name in store.list(&format!("{}/manifests/", self.job))?.into_iter().rev() {
             if kept == KEPT {
                 gone.push(name);
-            } else if let Ok(manifest) = self.fit(store, &name, slowest) {
-                kept += 1;
-                oldest = Some((name, manifest.cut));
+                continue;
+            }
+            match self.fit(store, &name, slowest) {
+                Ok(manifest) => {
+                    kept += 1;
+                    oldest = Some((name, manifest.cut));
+                }
+                Err(Unfit::Ahead) if ahead == KEPT => gone.push(name),
+                Err(Unfit::Ahead) => ahead += 1,
+                Err(_) => {}
             }
         }
         let Some((name, cut)) = oldest else { return Ok(None) };
@@ -378,3 +385,6 @@ fn number_in(name: &str, prefix: &str) -> Option<u64> {
 fn checksum(bytes: &[u8]) -> String {
     format!("{:032x}", xxh3_128(bytes))
 }
+
+#[cfg(test)]
+mod tests;

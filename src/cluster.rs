@@ -21,6 +21,7 @@ use timely::worker::Worker;
 
 use crate::config::Cluster;
 use crate::error::{JobError, JobResult};
+use crate::interrupt;
 use hello::{Hello, Role};
 
 /// How often a process says whom it waits for.
@@ -138,6 +139,11 @@ fn open_sockets(cluster: &Cluster, fingerprint: u64) -> JobResult<Vec<Option<Tcp
         if missing.is_empty() {
             tracing::info!("all {} processes are connected", sockets.len());
             return Ok(sockets);
+        }
+        if interrupt::is_requested() {
+            let addresses: Vec<&str> = missing.iter().map(|peer| cluster.addresses[*peer].as_str()).collect();
+            let error = JobError::job("other processes were not there, and the program was asked to end");
+            return Err(error.at(addresses.join(", ")).remedy("start all processes of the cluster, then this again"));
         }
         if said.map_or(started.elapsed() >= SAY_FIRST_AFTER, |said| said.elapsed() >= SAY_EVERY) {
             said = Some(Instant::now());

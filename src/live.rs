@@ -158,7 +158,7 @@ pub fn start(
     let manifest = match restored {
         Some(restored) => restored.manifest,
         None => {
-            let nothing = Publisher::new(settings, Rows::All, Box::new(|_| Default::default())).snapshot();
+            let nothing = Publisher::new(settings, Rows::Breaches, Box::new(|_| Default::default())).snapshot();
             let nothing =
                 nothing.map_err(|error| JobError::job(format!("cannot write the first checkpoint: {error}")))?;
             let mut write = || {

@@ -47,6 +47,7 @@ use orderwatch::clock::wall_clock_ms;
 use orderwatch::config::{self, Cluster, Flag, JobConfig, Kind};
 use orderwatch::error::JobError;
 use orderwatch::instant::format_instant;
+use orderwatch::live::discovery::Start;
 use orderwatch::live::job::{Lead, LiveJob, Shared};
 use orderwatch::live::reading::Topics;
 use orderwatch::live::{self, LiveSink};
@@ -148,15 +149,21 @@ enum End {
     Stopped(usize),
 }
 
-/// An incarnation that is ready to run.
-fn prepare(shop: &Shop, store: &str, sinks: &[&MemorySink]) -> Arc<LiveJob> {
+/// A process of a job, but for what the first one finds when it starts.
+fn joining(shop: &Shop, store: &str) -> LiveJob {
     let config = shop.config();
     let topics = Topics(TOPICS.map(str::to_owned).to_vec());
     let records = Arc::clone(&shop.records);
     let open = Box::new(move || Ok(Box::new(MemoryLog::new(&records, 20)) as _));
     let mut job = LiveJob::new(&config, topics, shop.mode, open);
     job.store = Some(store.to_owned());
-    *job.partitions.lock().unwrap() = shop.records.keys().map(|name| (name.clone(), 0)).collect();
+    *job.partitions.lock().unwrap() = shop.records.keys().map(|name| (name.clone(), Start::default())).collect();
+    job
+}
+
+/// An incarnation that is ready to run.
+fn prepare(shop: &Shop, store: &str, sinks: &[&MemorySink]) -> Arc<LiveJob> {
+    let (config, mut job) = (shop.config(), joining(shop, store));
     let mut sinks: Vec<LiveSink> = sinks.iter().map(|sink| Box::new((*sink).clone()) as LiveSink).collect();
     let found = live::start(store, &config.name, job.fingerprint, &mut sinks, &config.settings).unwrap();
     let history = &found.shared.beginning.trail;

@@ -87,7 +87,8 @@ pub struct RunOptions {
     pub start: LiveStart,
     /// What moves time: the wall clock, or data alone
     ///
-    /// With `wall`, deadlines pass on time even when nothing is read. With `event`, history stays history.
+    /// With `wall`, deadlines pass on time even when nothing is read. With `event`, history stays history: results
+    /// are as of the latest event, and what is of that very instant, or late behind it, shows once a later one has come.
     #[arg(long, value_enum, default_value_t, value_name = "CLOCK", help_heading = INPUT)]
     pub clock: Clock,
     /// Keep every collection up to date as a table of the PostgreSQL database at URL

@@ -29,7 +29,8 @@ pub struct Mark {
     pub largest_at: Time,
     /// Where the watermark stands.
     pub watermark: Time,
-    /// How far records may move it.
+    /// The wall clock that records are judged by, less what may come out of order: where it moves time, they move the
+    /// watermark no further.
     pub ceiling: Time,
 }
 
@@ -42,6 +43,13 @@ pub type Cut = BTreeMap<Partition, Mark>;
 pub fn cut_at(trail: &Trail, frontier: Time) -> Option<Cut> {
     let first = |marks: &Vec<Mark>| marks.iter().find(|mark| mark.watermark >= frontier).copied();
     trail.iter().map(|(partition, marks)| Some((partition.clone(), first(marks)?))).collect()
+}
+
+/// Puts down a mark behind the others. Of marks at one offset the last says all: no record was read between them, so each
+/// record after them counts no earlier than it says, whichever of them a cut has.
+pub fn put_down(marks: &mut Vec<Mark>, mark: Mark) {
+    marks.pop_if(|last| last.next_offset == mark.next_offset);
+    marks.push(mark);
 }
 
 /// What moves time.
@@ -81,6 +89,7 @@ impl Standing {
 /// One partition as it is read.
 #[derive(Debug)]
 struct Reading {
+    mode: TimeMode,
     now: Mark,
     /// The mark that was put down last.
     marked: Mark,
@@ -90,23 +99,30 @@ struct Reading {
 }
 
 impl Reading {
-    fn new(from: Mark, follows: VecDeque<Mark>) -> Reading {
-        Reading { now: from, marked: from, follows, passed: Vec::new() }
+    fn new(mode: TimeMode, from: Mark, follows: VecDeque<Mark>) -> Reading {
+        Reading { mode, now: from, marked: from, follows, passed: Vec::new() }
     }
 
     /// The watermark goes as far as what was read takes it.
     fn rise(&mut self, out_of_orderness_ms: u64) {
         let by_records = self.now.largest_at.saturating_sub(out_of_orderness_ms);
-        self.now.watermark = self.now.watermark.max(by_records.min(self.now.ceiling));
+        let limit = if self.mode == TimeMode::Wall { self.now.ceiling } else { Time::MAX };
+        self.now.watermark = self.now.watermark.max(by_records.min(limit));
     }
 
-    /// Does what marks of the earlier reading say of records from here on.
-    fn follow(&mut self, out_of_orderness_ms: u64) {
+    /// Does what marks of the earlier reading say of records from here on. Behind the last of them this reading goes on by
+    /// itself, up to `ceiling`: the last mark may be hours old, and what comes next must not be judged by its clock.
+    fn follow(&mut self, out_of_orderness_ms: u64, ceiling: Time) {
         while let Some(mark) = self.follows.pop_front_if(|mark| mark.next_offset <= self.now.next_offset) {
             self.now.ceiling = self.now.ceiling.max(mark.ceiling);
             self.now.watermark = self.now.watermark.max(mark.watermark);
             self.rise(out_of_orderness_ms);
             self.passed.push(mark);
+            if self.follows.is_empty() && ceiling > self.now.ceiling {
+                self.now.ceiling = ceiling;
+                self.rise(out_of_orderness_ms);
+                self.passed.push(self.now);
+            }
         }
     }
 }
@@ -118,6 +134,8 @@ pub struct PartitionClock {
     out_of_orderness_ms: u64,
     readings: BTreeMap<Partition, Reading>,
     promise: Time,
+    /// See [`Mark::ceiling`], as of the last tick.
+    ceiling: Time,
     /// Up to here an earlier reading is followed: what it did not know of counts later.
     followed_until: Time,
 }
@@ -125,24 +143,33 @@ pub struct PartitionClock {
 impl PartitionClock {
     /// No partitions yet. Nothing counts before `promised`, and an earlier reading is followed until `followed_until`.
     pub fn new(mode: TimeMode, out_of_orderness_ms: u64, promised: Time, followed_until: Time) -> PartitionClock {
-        PartitionClock { mode, out_of_orderness_ms, readings: BTreeMap::new(), promise: promised, followed_until }
+        PartitionClock {
+            mode,
+            out_of_orderness_ms,
+            readings: BTreeMap::new(),
+            promise: promised,
+            ceiling: 0,
+            followed_until,
+        }
     }
 
     /// Begins to read a partition that nobody has read, from `next_offset` on; nothing of it counts before what has been
     /// promised, by this reading or the one it follows.
     pub fn enter(&mut self, partition: Partition, next_offset: u64) {
-        let earliest = self.promise.max(self.followed_until);
+        let (mode, earliest) = (self.mode, self.promise.max(self.followed_until));
         let now = Mark { next_offset, largest_at: 0, watermark: earliest, ceiling: earliest };
         // Where it began is put down, too: a record before the first tick counts no earlier than this.
         self.readings
             .entry(partition)
-            .or_insert_with(|| Reading { passed: vec![now], ..Reading::new(now, VecDeque::new()) });
+            .or_insert_with(|| Reading { passed: vec![now], ..Reading::new(mode, now, VecDeque::new()) });
     }
 
     /// Reads a partition on from a mark, as an earlier reading did that left these marks; from the first of them where
     /// there is no other. False where there is none at all.
     pub fn resume(&mut self, partition: Partition, from: Option<Mark>, trail: &[Mark]) -> bool {
-        let Some(mut from) = from.or_else(|| trail.first().copied()) else { return false };
+        // Of a checkpoint's mark only the offset is sure: whoever wrote it may have gone on, to a tick that was left again.
+        let left = trail.iter().find(|mark| from.is_none_or(|from| mark.next_offset == from.next_offset)).copied();
+        let Some(mut from) = left.or(from) else { return false };
         if trail.is_empty() {
             // Whoever wrote the checkpoint had found it, and the reading that is followed had not.
             from.watermark = from.watermark.max(self.followed_until);
@@ -150,7 +177,7 @@ impl PartitionClock {
         }
         let follows = trail.iter().filter(|mark| **mark > from).copied().collect();
         // Whoever is told of the partition by this reading alone has to learn where it began.
-        self.readings.insert(partition, Reading { passed: vec![from], ..Reading::new(from, follows) });
+        self.readings.insert(partition, Reading { passed: vec![from], ..Reading::new(self.mode, from, follows) });
         true
     }
 
@@ -170,11 +197,9 @@ impl PartitionClock {
         self.readings.get(partition).is_some_and(|reading| reading.now.watermark <= limit)
     }
 
-    /// The wall clock as far as a partition's records may know: the one of its last tick, whoever reads it again. None
-    /// where data alone moves time.
+    /// The wall clock as far as a partition's records may know: the one of its last tick, whoever reads it again.
     pub fn wall_clock_of(&self, partition: &Partition) -> Option<Time> {
-        let ceiling = self.readings.get(partition)?.now.ceiling;
-        (self.mode == TimeMode::Wall).then(|| ceiling.saturating_add(self.out_of_orderness_ms))
+        Some(self.readings.get(partition)?.now.ceiling.saturating_add(self.out_of_orderness_ms))
     }
 
     /// The partitions that are read.
@@ -191,7 +216,7 @@ impl PartitionClock {
     pub fn skip_to(&mut self, partition: &Partition, offset: u64) {
         if let Some(reading) = self.readings.get_mut(partition).filter(|reading| offset > reading.now.next_offset) {
             reading.now.next_offset = offset;
-            reading.follow(self.out_of_orderness_ms);
+            reading.follow(self.out_of_orderness_ms, self.ceiling);
         }
     }
 
@@ -201,7 +226,7 @@ impl PartitionClock {
         let reading = self.readings.get_mut(partition).filter(|reading| offset >= reading.now.next_offset)?;
         // Offsets may be missing: markers of transactions, records that were compacted away.
         reading.now.next_offset = offset;
-        reading.follow(self.out_of_orderness_ms);
+        reading.follow(self.out_of_orderness_ms, self.ceiling);
         reading.now.next_offset = offset + 1;
         Some(reading.now.watermark)
     }
@@ -226,15 +251,13 @@ impl PartitionClock {
         let out_of_orderness_ms = self.out_of_orderness_ms;
         let wall = now.saturating_sub(out_of_orderness_ms);
         let mut standing = Standing::default();
+        self.ceiling = self.ceiling.max(wall);
         for (partition, reading) in &mut self.readings {
-            reading.follow(out_of_orderness_ms);
+            reading.follow(out_of_orderness_ms, self.ceiling);
             let follows = !reading.follows.is_empty();
             let is_caught_up = !follows && backlog(partition) == Backlog::None;
             if !follows {
-                reading.now.ceiling = reading.now.ceiling.max(match self.mode {
-                    TimeMode::Wall => wall,
-                    TimeMode::Event => Time::MAX,
-                });
+                reading.now.ceiling = reading.now.ceiling.max(self.ceiling);
                 reading.rise(out_of_orderness_ms);
                 if is_caught_up && self.mode == TimeMode::Wall {
                     reading.now.watermark = reading.now.watermark.max(wall);
@@ -271,122 +294,4 @@ impl PartitionClock {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn partition(number: i32) -> Partition {
-        Partition { topic: "orders".to_owned(), number }
-    }
-
-    fn clock(mode: TimeMode, partitions: i32) -> PartitionClock {
-        let mut clock = PartitionClock::new(mode, 10, 0, 0);
-        (0..partitions).for_each(|number| clock.enter(partition(number), 0));
-        clock
-    }
-
-    /// A tick; what is promised then.
-    fn promised(clock: &mut PartitionClock, now: Time, backlog: impl Fn(&Partition) -> Backlog) -> Time {
-        clock.tick(now, Standing::default(), backlog);
-        clock.promise()
-    }
-
-    /// Reads a record; its logical time.
-    fn read(clock: &mut PartitionClock, number: i32, offset: u64, at: Time) -> Time {
-        let watermark = clock.begin(&partition(number), offset).unwrap();
-        clock.observe(&partition(number), at);
-        at.max(watermark)
-    }
-
-    #[test]
-    fn a_partition_with_backlog_holds_time_where_its_records_are() {
-        let mut clock = clock(TimeMode::Wall, 2);
-        assert_eq!(promised(&mut clock, 1_000, |_| Backlog::Some), 0);
-        read(&mut clock, 0, 0, 500);
-        read(&mut clock, 1, 0, 300);
-        // One that cannot be reached is one with backlog: no deadline passes because of silence.
-        assert_eq!(promised(&mut clock, 5_000, |_| Backlog::Some), 290);
-        assert_eq!(
-            promised(&mut clock, 5_000, |name| if name.number == 1 { Backlog::None } else { Backlog::Some }),
-            490
-        );
-        // Late by then.
-        assert_eq!(read(&mut clock, 1, 1, 400), 4_990);
-    }
-
-    #[test]
-    fn what_is_caught_up_goes_with_the_wall_clock_and_nothing_runs_ahead_of_it() {
-        let mut clock = clock(TimeMode::Wall, 1);
-        assert_eq!(promised(&mut clock, 1_000, |_| Backlog::None), 990);
-        assert_eq!(promised(&mut clock, 2_000, |_| Backlog::None), 1_990);
-        // A producer's clock that is ahead moves time no further than ours.
-        assert_eq!(read(&mut clock, 0, 0, 9_000), 9_000);
-        assert_eq!(promised(&mut clock, 2_100, |_| Backlog::Some), 2_090);
-        assert_eq!(
-            promised(&mut clock, 2_000, |_| Backlog::None),
-            2_090,
-            "a clock that was put back moves nothing back"
-        );
-    }
-
-    #[test]
-    fn where_data_alone_moves_time_what_is_caught_up_is_left_out() {
-        let mut clock = clock(TimeMode::Event, 2);
-        clock.tick(0, Standing::default(), |_| Backlog::Some);
-        read(&mut clock, 0, 0, 500);
-        read(&mut clock, 1, 0, 300);
-        let first_is_caught_up = |name: &Partition| if name.number == 0 { Backlog::None } else { Backlog::Some };
-        assert_eq!(promised(&mut clock, 9_000, first_is_caught_up), 290);
-        let second_is_caught_up = |name: &Partition| if name.number == 1 { Backlog::None } else { Backlog::Some };
-        assert_eq!(promised(&mut clock, 9_000, second_is_caught_up), 490);
-        assert_eq!(read(&mut clock, 1, 1, 310), 490, "it comes back where the others are");
-        assert_eq!(
-            promised(&mut clock, 9_000, |_| Backlog::None),
-            490,
-            "all are caught up: time is where the furthest is"
-        );
-        read(&mut clock, 1, 2, 700);
-        assert_eq!(promised(&mut clock, 9_000, |_| Backlog::None), 690);
-    }
-
-    #[test]
-    fn a_record_that_comes_again_is_not_read_and_missing_offsets_are_passed() {
-        let mut clock = clock(TimeMode::Event, 1);
-        clock.tick(0, Standing::default(), |_| Backlog::Some);
-        read(&mut clock, 0, 3, 100);
-        assert_eq!(clock.next_offset(&partition(0)), Some(4));
-        assert!(clock.begin(&partition(0), 3).is_none() && clock.begin(&partition(9), 0).is_none());
-    }
-
-    #[test]
-    fn a_partition_far_ahead_waits_for_the_others() {
-        let mut clock = clock(TimeMode::Event, 2);
-        clock.tick(0, Standing::default(), |_| Backlog::Some);
-        read(&mut clock, 0, 0, 50_000);
-        clock.tick(0, Standing::default(), |_| Backlog::Some);
-        assert!(
-            !clock.may_read(&partition(0), clock.promise(), 20_000)
-                && clock.may_read(&partition(1), clock.promise(), 20_000)
-        );
-    }
-
-    #[test]
-    fn whoever_follows_marks_gives_the_same_times() {
-        let records = [100, 500, 90, 400, 700, 650, 100, 900];
-        let mut first = clock(TimeMode::Wall, 1);
-        let (mut trail, mut times) = (Vec::new(), Vec::new());
-        for (offset, at) in records.into_iter().enumerate() {
-            let now = 200 + 150 * offset as u64;
-            let backlog = if offset % 3 == 0 { Backlog::None } else { Backlog::Some };
-            trail.extend(first.tick(now, Standing::default(), |_| backlog).0.into_values().flatten());
-            times.push(read(&mut first, 0, offset as u64, at));
-        }
-        let mut second = PartitionClock::new(TimeMode::Wall, 10, 0, 0);
-        assert!(second.resume(partition(0), None, &trail));
-        for (offset, at) in records.into_iter().enumerate() {
-            if offset % 2 == 0 {
-                second.tick(1_000_000, Standing::default(), |_| Backlog::None);
-            }
-            assert_eq!(read(&mut second, 0, offset as u64, at), times[offset], "record {offset}");
-        }
-    }
-}
+mod tests;

@@ -92,9 +92,14 @@ fn work(mut store: Objects, checkpoints: &Checkpoints, requests: &Receiver<Reque
             }
             Request::Complete { frontier, cut, parts, slowest, reply } => {
                 let started = Instant::now();
-                let done = checkpoints
-                    .complete(&mut store, frontier, &cut, parts)
-                    .and_then(|_| checkpoints.prune(&mut store, slowest));
+                let done = checkpoints.complete(&mut store, frontier, &cut, parts).map(|_| {
+                    // The checkpoint is there, whatever becomes of those before it.
+                    let pruned = checkpoints.prune(&mut store, slowest);
+                    pruned.unwrap_or_else(|error| {
+                        tracing::warn!("checkpoints that are no longer needed cannot be removed: {error}");
+                        None
+                    })
+                });
                 tracing::debug!("checkpoint at {frontier} completed in {:?}", started.elapsed());
                 let completed = |oldest: Option<Cut>| Report::Completed {
                     frontier,

@@ -1,7 +1,8 @@
 //! Discovery: which partitions there are to be read, asked for again and again by a thread of its own.
 //!
-//! Invariant: a partition is known with one place to begin it. Those found first begin where the job was told to; those
-//! that come later, with a topic that was made meanwhile or a partition added to one, begin at their beginning.
+//! Invariant: a partition is known with one place to begin it. Those found first by a job that has read nothing yet begin
+//! where it was told to; those that come later, with a topic that was made meanwhile or a partition added to one, begin at
+//! their beginning.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,8 +22,17 @@ const ASK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// How long an answer may take.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
+/// Where a partition may begin, by offset.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Start {
+    /// Where the job was told to begin, of one that was found first.
+    pub chosen: u64,
+    /// Its first record that is there.
+    pub earliest: u64,
+}
+
 /// Partitions that are known, each with where to begin it.
-pub type Known = Arc<Mutex<BTreeMap<Partition, u64>>>;
+pub type Known = Arc<Mutex<BTreeMap<Partition, Start>>>;
 
 /// Starts the thread; `discovered` is true once it has had an answer.
 pub fn start(settings: KafkaSettings, start: LiveStart, known: Known, discovered: Arc<AtomicBool>) -> JobResult<()> {
@@ -56,13 +66,17 @@ fn find(settings: &KafkaSettings, start: LiveStart, known: &Known) -> JobResult<
         LiveStart::Earliest | LiveStart::Latest => BTreeMap::new(),
     };
     let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
-    for info in found.into_iter().filter(|info| info.partition.number < PARTITIONS_MAX) {
-        let begin = match start {
+    if let Some(PartitionInfo { partition, .. }) = found.iter().find(|info| info.partition.number >= PARTITIONS_MAX) {
+        let what = format!("topic `{}` has more than {PARTITIONS_MAX} partitions", partition.topic);
+        return Err(JobError::job(what).remedy("a job reads so many of a topic: produce to a topic with fewer"));
+    }
+    for info in found {
+        let chosen = match start {
             LiveStart::Earliest => info.earliest,
             LiveStart::Latest => info.end,
             LiveStart::At(_) => at_time.get(&info.partition).copied().unwrap_or(info.end),
         };
-        known.entry(info.partition).or_insert(begin);
+        known.entry(info.partition).or_insert(Start { chosen, earliest: info.earliest });
     }
     Ok(())
 }

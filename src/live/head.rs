@@ -16,7 +16,7 @@ use super::counters::{Counters, Newest};
 use super::publisher::Update;
 use super::publishing::Publishing;
 use crate::checkpoint::Part;
-use crate::clock::partitions::{Cut, Trail, cut_at};
+use crate::clock::partitions::{Cut, Trail, cut_at, put_down};
 use crate::error::JobError;
 use crate::sink::committer::Committer;
 
@@ -89,7 +89,8 @@ impl Head {
             return;
         }
         for (partition, marks) in trail {
-            self.trail.entry(partition.clone()).or_default().extend(marks);
+            let known = self.trail.entry(partition.clone()).or_default();
+            marks.iter().for_each(|mark| put_down(known, *mark));
         }
     }
 
@@ -243,7 +244,7 @@ impl Head {
 fn trim(trail: &mut Trail, cut: &Cut) {
     for (partition, marks) in trail {
         if let Some(from) = cut.get(partition) {
-            marks.retain(|mark| mark >= from);
+            marks.retain(|mark| mark.next_offset >= from.next_offset);
         }
     }
 }

@@ -2,7 +2,6 @@
 //!
 //! Invariant: process 0 alone takes an incarnation and fences sinks; what it found is told to the others by the graph.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
@@ -19,6 +18,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::archive::{Archive, Report};
 use super::counters::{Counters, Newest, Turn};
+use super::discovery::{Known, Start};
 use super::head::Head;
 use super::publisher::Publisher;
 use super::publishing::{Publishing, Told};
@@ -84,7 +84,7 @@ pub struct LiveJob {
     /// Opens the log.
     pub open: OpenLog,
     /// The partitions that are known, each with where to begin it unless an earlier reading did.
-    pub partitions: Arc<Mutex<BTreeMap<Partition, u64>>>,
+    pub partitions: Known,
     /// True once all partitions that there are at the start are known. Until then nothing is promised, nor said to others: an
     /// earlier reading may have marks of them that come before what would be.
     pub discovered: Arc<AtomicBool>,
@@ -206,7 +206,7 @@ impl LiveJob {
 
     /// The partitions that a worker is to read, of `peers`: those of one topic are dealt out in turn, and topics with few
     /// of them begin with different workers.
-    pub fn partitions_of(&self, worker: usize, peers: usize) -> Vec<(Partition, u64)> {
+    pub fn partitions_of(&self, worker: usize, peers: usize) -> Vec<(Partition, Start)> {
         let topics = &self.terms.topics.0;
         let is_mine = |partition: &Partition| {
             let topic = topics.iter().position(|topic| *topic == partition.topic).unwrap_or_default();
@@ -214,6 +214,16 @@ impl LiveJob {
         };
         let known = self.partitions.lock().unwrap_or_else(PoisonError::into_inner);
         known.iter().filter(|(partition, _)| is_mine(partition)).map(|(name, start)| (name.clone(), *start)).collect()
+    }
+
+    /// What an earlier reading read is there to be read on, whatever brokers say: one that has just started may not know all
+    /// of it, and where something is gone, whoever reads it finds out.
+    pub fn know(&self, beginning: &Beginning) {
+        let mut known = self.partitions.lock().unwrap_or_else(PoisonError::into_inner);
+        let followed = beginning.trail.iter().filter(|(_, marks)| !marks.is_empty()).map(|(partition, _)| partition);
+        for partition in beginning.cut.keys().chain(followed) {
+            known.entry(partition.clone()).or_default();
+        }
     }
 
     /// The parts of the checkpoint that is taken up; read once a process, and kept until [`LiveJob::has_taken_up`].
@@ -280,7 +290,7 @@ impl LiveJob {
     pub fn note(&self, worker: usize, reading: &Reading, census: Census, published: Time) {
         let turn = Turn { at: Instant::now(), records_read: reading.records_read, census };
         let lags = reading.lags();
-        let knows_partitions = !self.partitions.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
+        let knows_partitions = self.knows_partitions();
         self.counters.note(|numbers| {
             numbers.workers.insert(worker, turn);
             numbers.partitions.extend(lags);

@@ -3,34 +3,29 @@
 //! Rows of orders pass as they are. Sums add up here; when time has come to a frontier, the rows that changed before it
 //! are told once, at the last tick at which there was a difference. Invariant: what the rows it has told up to a frontier
 //! come to is a function of the updates before that frontier, so a publisher that is restored there goes on alike; an update that comes of reading and
-//! waits for its time belongs to a checkpoint only where it stood before the cut. Limits: sums of windows that are still
+//! waits for its time belongs to a checkpoint only where it stood before the cut. While nobody wants rows, sums are of the finest
+//! open window and of each tenant alone, an eighth of those that make rows; they are rolled up when a sink is added. Limits: sums of windows that are still
 //! open, and facts that were refused of orders that may live, are held in memory.
+
+mod standing;
 
 use std::collections::BTreeMap;
 
-use dataflows::model::{Position, Sla, Status, Symbol, Text};
-use dataflows::operators::changing_sums::ChangingSums;
+use dataflows::model::{Position, Text};
 use dataflows::orders::Rows;
 use dataflows::settings::Settings;
 use dataflows::time::{Diff, HOUR_MS, Time, Window, tick_at_or_after};
 use dataflows::views::COLLECTIONS;
-use dataflows::views::categories::CategoryRow;
 use dataflows::views::collection::Row;
-use dataflows::views::dead_letters::{DeadLetterRow, RefusedFact, RefusedFacts, RefusedRecord};
-use dataflows::views::drop_off::DropOffRow;
-use dataflows::views::funnel::FunnelRow;
-use dataflows::views::gmv::GmvRow;
+use dataflows::views::dead_letters::{DeadLetterRow, RefusedFact, RefusedRecord};
 use dataflows::views::measures::{Aggregate, LineMeasures, MeasureKey, Measures};
-use dataflows::views::payments::PaymentRow;
 use dataflows::views::quality::{self, QualityCounts, QualityKey};
-use dataflows::views::roll_up::{AggregateRow, RolledKey, RowSums, rolled_differences};
-use dataflows::views::sla_summary::SlaSummaryRow;
-use dataflows::views::status::StatusRow;
 use serde::{Deserialize, Serialize};
 
 use super::counters::Tally;
 use super::rows::change;
 use crate::sink::change::Change;
+use standing::Standing;
 
 /// An update on its way to the publisher.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -75,27 +70,6 @@ pub enum Reading {
 
 /// Where a position is, as dead letters say it: its source, its place there.
 pub type Place = Box<dyn Fn(Position) -> (Text, Text) + Send>;
-
-/// What the rows of a collection are made of.
-type SumsOf<R> = ChangingSums<RolledKey, <R as AggregateRow>::Sums>;
-
-/// What a publisher knows as of a frontier.
-#[derive(Default, Serialize, Deserialize)]
-struct Standing {
-    funnel: SumsOf<FunnelRow>,
-    gmv: SumsOf<GmvRow>,
-    drop_off: SumsOf<DropOffRow>,
-    sla_summary: SumsOf<SlaSummaryRow>,
-    by_status: SumsOf<StatusRow>,
-    categories: SumsOf<CategoryRow>,
-    payments: SumsOf<PaymentRow>,
-    quality: ChangingSums<QualityKey, QualityCounts>,
-    refused: RefusedFacts,
-    /// When facts of records were refused.
-    refused_at: BTreeMap<Time, Vec<Position>>,
-    /// Windows that had closed before this are forgotten.
-    swept: Time,
-}
 
 /// Updates as they came.
 type Batches<K, V> = Vec<Vec<(K, Time, V)>>;
@@ -153,7 +127,7 @@ impl Publisher {
             stays_ms: settings.horizon_ms.saturating_add(settings.max_age_ms),
             tick_ms: settings.tick_ms,
             place,
-            standing: Standing::default(),
+            standing: Standing::new(rows),
             waiting: Waiting::default(),
             changes: Changes { rows, all: Vec::new() },
             begun: 0,
@@ -190,14 +164,9 @@ impl Publisher {
             let [_, _, accepted, duplicates, refused, ..] = sums.counts;
             tally.add(Tally { accepted, duplicates, refused, ..Tally::default() });
         }
-        apply::<FunnelRow>(&mut standing.funnel, &orders, windows, changes);
-        apply::<GmvRow>(&mut standing.gmv, &orders, windows, changes);
-        apply::<DropOffRow>(&mut standing.drop_off, &orders, windows, changes);
-        apply::<SlaSummaryRow>(&mut standing.sla_summary, &orders, windows, changes);
-        apply::<StatusRow>(&mut standing.by_status, &orders, windows, changes);
+        standing.add_orders(&orders, windows, changes);
         let lines = before(&mut waiting.lines, frontier);
-        apply::<CategoryRow>(&mut standing.categories, &lines, windows, changes);
-        apply::<PaymentRow>(&mut standing.payments, &lines, windows, changes);
+        standing.add_lines(&lines, windows, changes);
         let mut quality = before(&mut waiting.quality, frontier);
         for (position, time, reading) in before(&mut waiting.read, frontier).into_iter().flatten() {
             match reading {
@@ -254,13 +223,7 @@ impl Publisher {
     pub fn show_stood(&mut self) {
         let Publisher { standing, stood, begun, place, .. } = self;
         let time = begun.saturating_sub(1);
-        stood.extend(rows_that_stand::<FunnelRow>(&standing.funnel, time));
-        stood.extend(rows_that_stand::<GmvRow>(&standing.gmv, time));
-        stood.extend(rows_that_stand::<DropOffRow>(&standing.drop_off, time));
-        stood.extend(rows_that_stand::<SlaSummaryRow>(&standing.sla_summary, time));
-        stood.extend(rows_that_stand::<StatusRow>(&standing.by_status, time));
-        stood.extend(rows_that_stand::<CategoryRow>(&standing.categories, time));
-        stood.extend(rows_that_stand::<PaymentRow>(&standing.payments, time));
+        standing.give_rows(time, stood);
         stood.extend(standing.quality.iter().map(|(key, counts)| (change(&quality::row(&key, &counts), true), time)));
         stood.extend(standing.refused.records().map(|record| {
             let (source, position) = place(record.position);
@@ -275,26 +238,18 @@ impl Publisher {
 
     /// Orders of all tenants that are overdue, by SLA.
     pub fn breaches_open(&self) -> BTreeMap<&'static str, i64> {
-        let open = |(code, sla): (usize, Sla)| {
-            let sums = self.standing.sla_summary.get(&of_all(code));
-            (sla.name(), SlaSummaryRow::of(of_all(code), sums).breached_open)
-        };
-        Sla::ALL.into_iter().enumerate().map(open).collect()
+        self.standing.breaches_open()
     }
 
     /// Orders of all tenants, by status.
     pub fn orders(&self) -> BTreeMap<&'static str, i64> {
-        let orders = |(code, status): (usize, Status)| {
-            let sums = self.standing.by_status.get(&of_all(code));
-            (status.name(), StatusRow::of(of_all(code), sums).orders)
-        };
-        Status::ALL.into_iter().enumerate().map(orders).collect()
+        self.standing.orders()
     }
 
     /// Forgets sums of windows that have closed, and refused facts of orders that have retired since: their rows stay and
     /// change no more.
     fn sweep(&mut self, frontier: Time) {
-        let Publisher { standing, stays_ms, tick_ms, .. } = self;
+        let Publisher { standing, windows, stays_ms, tick_ms, .. } = self;
         // While history is caught up with an hour passes in no time, and all that there is would be looked at again and again.
         let pause_ms = HOUR_MS.min(*stays_ms).max(*stays_ms / 8);
         if frontier < standing.swept.saturating_add(pause_ms) || frontier == Time::MAX {
@@ -304,15 +259,11 @@ impl Publisher {
         let later = standing.refused_at.split_off(&frontier.saturating_sub(*stays_ms));
         let earlier = std::mem::replace(&mut standing.refused_at, later);
         earlier.into_values().flatten().for_each(|position| standing.refused.forget(position));
-        let is_open = |(window, start, ..): &RolledKey| {
+        let is_open = |window: Window, start: Time| {
             // What the last change still changes comes at its tick.
-            window.end(*start).is_none_or(|end| tick_at_or_after(end.saturating_add(*stays_ms), *tick_ms) >= frontier)
+            window.end(start).is_none_or(|end| tick_at_or_after(end.saturating_add(*stays_ms), *tick_ms) >= frontier)
         };
-        standing.funnel.retain(is_open);
-        standing.gmv.retain(is_open);
-        standing.drop_off.retain(is_open);
-        standing.categories.retain(is_open);
-        standing.payments.retain(is_open);
+        standing.close(windows, is_open);
     }
 
     /// What a checkpoint as of `frontier`, up to which all has been published, holds of this.
@@ -335,15 +286,13 @@ impl Publisher {
     ) -> Result<(), postcard::Error> {
         let (standing, waiting): (Standing, Vec<(Time, Position, Reading)>) = postcard::from_bytes(bytes)?;
         (self.standing, self.begun) = (standing, frontier);
+        if self.changes.rows == Rows::All {
+            self.standing.roll_up(&self.windows);
+        }
         let waiting = waiting.into_iter().filter(|(_, position, _)| is_before_cut(*position));
         self.waiting.read.extend(waiting.map(|(time, position, reading)| vec![(position, time, reading)]));
         Ok(())
     }
-}
-
-/// The sums of a code over all tenants and all time.
-fn of_all(code: usize) -> RolledKey {
-    (Window::Total, 0, None, code as u16, Symbol::default())
 }
 
 /// Takes what is of before `frontier` from batches.
@@ -358,25 +307,6 @@ fn before<K, V>(batches: &mut Batches<K, V>, frontier: Time) -> Batches<K, V> {
         }
     }
     ready
-}
-
-/// Adds differences to sums; the changes of the rows that these make, each at the last tick at which there was any.
-fn apply<R: AggregateRow>(
-    sums: &mut SumsOf<R>,
-    updates: &Batches<MeasureKey, R::Sums>,
-    windows: &[Window],
-    changes: &mut Changes,
-) {
-    for batch in updates {
-        rolled_differences::<R>(batch, windows, |key, time, difference| sums.add(key, difference, time));
-    }
-    sums.tell_changed(|key, sum, time| changes.add(time, sum.makes_row(R::AGGREGATE), || R::of(key, sum)));
-}
-
-/// Rows made of sums, as changes.
-fn rows_that_stand<R: AggregateRow>(sums: &SumsOf<R>, time: Time) -> impl Iterator<Item = (Change, Time)> + '_ {
-    let stand = sums.iter().filter(|(_, sums)| sums.makes_row(R::AGGREGATE));
-    stand.map(move |(key, sums)| (change(&R::of(key, sums), true), time))
 }
 
 #[cfg(test)]

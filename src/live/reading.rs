@@ -14,6 +14,7 @@ use dataflows::time::Time;
 use serde::{Deserialize, Serialize};
 
 use super::counters::Lag;
+use super::discovery::Start;
 use super::publisher::{Reading as Said, Update};
 use crate::clock::partitions::{Backlog, Cut, Partition, PartitionClock, Standing, TimeMode, Trail};
 use crate::clock::{Lateness, wall_clock_ms};
@@ -152,6 +153,8 @@ pub struct Reading {
     cut: Cut,
     trail: Trail,
     ahead: BTreeMap<Partition, Ahead>,
+    /// True where nothing was read before.
+    is_first: bool,
     updates: Vec<Update>,
     /// Records read so far.
     pub records_read: u64,
@@ -161,6 +164,7 @@ impl Reading {
     /// Nothing read yet.
     pub fn new(log: Box<dyn Log>, terms: Terms, beginning: &Beginning, peers: usize) -> Reading {
         let Beginning { cut, trail, frontier, followed_until } = beginning.clone();
+        let is_first = cut.is_empty() && trail.is_empty() && frontier == 0;
         let selection = Selection { from: 0, until: Time::MAX, orders: None };
         let sources = Arc::new(terms.topics.sources());
         Reading {
@@ -171,17 +175,19 @@ impl Reading {
             cut,
             trail,
             ahead: BTreeMap::new(),
+            is_first,
             updates: Vec::new(),
             records_read: 0,
         }
     }
 
-    /// Begins to read a partition: where an earlier reading left it, or else from `start` on. One that is read already
-    /// goes on.
-    pub fn begin(&mut self, partition: &Partition, start: u64) {
+    /// Begins to read a partition: where an earlier reading left it, or else where `start` says: of a job that has read
+    /// before, at its beginning, for it was made since. One that is read already goes on.
+    pub fn begin(&mut self, partition: &Partition, start: Start) {
         if self.clock.next_offset(partition).is_some() {
             return;
         }
+        let start = if self.is_first { start.chosen } else { start.earliest };
         let (from, trail) = (self.cut.remove(partition), self.trail.remove(partition).unwrap_or_default());
         if !self.clock.resume(partition.clone(), from, &trail) {
             self.clock.enter(partition.clone(), start);

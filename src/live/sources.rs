@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use dataflows::time::Time;
 
+use super::discovery::Start;
 use super::reading::Topics;
 use crate::cli::{DECIMAL_UNIT, RunOptions};
 use crate::clock::partitions::Partition;
@@ -74,8 +75,8 @@ impl Sources {
     }
 
     /// The partitions that nobody has to be asked for, each with its beginning.
-    pub fn partitions(&self) -> impl Iterator<Item = (Partition, u64)> {
-        self.own().map(|topic| (Partition { topic: topic.clone(), number: 0 }, 0))
+    pub fn partitions(&self) -> impl Iterator<Item = (Partition, Start)> {
+        self.own().map(|topic| (Partition { topic: topic.clone(), number: 0 }, Start::default()))
     }
 
     /// The files of the directory, where this process watches it.

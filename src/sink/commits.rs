@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use dataflows::time::Time;
 use serde::{Deserialize, Serialize};
 
-use crate::clock::partitions::{Cut, Trail, cut_at};
+use crate::clock::partitions::{Cut, Trail, cut_at, put_down};
 
 /// What a sink says of itself, in the same transactions as its rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,7 +111,8 @@ impl<U> Commits<U> {
             let known = [&self.marks, &self.progress.trail].into_iter().find_map(|trail| trail.get(partition)?.last());
             let known = known.copied();
             let new = marks.iter().filter(|mark| known.is_none_or(|known| **mark > known));
-            self.marks.entry(partition.clone()).or_default().extend(new);
+            let waiting = self.marks.entry(partition.clone()).or_default();
+            new.for_each(|mark| put_down(waiting, *mark));
         }
     }
 
@@ -119,7 +120,7 @@ impl<U> Commits<U> {
     pub fn trim(&mut self, cut: &Cut) {
         for (partition, marks) in &mut self.progress.trail {
             if let Some(from) = cut.get(partition) {
-                marks.retain(|mark| mark >= from);
+                marks.retain(|mark| mark.next_offset >= from.next_offset);
             }
         }
     }

@@ -94,6 +94,7 @@ fn work(worker: &mut Worker, job: &Arc<LiveJob>) -> JobResult<()> {
     let archive = job.archive(&shared)?;
     let mut head = if index == 0 { Some(job.head(&shared, reply.clone(), peers)?) } else { None };
     job.has_taken_up();
+    job.know(&shared.beginning);
     let mut reading = Reading::new(job.open_log()?, job.terms.clone(), &shared.beginning, peers);
     let probes = [ProbeHandle::new(), ProbeHandle::new()];
     let arrived = Rc::new(RefCell::new(Arrived::default()));
@@ -111,6 +112,8 @@ fn work(worker: &mut Worker, job: &Arc<LiveJob>) -> JobResult<()> {
         reply,
         snapshots,
         has_told_stop: false,
+        has_told_full: false,
+        has_ticked: false,
         epoch_end: frontier,
         epoch_ended_at: Instant::now(),
         up_to_date_at: Instant::now(),
@@ -119,12 +122,6 @@ fn work(worker: &mut Worker, job: &Arc<LiveJob>) -> JobResult<()> {
     let (mut ticked, mut next_telling) = (0, Instant::now());
     while !(job.has_failed() || heard.borrow().is_over) {
         let [judged, published] = [&probes[0], &probes[1]].map(|probe| reached(probe).unwrap_or(0));
-        let mut is_idle = true;
-        if !job.is_stopping() && !job.holds_back() {
-            is_idle = !reading.read(judged)?;
-            reading.parcels().for_each(|parcel| feed.parcels.send(parcel));
-            reading.updates().for_each(|update| feed.updates.send(update));
-        }
         let tick = wall_clock_ms() / TICK_MS;
         if tick != std::mem::replace(&mut ticked, tick) {
             each.tick(tick * TICK_MS, &mut reading, &mut feed, &heard.borrow(), head.as_mut());
@@ -133,6 +130,12 @@ fn work(worker: &mut Worker, job: &Arc<LiveJob>) -> JobResult<()> {
                 next_telling = Instant::now() + TELL_EVERY;
                 reading.publish();
             }
+        }
+        let mut is_idle = true;
+        if each.has_ticked && !job.is_stopping() && !job.holds_back() {
+            is_idle = !reading.read(judged)?;
+            reading.parcels().for_each(|parcel| feed.parcels.send(parcel));
+            reading.updates().for_each(|update| feed.updates.send(update));
         }
         if !(job.is_stopping() || job.holds_back()) {
             each.promise(&reading, &mut feed, &heard.borrow(), head.as_mut());
@@ -168,6 +171,9 @@ struct Loop<'j> {
     reply: Sender<Report>,
     snapshots: Snapshots,
     has_told_stop: bool,
+    has_told_full: bool,
+    /// True where the last tick was a whole one. What is read is judged by its clock, which else may be of long ago.
+    has_ticked: bool,
     /// The end of the last epoch, and when it was told.
     epoch_end: Time,
     epoch_ended_at: Instant,
@@ -196,7 +202,8 @@ impl Loop<'_> {
         for (partition, start) in self.job.partitions_of(self.worker_index, self.peers) {
             reading.begin(&partition, start);
         }
-        if self.job.holds_back() || !self.job.knows_partitions() {
+        self.has_ticked = self.job.knows_partitions() && !self.job.holds_back();
+        if !self.has_ticked {
             return;
         }
         let elsewhere = self.elsewhere(heard);
@@ -262,7 +269,12 @@ impl Loop<'_> {
         }
         arrived.reports.drain(..).for_each(|report| head.hear(report));
         head.advance(published);
-        self.job.hold_back(head.is_full());
+        let is_full = head.is_full();
+        self.job.hold_back(is_full);
+        if std::mem::replace(&mut self.has_told_full, is_full) != is_full {
+            feed.told.send(Told::Full(is_full));
+            feed.flush();
+        }
         if let Some(error) = head.failure() {
             self.job.fail(error);
         }
@@ -343,6 +355,9 @@ fn build(
                     for told in batch.drain(..) {
                         match told {
                             Told::Standing(worker, standing) => heard.borrow_mut().standings[worker] = standing,
+                            // The process of the sinks knows it first.
+                            Told::Full(is_full) if job.found.is_none() => job.hold_back(is_full),
+                            Told::Full(_) => {}
                             Told::Stop => job.stop(),
                             Told::End => heard.borrow_mut().is_over = true,
                         }

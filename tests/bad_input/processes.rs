@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::lines::placed;
 use super::outcome::{Place, assert_failed};
-use super::run::{Running, cluster, hostfile, replay, run, start};
+use super::run::{Running, cluster, hostfile, orderwatch, replay, run, start};
 
 /// Starts both processes of a cluster that would take days.
 fn at_leisure(place: &Place) -> Vec<Running> {
@@ -40,6 +40,22 @@ fn a_missing_process_is_named_while_the_other_waits() {
         let mut running = start(command.arg(&hosts).current_dir(place.folder.path()));
         let address = fs::read_to_string(&hosts).unwrap().lines().nth(missing).unwrap().to_owned();
         running.wait_until_it_says(&format!("waiting for process {missing} at {address}"));
+    }
+}
+
+#[test]
+fn whoever_waits_for_the_others_can_be_asked_to_end() {
+    let place = Place::new();
+    place.write("shop/x.jsonl", placed("a", 1));
+    let hosts = hostfile(place.folder.path(), 2);
+    for process in ["0", "1"] {
+        let mut command = orderwatch();
+        command.args(["run", "--watch", "shop", "--serve", "none", "-n", "2", "-p", process, "--hostfile"]).arg(&hosts);
+        let mut running = start(command.current_dir(place.folder.path()));
+        running.wait_until_it_says("waiting for process");
+        running.terminate();
+        let ended = running.wait();
+        assert_failed(&ended, 1, &["other processes were not there, and the program was asked to end", "do: "]);
     }
 }
 

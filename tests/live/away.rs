@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use orderwatch::config::Cluster;
 use orderwatch::error::JobError;
+use orderwatch::live;
 use orderwatch::live::job::LiveJob;
 
 use super::memory::MemorySink;
 use super::metrics::wait_until;
-use super::{End, Shop, assert_as_replayed, execute, incarnation, prepare};
+use super::{End, Shop, assert_as_replayed, execute, incarnation, joining, prepare};
 
 /// Bytes that wait for the sink: in memory, and in files.
 fn waiting(job: &LiveJob) -> [u64; 2] {
@@ -80,18 +82,20 @@ fn all_is_read_while_a_sink_is_away_and_arrives_once_it_is_back() {
     }
 }
 
+/// True where nothing has been read for half a second, and something before.
+fn stands_still(job: &LiveJob) -> bool {
+    let read = job.counters.numbers().records_read();
+    let since = Instant::now();
+    while since.elapsed() < Duration::from_millis(500) && job.counters.numbers().records_read() == read {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    read > 0 && since.elapsed() >= Duration::from_millis(500)
+}
+
 #[test]
 fn no_more_is_read_once_memory_and_files_are_full() {
     let shop = Shop::open(700, 6, &flags("1M"));
     let (largest, all) = (shop.largest, shop.records.values().map(|records| records.len() as u64).sum::<u64>());
-    let stands_still = move |job: &LiveJob| {
-        let read = job.counters.numbers().records_read();
-        let since = Instant::now();
-        while since.elapsed() < Duration::from_millis(500) && job.counters.numbers().records_read() == read {
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        read > 0 && since.elapsed() >= Duration::from_millis(500)
-    };
     let store = tempfile::tempdir().unwrap();
     let sink = while_away(&shop, &store.path().display().to_string(), stands_still, move |job, sink| {
         let frontier = || sink.tables.lock().unwrap().progress.frontier;
@@ -102,4 +106,33 @@ fn no_more_is_read_once_memory_and_files_are_full() {
         job.stop();
     });
     assert_as_replayed(&shop, &sink, "it stood still");
+}
+
+#[test]
+fn a_sink_that_is_full_holds_back_every_process() {
+    let shop = Shop::open(700, 6, &flags("1M"));
+    let (folder, sink) = (tempfile::tempdir().unwrap(), MemorySink::default());
+    let store = folder.path().display().to_string();
+    sink.is_away.store(true, Ordering::Relaxed);
+    let jobs = [prepare(&shop, &store, &[&sink]), Arc::new(joining(&shop, &store))];
+    let addresses = || -> Vec<String> {
+        let free = [(), ()].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+        free.map(|listener| listener.local_addr().unwrap().to_string()).to_vec()
+    };
+    let cluster = Cluster { workers: 1, processes: 2, addresses: addresses(), ..Cluster::default() };
+    let running = [0, 1].map(|process| {
+        let (cluster, job) = (Cluster { process, ..cluster.clone() }, Arc::clone(&jobs[process]));
+        std::thread::spawn(move || live::execute(&cluster, &job))
+    });
+    wait_until("both stand still", || jobs.iter().all(|job| stands_still(job)).then_some(()));
+    let of_other =
+        jobs[1].partitions_of(1, 2).into_iter().map(|(name, _)| shop.records[&name].len() as u64).sum::<u64>();
+    let read = jobs[1].counters.numbers().records_read();
+    assert!(read < of_other, "all {of_other} were read");
+    sink.is_away.store(false, Ordering::Relaxed);
+    let frontier = || sink.tables.lock().unwrap().progress.frontier;
+    wait_until("it has committed all", || (frontier() >= shop.largest).then_some(()));
+    jobs[0].stop();
+    running.into_iter().for_each(|process| process.join().unwrap().unwrap());
+    assert_as_replayed(&shop, &sink, "two processes");
 }

@@ -112,7 +112,7 @@ fn what_may_be_changed_is_what_the_documents_say() {
 }
 
 fn fixture() -> PathBuf {
-    root().join("tests/fixtures/checkpoint-format-1")
+    root().join("tests/fixtures/checkpoint-format-2")
 }
 
 /// Where a checkpoint is taken up from without the job that wrote it.

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use dataflows::time::Time;
 use orderwatch::checkpoint::{Checkpoints, StoreError};
-use orderwatch::clock::partitions::{Backlog, Partition, PartitionClock, Standing, Trail, cut_at};
+use orderwatch::clock::partitions::{Backlog, Partition, PartitionClock, Standing, Trail, cut_at, put_down};
 use orderwatch::incarnation::{self, StartError};
 use orderwatch::sink::commits::{Commits, Outcome};
 use serde::{Deserialize, Serialize};
@@ -159,7 +159,8 @@ impl Job {
     fn put_down(&mut self, trail: &Trail) {
         self.commits.iter_mut().for_each(|commits| commits.mark(trail));
         for (partition, marks) in trail {
-            self.trail.entry(partition.clone()).or_default().extend(marks);
+            let known = self.trail.entry(partition.clone()).or_default();
+            marks.iter().for_each(|mark| put_down(known, *mark));
         }
     }
 

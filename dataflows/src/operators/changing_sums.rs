@@ -1,12 +1,11 @@
 //! Sums by key that know which of them have changed since that was told last.
 //!
 //! The sums of a bundle lie in a map of their own: one large map is copied as a whole whenever it grows, and neighbours
-//! lie all over it. There are millions, most of them of a minute and small, so a key is packed, and a sum lies in a few bytes for
-//! as long as it fits. Invariant: a sum that has changed is told once, with the last time at which it did. Limits: a sum
-//! that comes to zero stays until it is told.
+//! lie all over it. There are millions, most of them of a minute and small, so a sum lies in a few bytes for as long as it
+//! fits, and a key should be of few bytes, too. Invariant: a sum that has changed is told once, with the last time at which
+//! it did. Limits: a sum that comes to zero stays until it is told.
 
 use std::fmt;
-use std::hash::Hash;
 use std::marker::PhantomData;
 
 use differential_dataflow::difference::Semigroup;
@@ -17,18 +16,6 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::bundles::Bundled;
 use crate::time::Time;
-
-/// A key that can be packed.
-pub trait Packs: Bundled + Copy {
-    /// The key in few bytes, which hash and compare at once.
-    type Packed: Copy + Eq + Hash;
-
-    /// The packed key.
-    fn packed(&self) -> Self::Packed;
-
-    /// The key that was packed, in this process.
-    fn unpacked(packed: Self::Packed) -> Self;
-}
 
 /// A sum that is small most of the time.
 pub trait Shrinks: Semigroup + Copy + Default {
@@ -70,25 +57,22 @@ impl<S: Shrinks> Sum<S> {
     }
 }
 
-/// Sums of a bundle.
-type Bundle<K, S> = HashMap<<K as Packs>::Packed, Sum<S>>;
-
 /// See the head of this file.
-pub struct ChangingSums<K: Packs, S: Shrinks> {
-    bundles: HashMap<K::Label, Bundle<K, S>>,
+pub struct ChangingSums<K: Bundled + Copy, S: Shrinks> {
+    bundles: HashMap<K::Label, HashMap<K, Sum<S>>>,
     changed: Vec<(K, Time)>,
 }
 
-impl<K: Packs, S: Shrinks> Default for ChangingSums<K, S> {
+impl<K: Bundled + Copy, S: Shrinks> Default for ChangingSums<K, S> {
     fn default() -> ChangingSums<K, S> {
         ChangingSums { bundles: HashMap::new(), changed: Vec::new() }
     }
 }
 
-impl<K: Packs, S: Shrinks> ChangingSums<K, S> {
+impl<K: Bundled + Copy, S: Shrinks> ChangingSums<K, S> {
     /// Adds `difference`, which is of `time`.
     pub fn add(&mut self, key: K, difference: &S, time: Time) {
-        let kept = self.bundles.entry(key.label()).or_default().entry(key.packed()).or_default();
+        let kept = self.bundles.entry(key.label()).or_default().entry(key).or_default();
         let mut sum = kept.get();
         sum.plus_equals(difference);
         kept.set(sum);
@@ -106,33 +90,39 @@ impl<K: Packs, S: Shrinks> ChangingSums<K, S> {
     pub fn tell_changed(&mut self, mut tell: impl FnMut(K, S, Time)) {
         for (key, time) in self.changed.drain(..) {
             let Some(bundle) = self.bundles.get_mut(&key.label()) else { continue };
-            let Some(kept) = bundle.get_mut(&key.packed()) else { continue };
+            let Some(kept) = bundle.get_mut(&key) else { continue };
             kept.changed = 0;
             let sum = kept.get();
             tell(key, sum, time);
             if sum.is_zero() {
-                bundle.remove(&key.packed());
+                bundle.remove(&key);
             }
         }
     }
 
     /// The sum of `key`.
     pub fn get(&self, key: &K) -> S {
-        let kept = self.bundles.get(&key.label()).and_then(|bundle| bundle.get(&key.packed()));
+        let kept = self.bundles.get(&key.label()).and_then(|bundle| bundle.get(key));
         kept.map_or_else(S::default, Sum::get)
     }
 
     /// Lets go of what is not to be kept, once what has changed was told.
-    pub fn retain(&mut self, mut is_kept: impl FnMut(&K) -> bool) {
+    pub fn retain(&mut self, mut is_kept: impl FnMut(K) -> bool, mut let_go: impl FnMut(K, S)) {
         self.bundles.retain(|_, bundle| {
-            bundle.retain(|key, _| is_kept(&K::unpacked(*key)));
+            bundle.retain(|key, kept| {
+                let is_kept = is_kept(*key);
+                if !is_kept {
+                    let_go(*key, kept.get());
+                }
+                is_kept
+            });
             !bundle.is_empty()
         });
     }
 
     /// Every sum.
     pub fn iter(&self) -> impl Iterator<Item = (K, S)> {
-        self.bundles.values().flatten().map(|(key, kept)| (K::unpacked(*key), kept.get()))
+        self.bundles.values().flatten().map(|(key, kept)| (*key, kept.get()))
     }
 
     /// How many sums there are.
@@ -147,7 +137,7 @@ impl<K: Packs, S: Shrinks> ChangingSums<K, S> {
 }
 
 /// As one map, whatever the bundles.
-impl<K: Packs + Serialize, S: Shrinks + Serialize> Serialize for ChangingSums<K, S> {
+impl<K: Bundled + Copy + Serialize, S: Shrinks + Serialize> Serialize for ChangingSums<K, S> {
     fn serialize<Z: Serializer>(&self, serializer: Z) -> Result<Z::Ok, Z::Error> {
         let mut map = serializer.serialize_map(Some(self.len()))?;
         for (key, sum) in self.iter() {
@@ -157,7 +147,7 @@ impl<K: Packs + Serialize, S: Shrinks + Serialize> Serialize for ChangingSums<K,
     }
 }
 
-impl<'de, K: Packs + Deserialize<'de>, S: Shrinks + Deserialize<'de>> Deserialize<'de> for ChangingSums<K, S> {
+impl<'de, K: Bundled + Copy + Deserialize<'de>, S: Shrinks + Deserialize<'de>> Deserialize<'de> for ChangingSums<K, S> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<ChangingSums<K, S>, D::Error> {
         deserializer.deserialize_map(OfMap(PhantomData))
     }
@@ -166,7 +156,7 @@ impl<'de, K: Packs + Deserialize<'de>, S: Shrinks + Deserialize<'de>> Deserializ
 /// Puts each sum into its bundle as it is read.
 struct OfMap<K, S>(PhantomData<(K, S)>);
 
-impl<'de, K: Packs + Deserialize<'de>, S: Shrinks + Deserialize<'de>> Visitor<'de> for OfMap<K, S> {
+impl<'de, K: Bundled + Copy + Deserialize<'de>, S: Shrinks + Deserialize<'de>> Visitor<'de> for OfMap<K, S> {
     type Value = ChangingSums<K, S>;
 
     fn expecting(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
@@ -176,7 +166,7 @@ impl<'de, K: Packs + Deserialize<'de>, S: Shrinks + Deserialize<'de>> Visitor<'d
     fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<ChangingSums<K, S>, M::Error> {
         let mut sums = ChangingSums::default();
         while let Some((key, sum)) = map.next_entry::<K, S>()? {
-            sums.bundles.entry(key.label()).or_default().entry(key.packed()).or_default().set(sum);
+            sums.bundles.entry(key.label()).or_default().entry(key).or_default().set(sum);
         }
         Ok(sums)
     }
@@ -203,18 +193,6 @@ mod tests {
 
         fn spread(label: &u8) -> u64 {
             u64::from(*label)
-        }
-    }
-
-    impl Packs for Key {
-        type Packed = Key;
-
-        fn packed(&self) -> Key {
-            *self
-        }
-
-        fn unpacked(packed: Key) -> Key {
-            packed
         }
     }
 
@@ -253,8 +231,11 @@ mod tests {
                 sums.tell_changed(|key, sum, time| told.push((key, (sum, time))));
                 prop_assert_eq!(told.len(), expected.len());
                 prop_assert_eq!(told.into_iter().collect::<Told>(), expected);
-                naive.retain(|key, sum| *sum != 0 && *key != Key(let_go));
-                sums.retain(|key| *key != Key(let_go));
+                naive.retain(|_, sum| *sum != 0);
+                let expected = naive.remove(&Key(let_go)).map(|sum| (Key(let_go), sum));
+                let mut gone = Vec::new();
+                sums.retain(|key| key != Key(let_go), |key, sum| gone.push((key, sum)));
+                prop_assert_eq!(gone, expected.into_iter().collect::<Vec<_>>());
                 let standing: BTreeMap<Key, i64> = sums.iter().collect();
                 prop_assert_eq!(&standing, &naive);
                 prop_assert_eq!(sums.len(), naive.len());

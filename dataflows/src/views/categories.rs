@@ -29,7 +29,8 @@ impl AggregateRow for CategoryRow {
     type Sums = LineMeasures;
     const AGGREGATE: Aggregate = Aggregate::Categories;
 
-    fn of((window, start, tenant, _, category): RolledKey, lines: LineMeasures) -> CategoryRow {
+    fn of(key: RolledKey, lines: LineMeasures) -> CategoryRow {
+        let (window, start, tenant, _, category) = key.parts();
         CategoryRow {
             window,
             window_start: window_start(window, start),

@@ -30,7 +30,8 @@ impl AggregateRow for DropOffRow {
     type Sums = Measures;
     const AGGREGATE: Aggregate = Aggregate::DropOff;
 
-    fn of((_, start, tenant, code, _): RolledKey, measures: Measures) -> DropOffRow {
+    fn of(key: RolledKey, measures: Measures) -> DropOffRow {
+        let (_, start, tenant, code, _) = key.parts();
         let code = usize::from(code);
         DropOffRow {
             window_start: At(start),

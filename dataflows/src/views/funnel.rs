@@ -51,7 +51,8 @@ impl AggregateRow for FunnelRow {
     type Sums = Measures;
     const AGGREGATE: Aggregate = Aggregate::Funnel;
 
-    fn of((window, start, tenant, _, _): RolledKey, measures: Measures) -> FunnelRow {
+    fn of(key: RolledKey, measures: Measures) -> FunnelRow {
+        let (window, start, tenant, ..) = key.parts();
         let [orders, with_items, with_payment, paid, processing, shipped, delivered, cancelled] = measures.counts;
         FunnelRow {
             window,

@@ -39,7 +39,8 @@ impl AggregateRow for GmvRow {
     type Sums = Measures;
     const AGGREGATE: Aggregate = Aggregate::Gmv;
 
-    fn of((window, start, tenant, _, _): RolledKey, measures: Measures) -> GmvRow {
+    fn of(key: RolledKey, measures: Measures) -> GmvRow {
+        let (window, start, tenant, ..) = key.parts();
         let ([orders, items, ..], [gmv, freight, cancelled_gmv]) = (measures.counts, measures.amounts);
         GmvRow {
             window,

@@ -33,7 +33,8 @@ impl AggregateRow for PaymentRow {
     type Sums = LineMeasures;
     const AGGREGATE: Aggregate = Aggregate::Payments;
 
-    fn of((window, start, tenant, code, _): RolledKey, lines: LineMeasures) -> PaymentRow {
+    fn of(key: RolledKey, lines: LineMeasures) -> PaymentRow {
+        let (window, start, tenant, code, _) = key.parts();
         PaymentRow {
             window,
             window_start: window_start(window, start),

@@ -13,7 +13,7 @@ use super::collection::{At, Hundredths, collection};
 use crate::model::money::percent_hundredths;
 use crate::model::{Symbol, Text};
 use crate::operators::bundles::{Bundled, Bundles};
-use crate::operators::changing_sums::{Packs, Shrinks};
+use crate::operators::changing_sums::Shrinks;
 use crate::time::{DAY_MS, MINUTE_MS, Time};
 
 collection! {
@@ -111,18 +111,6 @@ impl QualityCounts {
 impl Semigroup for QualityCounts {
     fn plus_equals(&mut self, other: &QualityCounts) {
         self.add(other);
-    }
-}
-
-impl Packs for QualityKey {
-    type Packed = QualityKey;
-
-    fn packed(&self) -> QualityKey {
-        *self
-    }
-
-    fn unpacked(packed: QualityKey) -> QualityKey {
-        packed
     }
 }
 

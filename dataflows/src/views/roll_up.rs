@@ -4,53 +4,88 @@
 //! are made of every bundle's. Here, too, is said which sums make a row at all, so that counting rows and writing
 //! them cannot disagree.
 
+use std::fmt;
 use std::ops::Range;
 
 use differential_dataflow::difference::{IsZero, Semigroup};
 use hashbrown::HashMap;
+use serde::{Deserialize, Serialize};
 
 use super::collection::Row;
 use super::measures::{Aggregate, COUNTS, LineMeasures, MeasureKey, Measures};
 use super::row_counts;
 use crate::model::Symbol;
 use crate::operators::bundles::{Bundled, Bundles};
-use crate::operators::changing_sums::{Packs, Shrinks};
+use crate::operators::changing_sums::Shrinks;
 use crate::time::{DAY_MS, MINUTE_MS, Time, Window};
 
-/// What a rolled-up sum is of: window, its start, tenant (none: all of them), code and category.
-pub type RolledKey = (Window, Time, Option<Symbol>, u16, Symbol);
+/// What a rolled-up sum is of, in 16 bytes: there are millions of them.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(from = "RolledParts", into = "RolledParts")]
+pub struct RolledKey {
+    /// Tenant, code, whether there is a tenant, and window.
+    of: u64,
+    /// Start in minutes, which fits as in [`MeasureKey`], and category.
+    place: u64,
+}
+
+/// What a [`RolledKey`] says: window, its start, tenant (none: all of them), code and category.
+pub type RolledParts = (Window, Time, Option<Symbol>, u16, Symbol);
+
+impl From<RolledParts> for RolledKey {
+    fn from((window, start, tenant, code, category): RolledParts) -> RolledKey {
+        let minute = u32::try_from(start / MINUTE_MS).unwrap_or(u32::MAX);
+        let whose = u64::from(tenant.unwrap_or_default().number()) << 32;
+        let what = u64::from(code) << 16 | u64::from(tenant.is_some()) << 8 | window as u64;
+        RolledKey { of: whose | what, place: u64::from(minute) << 32 | u64::from(category.number()) }
+    }
+}
+
+impl From<RolledKey> for RolledParts {
+    fn from(key: RolledKey) -> RolledParts {
+        key.parts()
+    }
+}
+
+impl RolledKey {
+    /// What it says.
+    pub fn parts(self) -> RolledParts {
+        let tenant = (self.of & 0x100 != 0).then(|| Symbol::of_number((self.of >> 32) as u32));
+        (self.window(), self.start(), tenant, (self.of >> 16) as u16, Symbol::of_number(self.place as u32))
+    }
+
+    /// What a contribution counts towards before it is rolled up: its own window and tenant.
+    pub fn of_contribution(key: &MeasureKey) -> RolledKey {
+        RolledKey::from((key.window, key.start(), Some(key.tenant), key.code, key.category))
+    }
+
+    /// Its window.
+    pub fn window(self) -> Window {
+        Window::ALL.get((self.of & 0xFF) as usize).copied().unwrap_or(Window::Total)
+    }
+
+    /// Start of its window.
+    pub fn start(self) -> Time {
+        (self.place >> 32) * MINUTE_MS
+    }
+}
+
+impl fmt::Debug for RolledKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.parts(), formatter)
+    }
+}
 
 impl Bundled for RolledKey {
     /// The UTC day on which the window starts, counted from 1970; none of `total`, which would share one with 1970.
     type Label = Option<u32>;
 
     fn label(&self) -> Option<u32> {
-        let (window, start, ..) = self;
-        (*window != Window::Total).then_some((start / DAY_MS) as u32)
+        (self.window() != Window::Total).then(|| (self.start() / DAY_MS) as u32)
     }
 
     fn spread(day: &Option<u32>) -> u64 {
         u64::from(day.unwrap_or_default())
-    }
-}
-
-impl Packs for RolledKey {
-    /// Tenant, code, whether there is a tenant and window; start in minutes, which fits as in [`MeasureKey`], and category.
-    type Packed = (u64, u64);
-
-    fn packed(&self) -> (u64, u64) {
-        let (window, start, tenant, code, category) = self;
-        let minute = u32::try_from(start / MINUTE_MS).unwrap_or(u32::MAX);
-        let whose = u64::from(tenant.unwrap_or_default().number()) << 32;
-        let what = u64::from(*code) << 16 | u64::from(tenant.is_some()) << 8 | *window as u64;
-        (whose | what, u64::from(minute) << 32 | u64::from(category.number()))
-    }
-
-    fn unpacked((of, place): (u64, u64)) -> RolledKey {
-        let [high, low] = [|number: u64| (number >> 32) as u32, |number: u64| number as u32];
-        let window = Window::ALL.get(of as usize & 0xFF).copied().unwrap_or(Window::Total);
-        let tenant = (of & 0x100 != 0).then(|| Symbol::of_number(high(of)));
-        (window, u64::from(high(place)) * MINUTE_MS, tenant, (of >> 16) as u16, Symbol::of_number(low(place)))
     }
 }
 
@@ -176,9 +211,36 @@ pub fn rolled_differences<R: AggregateRow>(
     kept: &[Window],
     mut counts: impl FnMut(RolledKey, Time, &R::Sums),
 ) {
-    for (key, time, sum) in updates.iter().filter(|(key, _, _)| key.aggregate == R::AGGREGATE) {
+    for (key, time, sum) in differences::<R>(updates) {
         roll_up_key(R::AGGREGATE, key, R::AGGREGATE.windows(kept), |key| counts(key, *time, sum));
     }
+}
+
+/// Those differences of sums that make rows of a collection.
+pub fn differences<R: AggregateRow>(
+    updates: &[(MeasureKey, Time, R::Sums)],
+) -> impl Iterator<Item = &(MeasureKey, Time, R::Sums)> {
+    updates.iter().filter(|(key, ..)| key.aggregate == R::AGGREGATE)
+}
+
+/// What a sum of [`RolledKey::of_contribution`] counts towards.
+pub fn rolled_up_keys<R: AggregateRow>(key: RolledKey, kept: &[Window], counts: impl FnMut(RolledKey)) {
+    let (window, start, tenant, code, category) = key.parts();
+    let of = MeasureKey::in_total(R::AGGREGATE, tenant.unwrap_or_default(), code).of_category(category);
+    roll_up_key(R::AGGREGATE, &of.within(window, start), R::AGGREGATE.windows(kept), counts);
+}
+
+/// The same in the finest of the coarser windows that are `kept` that `is_open`, by window and start.
+pub fn in_coarser_window<R: AggregateRow>(
+    key: RolledKey,
+    kept: &[Window],
+    is_open: impl Fn(Window, Time) -> bool,
+) -> Option<RolledKey> {
+    let (own, start, tenant, code, category) = key.parts();
+    let coarser = R::AGGREGATE.windows(kept).iter().filter(|window| **window > own);
+    let mut starts = coarser.map(|window| (*window, window.start(start)));
+    let (window, start) = starts.find(|(window, start)| is_open(*window, *start))?;
+    Some(RolledKey::from((window, start, tenant, code, category)))
 }
 
 /// What is left of whole bundles where rows are only counted: sums in `total`, and how many rows the other windows have.
@@ -221,7 +283,7 @@ fn roll_up_key(aggregate: Aggregate, key: &MeasureKey, windows: &[Window], mut c
         let start = window.start(key.start());
         let all = aggregate.has_all_tenants().then_some(None);
         for tenant in [Some(key.tenant)].into_iter().chain(all) {
-            counts((*window, start, tenant, key.code, key.category));
+            counts(RolledKey::from((*window, start, tenant, key.code, key.category)));
         }
     }
 }
@@ -294,8 +356,8 @@ mod tests {
     ) -> i64 {
         let rows = |sums| rolled_up(sums, aggregate, kept).flatten().collect::<Vec<_>>();
         let (mut written, mut left) = (rows(all), rows(settled));
-        let within_day = written.iter().filter(|((window, ..), _)| *window < Window::Total).count() as i64;
-        written.retain(|((window, ..), _)| *window == Window::Total);
+        let within_day = written.iter().filter(|(key, _)| key.window() < Window::Total).count() as i64;
+        written.retain(|(key, _)| key.window() == Window::Total);
         written.sort();
         left.sort();
         assert!(left == written, "{aggregate:?}");

@@ -38,7 +38,8 @@ impl AggregateRow for SlaSummaryRow {
     type Sums = Measures;
     const AGGREGATE: Aggregate = Aggregate::SlaSummary;
 
-    fn of((_, _, tenant, code, _): RolledKey, measures: Measures) -> SlaSummaryRow {
+    fn of(key: RolledKey, measures: Measures) -> SlaSummaryRow {
+        let (_, _, tenant, code, _) = key.parts();
         let [met, met_late, breached_open, breached_cancelled, cancelled_in_time, open, ..] = measures.counts;
         let breached = met_late + breached_open + breached_cancelled;
         SlaSummaryRow {

@@ -24,7 +24,8 @@ impl AggregateRow for StatusRow {
     type Sums = Measures;
     const AGGREGATE: Aggregate = Aggregate::OrdersByStatus;
 
-    fn of((_, _, tenant, code, _): RolledKey, measures: Measures) -> StatusRow {
+    fn of(key: RolledKey, measures: Measures) -> StatusRow {
+        let (_, _, tenant, code, _) = key.parts();
         StatusRow {
             tenant: all_or(tenant),
             status: Status::ALL[usize::from(code)],

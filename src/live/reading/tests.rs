@@ -72,7 +72,7 @@ fn a_partition_is_held_that_is_too_many_records_and_too_much_time_ahead() {
     let reading = |max_read_ahead_ms| {
         let log = Box::new(Unequal::default());
         let mut reading = Reading::new(log, terms(max_read_ahead_ms), &Beginning::default(), 1);
-        (0..2).for_each(|number| reading.begin(&Partition { topic: "orders".into(), number }, 0));
+        (0..2).for_each(|number| reading.begin(&Partition { topic: "orders".into(), number }, Start::default()));
         reading.tick(wall_clock_ms(), Standing::default());
         reading
     };
@@ -86,9 +86,11 @@ fn a_partition_is_held_that_is_too_many_records_and_too_much_time_ahead() {
     assert_eq!(read_until_held(&mut long, AT), 102_000, "it is not more than a hundred hours ahead");
 }
 
-/// One partition with four records, in one portion.
-#[derive(Default)]
-struct Portion(bool);
+/// One partition with four records, in one portion, each of its own time.
+struct Portion {
+    is_given: bool,
+    at: fn(u64) -> Time,
+}
 
 impl Log for Portion {
     fn read(&mut self, _: Partition, _: u64) {}
@@ -97,12 +99,12 @@ impl Log for Portion {
 
     fn poll(&mut self) -> JobResult<Option<Fetched>> {
         let record = |offset| {
-            let value = format!(r#"{{"event_type":"ITEM_SHIPPED","order_id":"o","timestamp":{}}}"#, AT + offset);
+            let value = format!(r#"{{"event_type":"ITEM_SHIPPED","order_id":"o","timestamp":{}}}"#, (self.at)(offset));
             Record { offset, value: Some(value.into_bytes().into()), form: Form::Json, ..Record::default() }
         };
         let records = (0..4).map(record).collect();
         let fetched = Fetched { partition: Partition { topic: "orders".into(), number: 0 }, records };
-        Ok((!std::mem::replace(&mut self.0, true)).then_some(fetched))
+        Ok((!std::mem::replace(&mut self.is_given, true)).then_some(fetched))
     }
 
     fn backlog(&self, _: &Partition, _: u64) -> Backlog {
@@ -120,8 +122,9 @@ fn what_was_read_stands_on_its_side_of_every_mark() {
     let mark = |next_offset| Mark { next_offset, largest_at: AT, watermark: AT + next_offset, ceiling: Time::MAX };
     let trail = [(partition.clone(), vec![mark(0), mark(2)])].into();
     let beginning = Beginning { trail, ..Beginning::default() };
-    let mut reading = Reading::new(Box::new(Portion::default()), terms(HOUR_MS), &beginning, 1);
-    reading.begin(&partition, 0);
+    let mut reading =
+        Reading::new(Box::new(Portion { is_given: false, at: |offset| AT + offset }), terms(HOUR_MS), &beginning, 1);
+    reading.begin(&partition, Start::default());
     assert!(reading.read(AT).unwrap());
     let stood = |update| match update {
         Update::Read(said) => said.iter().map(|(position, ..)| position.line()).collect(),
@@ -129,4 +132,43 @@ fn what_was_read_stands_on_its_side_of_every_mark() {
     };
     let stood: Vec<u64> = reading.updates().flat_map(stood).collect();
     assert_eq!(stood, [0, 1, 2], "a cut at the second mark has the records from there on read again");
+}
+
+#[test]
+fn a_job_that_was_killed_hours_ago_takes_what_has_come_since_in_the_same_portion() {
+    let partition = Partition { topic: "orders".into(), number: 0 };
+    let left_at = AT - 5 * HOUR_MS;
+    let mark = |next_offset, ceiling| Mark { next_offset, largest_at: 0, watermark: ceiling, ceiling };
+    let trail = [(partition.clone(), vec![mark(0, left_at), mark(2, left_at + 20)])].into();
+    let beginning = Beginning { trail, frontier: left_at, followed_until: left_at + 20, ..Beginning::default() };
+    let at = |offset| if offset < 2 { AT - 5 * HOUR_MS + offset } else { AT - 60_000 + offset };
+    let terms = Terms { mode: TimeMode::Wall, ..terms(HOUR_MS) };
+    let mut reading = Reading::new(Box::new(Portion { is_given: false, at }), terms, &beginning, 1);
+    reading.begin(&partition, Start::default());
+    reading.tick(AT, Standing::default());
+    assert!(reading.read(left_at).unwrap());
+    let said: Vec<Said> = reading
+        .updates()
+        .flat_map(|update| match update {
+            Update::Read(said) => said.into_iter().map(|(_, _, said)| said).collect(),
+            _ => Vec::new(),
+        })
+        .collect();
+    assert_eq!(reading.records_read, 4);
+    assert!(!said.iter().any(|said| matches!(said, Said::Refused(_))), "{said:?}");
+}
+
+#[test]
+fn a_partition_that_was_made_while_the_job_was_down_is_read_from_its_beginning() {
+    let [known, new] = [0, 1].map(|number| Partition { topic: "orders".into(), number });
+    let start = Start { chosen: 90, earliest: 10 };
+    let positions = |beginning: &Beginning| {
+        let mut reading = Reading::new(Box::new(Unequal::default()), terms(HOUR_MS), beginning, 1);
+        [&known, &new].into_iter().for_each(|partition| reading.begin(partition, start));
+        reading.positions().into_values().collect::<Vec<u64>>()
+    };
+    assert_eq!(positions(&Beginning::default()), [90, 90], "--start holds for a job that has read nothing yet");
+    let mark = Mark { next_offset: 40, largest_at: AT, watermark: AT, ceiling: Time::MAX };
+    let cut = [(known.clone(), mark)].into();
+    assert_eq!(positions(&Beginning { cut, frontier: AT, ..Beginning::default() }), [40, 10]);
 }

@@ -15,6 +15,8 @@ use crate::live::publisher::Update;
 pub(super) enum Told {
     /// How far the partitions of a worker are.
     Standing(usize, Standing),
+    /// The sinks of the job cannot take more, or again.
+    Full(bool),
     /// The job was asked to stop.
     Stop,
     /// All is written down: everyone may end.
