@@ -10,6 +10,8 @@
 mod bucket;
 #[path = "sources/directory.rs"]
 mod directory;
+#[path = "sources/dropped.rs"]
+mod dropped;
 #[path = "sources/generator.rs"]
 mod generator;
 #[path = "sinks/read.rs"]

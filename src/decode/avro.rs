@@ -14,6 +14,7 @@ use apache_avro::schema::{InnerDecimalSchema, Names, ResolvedSchema, UuidSchema}
 use apache_avro::{Schema, Uuid};
 
 use super::json::Facts;
+use super::row::RowColumns;
 use super::topic;
 use crate::validate::{Broken, Cell, Limits, MAX_RECORD_BYTES, Reason};
 
@@ -34,6 +35,10 @@ pub enum Form {
     Avro(WriterSchema, usize),
     /// In Avro by a schema that nobody has.
     Unknown,
+    /// As a row of CSV below these columns.
+    Row(RowColumns),
+    /// In none that could be read, as its source saw, for this reason.
+    Refused(Reason),
 }
 
 impl Form {
@@ -44,6 +49,8 @@ impl Form {
         }
         let fields = match self {
             Form::Json => return topic::record(bytes, limits),
+            Form::Row(columns) => return columns.record(bytes, limits),
+            Form::Refused(reason) => return Err(Broken::only(*reason)),
             Form::Avro(schema, start) => bytes.get(*start..).and_then(|datum| schema.fields(datum)),
             Form::Unknown => return Err(Broken::only(Reason::UnknownSchemaVersion)),
         };

@@ -1,8 +1,9 @@
 //! Rounds through a watched directory: a thread picks files up, writes them into the journal, and reads them.
 //!
-//! Invariant: records come in the order of the journal, from the offset that was asked for on, and none before its file is
-//! in the journal. A directory or a store that is away is tried again; a file that was picked up and is not what it was
-//! ends the job, for its records could not be repeated. Limits: a file is read twice, once for its lines to be counted.
+//! Invariant: records come in the order of the journal, from the offset that was asked for on, and none before its file
+//! is in the journal. A directory, a store or a new file that is away is tried again; a file that was picked up and is
+//! not what it was ends the job, for its records could not be repeated. Limits: a file is read twice, once to count its
+//! lines; while a new file cannot be read time passes all the same, or one would keep the job from going on.
 
 use std::collections::HashMap;
 use std::fs::{self, Metadata};
@@ -14,8 +15,8 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use super::journal::{Journal, PickedUp};
-use super::rows::{Rows, framing_of};
-use crate::decode::avro::Form;
+use super::rows::{Line, Rows, framing_of};
+use crate::console::visible;
 use crate::error::{JobError, JobResult};
 use crate::interrupt;
 use crate::source::bytes;
@@ -23,8 +24,10 @@ use crate::source::log::Record;
 
 /// How long a round waits after one that found nothing.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// How long it waits where something failed.
+/// How long it waits where something failed, and a file that the system did not let it read.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// What is wrong with what is none of these files.
+const NO_INPUT: &str = "it is no file .jsonl or .csv";
 
 /// Records, and the offset from which on those that come next are.
 #[derive(Debug)]
@@ -37,17 +40,73 @@ pub struct Chunk {
 pub type Nothing = Arc<Mutex<Option<(Instant, u64)>>>;
 
 /// A file as it was seen last.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Seen {
     inode: u64,
     bytes: u64,
+    modified_at: (i64, i64),
+    /// When the file or its permissions changed: who may read it is no part of what it says.
     changed_at: (i64, i64),
 }
 
 impl Seen {
     fn of(metadata: &Metadata) -> Seen {
-        let changed_at = (metadata.mtime(), metadata.mtime_nsec());
-        Seen { inode: metadata.ino(), bytes: metadata.len(), changed_at }
+        let modified_at = (metadata.mtime(), metadata.mtime_nsec());
+        let changed_at = (metadata.ctime(), metadata.ctime_nsec());
+        Seen { inode: metadata.ino(), bytes: metadata.len(), modified_at, changed_at }
+    }
+}
+
+/// A file that was picked up, as it is in the directory.
+struct Known {
+    /// How long it was.
+    bytes: u64,
+    /// Which file that is, once it was seen.
+    inode: Option<u64>,
+    /// It was said that it is not what it was.
+    is_told: bool,
+}
+
+impl Known {
+    /// One that was not seen in the directory since.
+    fn of(file: &PickedUp) -> (String, Known) {
+        (file.name.clone(), Known { bytes: file.bytes, inode: None, is_told: false })
+    }
+}
+
+/// What keeps a file from being picked up.
+#[derive(Debug)]
+struct Obstacle {
+    why: String,
+    /// It may be gone without the file having changed.
+    may_pass: bool,
+}
+
+impl Obstacle {
+    fn of_file(why: impl Into<String>) -> Obstacle {
+        Obstacle { why: why.into(), may_pass: false }
+    }
+}
+
+impl From<io::Error> for Obstacle {
+    /// What the system says may pass; what a decompressor says is so until the file changes.
+    fn from(error: io::Error) -> Obstacle {
+        Obstacle { why: error.to_string(), may_pass: error.raw_os_error().is_some() }
+    }
+}
+
+/// A file that is not picked up.
+struct Refused {
+    seen: Option<Seen>,
+    why: String,
+    /// When it is tried again, where it need not change.
+    again_at: Option<Instant>,
+}
+
+impl Refused {
+    /// True for a file that is not to be tried `now`.
+    fn stands(&self, seen: Option<Seen>, now: Instant) -> bool {
+        self.seen == seen && self.again_at.is_none_or(|at| now < at)
     }
 }
 
@@ -58,10 +117,8 @@ pub struct Rounds {
     journal: Journal,
     sender: SyncSender<JobResult<Chunk>>,
     nothing: Weak<Mutex<Option<(Instant, u64)>>>,
-    /// What was picked up: how long it was, and which file that is, once it was seen.
-    picked_up: HashMap<String, (u64, Option<u64>)>,
-    /// What cannot be read, until it changes.
-    refused: HashMap<String, Option<Seen>>,
+    picked_up: HashMap<String, Known>,
+    refused: HashMap<String, Refused>,
     /// What was said last, not to repeat it.
     complaint: String,
 }
@@ -75,7 +132,7 @@ impl Rounds {
         sender: SyncSender<JobResult<Chunk>>,
         nothing: &Nothing,
     ) -> Rounds {
-        let picked_up = journal.files().all().map(seen_never).collect();
+        let picked_up = journal.files().all().map(Known::of).collect();
         Rounds {
             directory,
             files_at_once,
@@ -129,21 +186,21 @@ impl Rounds {
             let failed = |what: String| {
                 let error = JobError::job(format!("a file that was picked up is not what it was: {what}"));
                 error
-                    .at(path.display().to_string())
+                    .at(visible(&path.display().to_string()))
                     .remedy("put it back as it was; or begin anew: `orderwatch checkpoint reset`, and empty the sinks")
             };
-            let mut rows = open(&path, &file.name, file.bytes).map_err(|error| failed(error.to_string()))?;
+            let mut rows = open(&path, &file.name, file.bytes).map_err(|obstacle| failed(obstacle.why))?;
             while let Some(block) = rows.next_block().map_err(|error| failed(error.to_string()))? {
                 let end = (first + rows.lines).min(first + file.lines);
                 if end <= next {
                     continue;
                 }
-                let record = |(line, value): (u64, Vec<u8>)| Record {
+                let record = |(line, value, form): Line| Record {
                     offset: first + line - 1,
                     timestamp_ms: None,
                     value: Some(value.into()),
                     key: None,
-                    form: Form::Json,
+                    form,
                 };
                 let records = rows.records(&block).into_iter().map(record);
                 let records = records.filter(|record| (next..end).contains(&record.offset)).collect();
@@ -181,7 +238,7 @@ impl Rounds {
             if self.was_picked_up(&name, inode) {
                 continue;
             }
-            new.extend(self.survey(name));
+            new.extend(self.survey(&name));
             if new.len() == self.files_at_once {
                 break;
             }
@@ -190,60 +247,117 @@ impl Rounds {
             return Ok(false);
         }
         let added = self.journal.add(new).map_err(|error| format!("the store of checkpoints failed: {error}"))?;
-        self.picked_up.extend(added.iter().map(seen_never));
+        self.picked_up.extend(added.iter().map(Known::of));
         Ok(true)
     }
 
-    /// True for a name that was picked up; says so where another file has it now.
+    /// True for a name that was picked up; says so where another file has it now, or that file was written to since.
     fn was_picked_up(&mut self, name: &str, inode: u64) -> bool {
-        let Some((bytes, known)) = self.picked_up.get_mut(name) else { return false };
-        if *known != Some(inode) {
-            let is_other = match known.replace(inode) {
-                Some(_) => true,
-                None => fs::metadata(self.directory.join(name)).is_ok_and(|metadata| metadata.len() != *bytes),
-            };
-            if is_other {
-                tracing::warn!("{name} was picked up before: what it says now is ignored, give it another name");
-            }
+        let Some(known) = self.picked_up.get_mut(name) else { return false };
+        if known.inode.replace(inode).is_some_and(|before| before != inode) {
+            known.is_told = true;
+            let name = visible(name);
+            tracing::warn!("{name} was picked up before: what it says now is ignored, give it another name");
+        } else if !known.is_told
+            && let Ok(metadata) = fs::metadata(self.directory.join(name))
+            && metadata.len() != known.bytes
+        {
+            known.is_told = true;
+            let (name, then, now) = (visible(name), known.bytes, metadata.len());
+            tracing::warn!(
+                "{name} was written to after it was picked up ({then} bytes then, {now} now), which is not read: write \
+                 files elsewhere and rename them in; lines that are missing can be dropped in as a file of their own"
+            );
         }
         true
     }
 
     /// Counts the lines of a new file; none where it is no input or cannot be read, which is said once.
-    fn survey(&mut self, name: String) -> Option<PickedUp> {
-        let path = self.directory.join(&name);
-        let is_input = |metadata: &Metadata| metadata.is_file() && framing_of(&name).is_some();
-        let seen = fs::metadata(&path).ok().filter(is_input).map(|metadata| Seen::of(&metadata));
-        if self.refused.get(&name) == Some(&seen) {
+    fn survey(&mut self, name: &str) -> Option<PickedUp> {
+        let path = self.directory.join(name);
+        let looked = match framing_of(name) {
+            Some(_) => fs::metadata(&path).map(|metadata| metadata.is_file().then(|| Seen::of(&metadata))),
+            None => Ok(None),
+        };
+        let (seen, now) = (looked.as_ref().ok().copied().flatten(), Instant::now());
+        let refused = self.refused.get(name);
+        if refused.is_some_and(|refused| refused.stands(seen, now)) {
             return None;
         }
-        let counted = match seen {
-            Some(seen) => count(&path, &name, seen.bytes),
-            None => Err(io::Error::other("it is no file .jsonl or .csv")),
+        let counted = match looked {
+            Ok(Some(seen)) => count(&path, name, seen.bytes),
+            Ok(None) => Err(Obstacle::of_file(NO_INPUT)),
+            Err(error) => Err(Obstacle::from(error)),
         };
-        match counted {
-            Ok(file) => Some(file),
-            Err(error) => {
-                tracing::warn!("{name} is not picked up before it has changed: {error}");
-                self.refused.insert(name, seen);
-                None
+        let Obstacle { why, may_pass } = match counted {
+            Ok(file) => {
+                self.refused.remove(name);
+                return Some(file);
             }
+            Err(obstacle) => obstacle,
+        };
+        if refused.is_none_or(|refused| refused.seen != seen || refused.why != why) {
+            let until = if may_pass { "yet, which is tried again" } else { "before it has changed" };
+            tracing::warn!("{} is not picked up {until}: {}", visible(name), visible(&why));
         }
+        let again_at = may_pass.then(|| now + AGAIN_AFTER);
+        self.refused.insert(name.to_owned(), Refused { seen, why, again_at });
+        None
     }
 }
 
-/// A file that was picked up, not yet seen in the directory since.
-fn seen_never(file: &PickedUp) -> (String, (u64, Option<u64>)) {
-    (file.name.clone(), (file.bytes, None))
+fn open(path: &Path, name: &str, length: u64) -> Result<Rows, Obstacle> {
+    let framing = framing_of(name).ok_or_else(|| Obstacle::of_file(NO_INPUT))?;
+    // It is the system that does not open a file.
+    let not_opened = |error: JobError| Obstacle { why: error.what().to_owned(), may_pass: true };
+    let bytes = bytes::open_as_it_was(path, Some(length)).map_err(not_opened)?;
+    Ok(Rows::open(bytes, framing)?)
 }
 
-fn open(path: &Path, name: &str, length: u64) -> io::Result<Rows> {
-    let bytes = bytes::open_as_it_was(path, Some(length)).map_err(|error| io::Error::other(error.what().to_owned()))?;
-    Rows::open(bytes, framing_of(name).ok_or_else(|| io::Error::other("it is no file .jsonl or .csv"))?)
-}
-
-fn count(path: &Path, name: &str, bytes: u64) -> io::Result<PickedUp> {
+fn count(path: &Path, name: &str, bytes: u64) -> Result<PickedUp, Obstacle> {
     let mut rows = open(path, name, bytes)?;
+    // Of new files alone: one that was picked up by an earlier version is read as it was.
+    if let Some(why) = rows.header_fault() {
+        return Err(Obstacle::of_file(why));
+    }
     while rows.next_block()?.is_some() {}
     Ok(PickedUp { name: name.to_owned(), lines: rows.lines, bytes, checksum: rows.checksum() })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn permissions_that_change_are_a_change() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let seen = || Seen::of(&file.as_file().metadata().unwrap());
+        let before = seen();
+        assert_eq!(before, seen());
+        // The clock of a file system may stand still for some milliseconds.
+        std::thread::sleep(Duration::from_millis(50));
+        file.as_file().set_permissions(Permissions::from_mode(0o644)).unwrap();
+        assert_ne!(before, seen());
+    }
+
+    #[test]
+    fn what_the_system_refused_is_tried_again_and_a_broken_file_once_it_has_changed() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let (seen, now) = (Some(Seen::of(&file.as_file().metadata().unwrap())), Instant::now());
+        let broken = Refused { seen, why: String::new(), again_at: None };
+        assert!(broken.stands(seen, now + AGAIN_AFTER) && !broken.stands(None, now));
+        let away = Refused { again_at: Some(now + AGAIN_AFTER), ..broken };
+        assert!(away.stands(seen, now) && !away.stands(None, now) && !away.stands(seen, now + AGAIN_AFTER));
+
+        let too_many_open_files = io::Error::from_raw_os_error(24);
+        assert!(Obstacle::from(too_many_open_files).may_pass);
+        let (folder, name) = (tempfile::tempdir().unwrap(), "damaged.jsonl.gz");
+        let path = folder.path().join(name);
+        assert!(count(&path, name, 7).unwrap_err().may_pass, "it is not there yet");
+        std::fs::write(&path, "no gzip").unwrap();
+        assert!(!count(&path, name, 7).unwrap_err().may_pass);
+    }
 }
