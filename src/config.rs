@@ -26,7 +26,7 @@ use figment::value::Value;
 
 use crate::error::{JobError, JobResult};
 use crate::kafka::KafkaSettings;
-use layer::{ENVIRONMENT_PREFIX, Layer, Schema};
+use layer::{ENVIRONMENT_PREFIX, Layer, Schema, YAML};
 
 /// Every key with its default and its reason.
 pub const DEFAULT: &str = include_str!("../config/default.toml");
@@ -118,8 +118,8 @@ pub struct Flag {
 /// What a live job takes for default where it differs from a replay.
 pub const LIVE_DEFAULT: &str = include_str!("../config/live.toml");
 
-/// The key whose value is never shown.
-const SECRET: &str = "cluster.secret";
+/// The keys whose values are never shown: they may hold passwords.
+const SECRETS: [&str; 3] = ["cluster.secret", "kafka.client", "kafka.schema_registry"];
 
 /// What is configured: which defaults hold differs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -192,7 +192,9 @@ impl Merged {
             match self.schema.default_of(&key) {
                 Some(default) => {
                     let name = path.last().copied().unwrap_or_default();
-                    let example = format!("write it like its default, {name} = {}", show(default));
+                    let is_yaml = self.figment.find_metadata(&key).is_some_and(|metadata| metadata.name == YAML);
+                    let assigned = if is_yaml { ":" } else { " =" };
+                    let example = format!("write it like its default, {name}{assigned} {}", show(default));
                     self.refuse(&key, &mismatch(&error.kind), example)
                 }
                 None => JobError::job(format!("config/default.toml does not fit this program: {error}")),
@@ -202,9 +204,9 @@ impl Merged {
 
     /// An error about the value of `key`: what it is, what is wrong with it, where it was written, what to do.
     fn refuse(&self, key: &str, wrong: &str, remedy: impl Into<String>) -> JobError {
-        let value = match key {
-            SECRET => "not shown".into(),
-            key => self.figment.find_value(key).map_or_else(|_| "missing".into(), |value| show(&value)),
+        let value = match SECRETS.contains(&key) {
+            true => "not shown".into(),
+            false => self.figment.find_value(key).map_or_else(|_| "missing".into(), |value| show(&value)),
         };
         let keys: Vec<&str> = key.split('.').collect();
         let metadata = self.figment.find_metadata(key);
@@ -227,7 +229,7 @@ fn mismatch(kind: &Mistake) -> String {
     }
 }
 
-/// A value as TOML writes it.
+/// A value as TOML and YAML write it.
 fn show(value: &Value) -> String {
     match value {
         Value::Array(_, elements) => {

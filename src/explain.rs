@@ -7,6 +7,7 @@
 mod answer;
 pub mod gather;
 pub mod ledger;
+mod naming;
 pub mod promise;
 mod prose;
 pub mod report;

@@ -1,19 +1,20 @@
 //! The program: parse the command line, load the configuration, start the log, run the command, say how it ended.
 
 use std::io::{self, Write};
-use std::process::ExitCode;
-
 use std::path::Path;
+use std::process::ExitCode;
 
 use dataflows::model::Rules;
 use orderwatch::checkpoint::listing;
-use orderwatch::cli::{Cli, Command, Explain, General, Replay, Topics};
+use orderwatch::cli::{Cli, Command, Explain, General, LogFormat, Replay, Topics};
 use orderwatch::config::{self, Flag, JobConfig};
-use orderwatch::console::{Style, print};
+use orderwatch::console::{Style, print, visible};
 use orderwatch::error::{JobError, JobResult};
 use orderwatch::explain::{self, Question};
 use orderwatch::source::inputs::named;
 use orderwatch::{check, generate, interrupt, live, log, produce, query, replay, rules, topics};
+use tracing_subscriber::fmt;
+use tracing_subscriber::layer::SubscriberExt;
 
 /// Rows are made at one thread and dropped at another, which is where the system's allocator is slow (docs/performance.md).
 #[global_allocator]
@@ -23,6 +24,7 @@ fn main() -> ExitCode {
     let cli = Cli::from_command_line();
     let style = Style::of(&io::stderr(), cli.general.color);
     let started = log::start(&cli.general, style);
+    let has_log_file = started.is_ok() && cli.general.log_file.is_some();
     if let Err(error) = interrupt::watch() {
         tracing::warn!("signals cannot be watched, Ctrl-C may leave unfinished files: {error}");
     }
@@ -31,14 +33,27 @@ fn main() -> ExitCode {
         Ok(()) if interrupt::is_requested() => ExitCode::from(interrupt::EXIT_CODE),
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!(target: log::OUTCOME, "{error}");
-            let paint = anstyle::AnsiColor::Red.on_default().bold();
-            let label = if style.color { format!("{paint}error:{paint:#}") } else { "error:".into() };
-            // Whoever closed standard error still gets the exit code.
-            let _ = writeln!(io::stderr(), "{label} {error}");
+            // Text of inputs may be part of it: of control characters its own line ends alone reach a terminal.
+            let outcome = error.to_string().split('\n').map(visible).collect::<Vec<_>>().join("\n");
+            tracing::error!(target: log::OUTCOME, "{outcome}");
+            let is_in_json = cli.general.log_format == LogFormat::Json && !has_log_file;
+            say(&outcome, is_in_json, style);
             ExitCode::from(error.exit_code())
         }
     }
+}
+
+/// Says on standard error how the program failed; in JSON as the log would. Whoever closed it still gets the exit code.
+fn say(outcome: &str, is_in_json: bool, style: Style) {
+    if is_in_json {
+        let lines = fmt::layer().json().with_writer(io::stderr).log_internal_errors(false);
+        let as_log = tracing_subscriber::registry().with(lines);
+        tracing::subscriber::with_default(as_log, || tracing::error!(target: log::OUTCOME, "{outcome}"));
+        return;
+    }
+    let paint = anstyle::AnsiColor::Red.on_default().bold();
+    let label = if style.color { format!("{paint}error:{paint:#}") } else { "error:".into() };
+    let _ = writeln!(io::stderr(), "{label} {outcome}");
 }
 
 fn run(cli: &Cli) -> JobResult<()> {
@@ -120,6 +135,7 @@ fn read_rules(path: &Path) -> JobResult<Rules> {
     })?;
     rules::parse(&text).map_err(|error| {
         let location = format!("{}, line {}", path.display(), error.line);
-        JobError::configuration(error.message).at(location).remedy("mend the rule; docs: orderwatch replay --help")
+        let error = JobError::configuration(error.message).at(location);
+        error.remedy("mend the rule; README.md shows in \"SLA rules\" how one is written")
     })
 }

@@ -8,5 +8,7 @@ mod agrees;
 #[path = "goldens/inputs.rs"]
 #[allow(dead_code)] // shared with goldens.rs
 mod inputs;
+#[path = "explain/refused.rs"]
+mod refused;
 #[path = "explain/tells.rs"]
 mod tells;

@@ -16,6 +16,9 @@ use crate::error::{JobError, JobResult};
 /// What the variables of this program start with; sections and keys follow, each after two underscores.
 pub(super) const ENVIRONMENT_PREFIX: &str = "ORDERWATCH__";
 
+/// What layers are called that come of a file in YAML; others of a file are in TOML.
+pub(super) const YAML: &str = "YAML";
+
 /// What keys of the environment start with that set one setting of librdkafka, whose names have no underscores.
 const CLIENT_SETTINGS: &str = "kafka.client.";
 
@@ -42,7 +45,7 @@ impl Schema {
     /// The built-in default.
     pub(super) fn built_in(text: &str) -> JobResult<Schema> {
         let mut layer = Layer { name: "built-in default", entries: BTreeMap::new() };
-        for (section, value) in tables(text).map_err(|message| JobError::job(message).at("config/default.toml"))? {
+        for (section, value) in tables(text).map_err(|error| JobError::job(error.message).at("config/default.toml"))? {
             for (key, value) in value.as_dict().into_iter().flatten() {
                 let entry = Entry { value: value.clone(), origin: "built-in default".into() };
                 layer.entries.insert(format!("{section}.{key}"), entry);
@@ -55,13 +58,17 @@ impl Schema {
     pub(super) fn file(&self, path: &Path, text: &str) -> JobResult<Layer> {
         let shown = path.display();
         let is_yaml = path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
-        let (read, language) = if is_yaml { (yaml::read(text), "YAML") } else { (read_toml(text), "TOML") };
-        let sections = read.map_err(|message| {
-            JobError::configuration(format!("the configuration file is no {language}\n{}", message.trim_end()))
-                .at(shown.to_string())
-                .remedy("mend the line; strings and durations stand in quotes")
+        let (read, language, quoted) = match is_yaml {
+            true => (yaml::read(text), YAML, "text that begins with a special sign stands in quotes"),
+            false => (read_toml(text), "TOML", "strings and durations stand in quotes"),
+        };
+        let sections = read.map_err(|SyntaxError { message, place }| {
+            let place = place.map_or_else(String::new, |(line, column)| format!(", line {line}, column {column}"));
+            JobError::configuration(format!("the configuration file is no {language}: {message}"))
+                .at(format!("{shown}{place}"))
+                .remedy(format!("mend the line; {quoted}"))
         })?;
-        let mut layer = Layer { name: "file", entries: BTreeMap::new() };
+        let mut layer = Layer { name: language, entries: BTreeMap::new() };
         let origin = |line| format!("{shown}:{line}");
         for Written { name: section, line, value } in sections {
             let Section::Keys(keys) = value else {
@@ -140,6 +147,10 @@ impl Schema {
             None => format!("the section [{known}]"),
         };
         let remedy = match self.nearest(key) {
+            Some(known) if known == key && self.default_of(key).is_some() => {
+                let (section, name) = key.split_once('.').unwrap_or(("", key));
+                format!("write it as section `{section}` with the key `{name}`")
+            }
             Some(section) if section == key => {
                 let of_section = self.0.entries.keys().find(|known| known.split('.').next() == Some(section));
                 let example = named(of_section.map_or(section, String::as_str));
@@ -216,8 +227,25 @@ fn read_as(default: &Value, text: &str) -> Value {
     }
 }
 
-fn tables(text: &str) -> Result<Dict, String> {
-    toml::from_str(text).map_err(|error| error.to_string())
+/// What is wrong with the text of a file. Nothing of the text is part of it, for that may be a secret.
+pub(super) struct SyntaxError {
+    pub(super) message: String,
+    /// Line and column, each from 1.
+    pub(super) place: Option<(u64, u64)>,
+}
+
+fn tables(text: &str) -> Result<Dict, SyntaxError> {
+    toml::from_str(text).map_err(|error| SyntaxError {
+        message: error.message().to_owned(),
+        place: error.span().map(|span| place_of(text, span.start)),
+    })
+}
+
+/// The line and column, each from 1, of a place in a text.
+fn place_of(text: &str, offset: usize) -> (u64, u64) {
+    let before = text.get(..offset).unwrap_or(text);
+    let line_start = before.rfind('\n').map_or(0, |end| end + 1);
+    (1 + before.matches('\n').count() as u64, 1 + before[line_start..].chars().count() as u64)
 }
 
 /// A name in a file, the line it stands on, and its value.
@@ -235,10 +263,10 @@ pub(super) enum Section {
     Other,
 }
 
-fn read_toml(text: &str) -> Result<Vec<Written<Section>>, String> {
+fn read_toml(text: &str) -> Result<Vec<Written<Section>>, SyntaxError> {
     let sections = tables(text)?;
     let written = sections.into_iter().map(|(section, value)| {
-        let line = |key: Option<&String>| line_of(text, &section, key).unwrap_or(1) as u64;
+        let line = |key: Option<&String>| line_of(text, &section, key).unwrap_or(1);
         let key = |(name, value)| Written { line: line(Some(&name)), name, value };
         let value = match value {
             Value::Dict(_, keys) => Section::Keys(keys.into_iter().map(key).collect()),
@@ -250,12 +278,12 @@ fn read_toml(text: &str) -> Result<Vec<Written<Section>>, String> {
 }
 
 /// The line, from 1, on which a section or a key of it is written.
-fn line_of(text: &str, section: &str, key: Option<&String>) -> Option<usize> {
+fn line_of(text: &str, section: &str, key: Option<&String>) -> Option<u64> {
     let document = DeTable::parse(text).ok()?;
     let (name, value) = document.get_ref().get_key_value(section)?;
     let written = match (key, value.get_ref()) {
         (Some(key), DeValue::Table(keys)) => keys.get_key_value(key.as_str())?.0,
         _ => name,
     };
-    Some(1 + text.get(..written.span().start)?.matches('\n').count())
+    Some(place_of(text, written.span().start).0)
 }

@@ -212,6 +212,10 @@ fn unknown_keys_are_refused_with_the_nearest() {
             "time = 5",
             "unknown configuration key `time`\n  where: job.toml:1\n  do: `time` is a section: set one of its keys, as in `grace` in section [time]",
         ),
+        (
+            "\"time.tick\" = \"1m\"",
+            "unknown configuration key `time.tick`\n  where: job.toml:1\n  do: write it as section `time` with the key `tick`",
+        ),
         ("[oders]", "unknown configuration key `oders`\n  where: job.toml:1\n  do: did you mean the section [orders]?"),
         (
             "[pulsar]\nurl = \"b\"",
@@ -268,7 +272,36 @@ fn wrong_values_are_refused_by_name_place_and_remedy() {
     assert!(refusal("", &[("ORDERWATCH__ORDERS__EXPECT_PAYMENTS", "maybe")], &[]).starts_with(
         "orders.expect_payments is \"maybe\": not a boolean\n  where: environment variable ORDERWATCH__ORDERS__EXPECT_PAYMENTS\n"
     ));
-    assert!(refusal("[time", &[], &[]).starts_with("the configuration file is no TOML\nTOML parse error at line 1"));
+}
+
+#[test]
+fn broken_text_is_refused_by_place_without_what_stands_there() {
+    for (file, wrong, place) in [
+        ("[time", "unclosed table, expected `]`", "line 1, column 6"),
+        ("[cluster]\nsecret = \"geheim\n", "invalid basic string, expected `\"`", "line 2, column 17"),
+        ("# ä\n[cluster]\nö.secret = geheim\n", "invalid unquoted key", "line 3, column 1"),
+        ("[cluster]\nsecret = geheim\n", "string values must be quoted, expected literal string", "line 2, column 10"),
+    ] {
+        let message = refusal(file, &[], &[]);
+        assert!(message.starts_with(&format!("the configuration file is no TOML: {wrong}")), "{message}");
+        assert!(message.contains(&format!("\n  where: job.toml, {place}\n  do: mend the line; ")), "{message}");
+        assert!(!message.contains("geheim"), "{message}");
+    }
+}
+
+#[test]
+fn values_that_may_hold_passwords_are_not_shown() {
+    for (file, message) in [
+        ("[cluster]\nsecret = [\"geheim\"]", "cluster.secret is not shown: not a string\n  where: job.toml:2\n"),
+        ("[kafka]\nclient = \"geheim\"", "kafka.client is not shown: not a map\n  where: job.toml:2\n"),
+        (
+            "[kafka]\nschema_registry = [\"http://u:geheim@h\"]",
+            "kafka.schema_registry is not shown: not a string\n  where: job.toml:2\n",
+        ),
+    ] {
+        let shown = refusal(file, &[], &[]);
+        assert!(shown.starts_with(message) && !shown.contains("geheim"), "{shown}");
+    }
 }
 
 #[test]

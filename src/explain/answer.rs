@@ -18,9 +18,21 @@ const PROMISES: [(Sla, &str, &str); 3] = [
 /// The answer that the evidence of `report` comes to; `view` is the order as it stands at `end`.
 pub fn of(report: &Report, view: Option<View>, end: Time) -> String {
     let order = format!("Order {}", report.order_id);
-    let refused = report.refused.iter().filter(|record| !record.is_conflict()).count();
+    let refused = |perhaps: bool| {
+        let records = report.refused.iter().filter(|record| record.perhaps == perhaps && !record.is_conflict());
+        records.count()
+    };
+    let (refused, perhaps_refused) = (refused(false), refused(true));
+    let perhaps = match perhaps_refused {
+        0 => String::new(),
+        1 => " One refused record that cannot be read is perhaps of it.".into(),
+        _ => format!(" {perhaps_refused} refused records that cannot be read are perhaps of it."),
+    };
     let Some(view) = view else {
-        return format!("{order} is named in records, but none of them was accepted: {refused} refused.");
+        return match refused {
+            0 => format!("{order} is named in no record that can be read.{perhaps}"),
+            _ => format!("{order} is named in records, but none of them was accepted: {refused} refused.{perhaps}"),
+        };
     };
     let (first, told) = stands(&view, end);
     let mut sentences = vec![format!("{order} {first}.")];
@@ -46,7 +58,7 @@ pub fn of(report: &Report, view: Option<View>, end: Time) -> String {
             _ => sentences.push(format!("{count} records of it were {what}.")),
         }
     }
-    sentences.join(" ")
+    sentences.join(" ") + &perhaps
 }
 
 /// How an order stands, and the promise that was told with it.

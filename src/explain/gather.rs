@@ -16,8 +16,8 @@ use dataflows::orders::keeper::{Keeper, Purpose};
 use dataflows::orders::parcel::{Arrival, Delivery, OrderKey, Parcel};
 use dataflows::time::Time;
 use dataflows::views::dead_letters::{RefusedFact, RefusedRecord};
-use serde_json::Value;
 
+use super::naming::{Tables, has_word};
 use crate::error::JobResult;
 use crate::source::intake::Intake;
 use crate::source::supply::{Supplied, Supply};
@@ -47,6 +47,8 @@ pub struct Story {
     pub facts: Vec<Told>,
     /// Refused records that name it.
     pub refused: Vec<RefusedRecord>,
+    /// Refused records that cannot be split, in which its id stands as a word.
+    pub perhaps_refused: Vec<RefusedRecord>,
     /// Its items and payments, where it is not in the orders file.
     pub of_unknown_order: Vec<RefusedFact>,
 }
@@ -68,7 +70,14 @@ pub fn gather(job: &Job, order_ids: &[Text], mut progress: impl FnMut(u64)) -> J
     let sources = Arc::new(job.law.sources.clone());
     let mut intake = Intake::new(job.limits, job.selection.clone(), job.lateness, sources, 1, tick_ms);
     intake.of_unknown_orders = Some(Vec::new());
-    let mut picker = Picker { order_ids, last: None, ranked: Vec::new(), orders: BTreeMap::new() };
+    let mut picker = Picker {
+        order_ids,
+        tables: Tables::read(&job.inputs.files),
+        last: None,
+        ranked: Vec::new(),
+        orders: BTreeMap::new(),
+        perhaps_refused: BTreeMap::new(),
+    };
     let until = Some(job.selection.until).filter(|until| *until < Time::MAX);
     // Whatever it shows is thrown away: this is what shows least.
     let judge = || Keeper::new(Rc::new(job.law.clone()), Until::LargestAccepted, Purpose::Show(Detail::Counts));
@@ -96,17 +105,20 @@ pub fn gather(job: &Job, order_ids: &[Text], mut progress: impl FnMut(u64)) -> J
         progress(records);
     }
     end = until.or(end);
-    let Picker { orders, ranked, .. } = picker;
-    Ok(Gathered { orders, end, nearest: ranked.into_iter().map(|(_, order_id)| order_id).collect() })
+    let nearest = picker.ranked.iter().map(|(_, order_id)| order_id.clone()).collect();
+    Ok(Gathered { orders: picker.into_orders(), end, nearest })
 }
 
 /// Picks what speaks of the orders asked for.
 struct Picker<'a> {
     order_ids: &'a [Text],
+    tables: Tables,
     /// The order that was seen last: a record has several facts of one.
     last: Option<(OrderKey, Option<OrderId>)>,
     ranked: Vec<(f64, Text)>,
     orders: BTreeMap<OrderId, Story>,
+    /// What cannot be split names no tenant.
+    perhaps_refused: BTreeMap<Text, Vec<RefusedRecord>>,
 }
 
 impl Picker<'_> {
@@ -143,10 +155,33 @@ impl Picker<'_> {
             }
         }
         for (record, _) in intake.refused_records() {
-            for order in named(&record, self.order_ids) {
-                self.orders.entry(order).or_default().refused.push(record.clone());
+            match self.tables.order_of(&record) {
+                Some(order) if self.order_ids.contains(&order.order_id) => {
+                    self.orders.entry(order).or_default().refused.push(record);
+                }
+                Some(_) => {}
+                None => {
+                    for order_id in self.order_ids.iter().filter(|order_id| has_word(&record, order_id)) {
+                        self.perhaps_refused.entry(order_id.clone()).or_default().push(record.clone());
+                    }
+                }
             }
         }
+    }
+
+    /// The orders; what perhaps speaks of an id is with every order of it, or with one that nothing else speaks of.
+    fn into_orders(self) -> BTreeMap<OrderId, Story> {
+        let mut orders = self.orders;
+        for (order_id, records) in self.perhaps_refused {
+            if !orders.keys().any(|order| order.order_id == order_id) {
+                let order = OrderId { tenant: Text::new(DEFAULT_TENANT), order_id: order_id.clone() };
+                orders.insert(order, Story::default());
+            }
+            for (_, story) in orders.iter_mut().filter(|(order, _)| order.order_id == order_id) {
+                story.perhaps_refused = records.clone();
+            }
+        }
+        orders
     }
 
     /// Keeps an id that is like the one asked for.
@@ -167,69 +202,5 @@ impl Picker<'_> {
             self.ranked.insert(place, (likeness, order_id.clone()));
             self.ranked.truncate(NEAREST_MAX);
         }
-    }
-}
-
-/// The orders of these ids that a refused record names: in JSON by its `order_id`; elsewhere, and in JSON that is
-/// broken, where the id stands in it as a word.
-fn named(record: &RefusedRecord, order_ids: &[Text]) -> Vec<OrderId> {
-    let text = written(&record.raw);
-    let order = |tenant: &str, order_id: &Text| OrderId { tenant: Text::new(tenant), order_id: order_id.clone() };
-    if let Ok(Value::Object(members)) = serde_json::from_str(&text) {
-        let member = |name| match members.get(name) {
-            Some(Value::String(text)) => text.trim().to_owned(),
-            Some(Value::Number(number)) => number.to_string(),
-            _ => String::new(),
-        };
-        let order_id = Text::new(&member("order_id"));
-        let tenant = Some(member("tenant")).filter(|tenant| !tenant.is_empty());
-        let named = order_ids.contains(&order_id);
-        return named.then(|| order(tenant.as_deref().unwrap_or(DEFAULT_TENANT), &order_id)).into_iter().collect();
-    }
-    let is_word = |order_id: &Text| {
-        let order_id = order_id.to_string();
-        let is_part = |character: Option<char>| character.is_some_and(|it| it.is_alphanumeric() || "-_".contains(it));
-        text.match_indices(&order_id).any(|(start, _)| {
-            let after = text[start + order_id.len()..].chars().next();
-            !is_part(text[..start].chars().next_back()) && !is_part(after)
-        })
-    };
-    order_ids.iter().filter(|order_id| is_word(order_id)).map(|order_id| order(DEFAULT_TENANT, order_id)).collect()
-}
-
-/// The text that [`dataflows::views::dead_letters::shown`] shows; bytes that are no UTF-8 are replaced.
-fn written(raw: &str) -> String {
-    let mut bytes = Vec::with_capacity(raw.len());
-    let mut parts = raw.split("\\x");
-    bytes.extend_from_slice(parts.next().unwrap_or_default().as_bytes());
-    for part in parts {
-        let (digits, rest) = part.split_at_checked(2).unwrap_or(("", part));
-        bytes.extend(u8::from_str_radix(digits, 16));
-        bytes.extend_from_slice(rest.as_bytes());
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use dataflows::model::Position;
-    use dataflows::views::dead_letters::shown;
-
-    #[test]
-    fn refused_records_name_an_order_by_member_or_as_a_word() {
-        let named = |raw: &[u8]| {
-            let record = RefusedRecord { raw: shown(raw), position: Position(0), reasons: Vec::new(), event_id: None };
-            let ids = [Text::new("A-1"), Text::new("7"), Text::new("b\\c")];
-            let named = named(&record, &ids).into_iter();
-            named.map(|order| format!("{}/{}", order.tenant, order.order_id)).collect::<Vec<_>>().join(" ")
-        };
-        assert_eq!(named(br#"{"order_id":" A-1 ","timestamp":"?"}"#), "default/A-1");
-        assert_eq!(named(br#"{"order_id":7,"tenant":"acme"}"#), "acme/7");
-        assert_eq!(named(br#"{"order_id":"b\\c"}"#), "default/b\\c");
-        assert_eq!(named(br#"{"order_id":"A-11","note":"A-1"}"#), "", "another order's record");
-        assert_eq!(named(br#"{"order_id":"A-1","#), "default/A-1", "broken JSON");
-        assert_eq!(named(b"A-1,\"x\ny\",5"), "default/A-1");
-        assert_eq!(named(b"A-12,BA-1,A-1-1,\xFF"), "");
     }
 }

@@ -152,15 +152,21 @@ impl Prose {
     }
 
     fn refused(&mut self, refused: &[RefusedReport]) {
-        let refused: Vec<&RefusedReport> = refused.iter().filter(|record| !record.is_conflict()).collect();
-        if !refused.is_empty() {
-            self.heading(&format!("Refused ({}): they count nowhere", refused.len()));
-        }
-        for record in refused {
-            let what = if record.what.is_empty() { record.raw.clone() } else { record.what.join("; ") };
-            self.line(&format!("  {what}  ({})", record.position));
-            for (reason, meaning) in record.reasons.iter().zip(&record.meanings) {
-                self.line(&format!("    {reason}: {meaning}"));
+        for (perhaps, title, about) in [
+            (false, "Refused", "they count nowhere"),
+            (true, "Refused, perhaps of this order", "they cannot be read, but its id stands in them as a word"),
+        ] {
+            let is_here = |record: &&RefusedReport| record.perhaps == perhaps && !record.is_conflict();
+            let refused: Vec<&RefusedReport> = refused.iter().filter(is_here).collect();
+            if !refused.is_empty() {
+                self.heading(&format!("{title} ({}): {about}", refused.len()));
+            }
+            for record in refused {
+                let what = if record.what.is_empty() { record.raw.clone() } else { record.what.join("; ") };
+                self.line(&format!("  {what}  ({})", record.position));
+                for (reason, meaning) in record.reasons.iter().zip(&record.meanings) {
+                    self.line(&format!("    {reason}: {meaning}"));
+                }
             }
         }
     }

@@ -86,6 +86,8 @@ pub struct RefusedReport {
     /// What was refused, in words; empty where the record could not be read.
     pub what: Vec<String>,
     pub raw: String,
+    /// True where it cannot be read and the order's id only stands in it as a word: it may be another's.
+    pub perhaps: bool,
 }
 
 impl RefusedReport {
@@ -134,11 +136,11 @@ impl Reporter<'_> {
             refused: Vec::new(),
             corrections: Vec::new(),
         };
-        report.refused = story
-            .refused
-            .iter()
-            .chain(&ledger.refused)
-            .map(|record| {
+        let named = story.refused.iter().chain(&ledger.refused).map(|record| (record, false));
+        let perhaps_named = story.perhaps_refused.iter().map(|record| (record, true));
+        report.refused = named
+            .chain(perhaps_named)
+            .map(|(record, perhaps)| {
                 let (source, position) = self.inputs.place(record.position);
                 RefusedReport {
                     source: source.to_string(),
@@ -147,6 +149,7 @@ impl Reporter<'_> {
                     reasons: record.reasons.clone(),
                     what: self.refused_facts(&story, &ledger, record.position),
                     raw: record.raw.clone(),
+                    perhaps,
                 }
             })
             .collect();

@@ -65,6 +65,7 @@ fn every_error_names_its_line_and_what_to_do() {
         (with("apply = \"all\""), 8, "write \"new\" or \"open\""),
         (with("valid_from = 2024-03-10"), 8, "needs both date and time"),
         (with("valid_from = 07:00:00"), 8, "needs both date and time"),
+        (with("valid_from = 2024-03-10T00:00:60Z"), 8, "hours go to 23, minutes and seconds to 59"),
         (with("valid_from = \"2024-03-10T00:00:00Z\""), 8, "without quotes"),
         (with("valid_from = 1969-12-31T23:59:59Z"), 8, "before 1970"),
         (with("valid_from = 1970-01-01T00:00:00+00:01"), 8, "before 1970"),

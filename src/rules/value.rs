@@ -6,7 +6,7 @@ use dataflows::model::{Sla, Text, Within};
 use dataflows::time::{DAY_MS, Time};
 use toml::Spanned;
 use toml::de::DeValue;
-use toml::value::{Datetime, Offset};
+use toml::value::{Date, Offset};
 
 use super::{MAX_WITHIN_MS, Misplaced, nearest, parse_duration};
 use crate::validate::{Cell, Check, Limits, timestamp};
@@ -95,8 +95,11 @@ pub(super) fn valid_from(value: &Value<'_>) -> Result<Time, Misplaced> {
     let DeValue::Datetime(datetime) = value.get_ref() else {
         return Err(error(value, "`valid_from` must be a date and time without quotes, such as 2024-03-10T00:00:00Z"));
     };
-    let local_ms = local_ms(datetime)
-        .ok_or_else(|| error(value, "`valid_from` needs both date and time, such as 2024-03-10T00:00:00Z"))?;
+    let (Some(date), Some(time)) = (datetime.date, datetime.time) else {
+        return Err(error(value, "`valid_from` needs both date and time, such as 2024-03-10T00:00:00Z"));
+    };
+    let local_ms = local_ms(date, time)
+        .ok_or_else(|| error(value, "`valid_from` is no time: hours go to 23, minutes and seconds to 59"))?;
     let ahead_ms = match datetime.offset {
         Some(Offset::Custom { minutes }) => i64::from(minutes) * 60_000,
         Some(Offset::Z) | None => 0,
@@ -106,8 +109,7 @@ pub(super) fn valid_from(value: &Value<'_>) -> Result<Time, Misplaced> {
 }
 
 /// Milliseconds since 1970 as the local clock shows them.
-fn local_ms(datetime: &Datetime) -> Option<i64> {
-    let (date, time) = (datetime.date?, datetime.time?);
+fn local_ms(date: Date, time: toml::value::Time) -> Option<i64> {
     let day = timestamp::days_since_1970(date.year.into(), date.month.into(), date.day.into())?;
     let second = time.second.unwrap_or(0);
     if time.hour > 23 || time.minute > 59 || second > 59 {

@@ -114,8 +114,8 @@ impl Outlook {
 
     /// The reasons for the SLAs of the outlook as of `now`, by [`Sla`].
     pub fn reasons<'r>(state: &State, party: Party<'_>, law: &'r Law, now: Time) -> [Option<Reasoning<'r>>; 3] {
-        let (grace_ms, now) = (law.settings.grace_ms, now.min(frozen_at(state, &law.settings)));
-        Sla::ALL.map(|sla| sla::reason(sla, &state.fold, party, &law.rules, grace_ms, now))
+        let (grace_ms, as_of) = (law.settings.grace_ms, now.min(frozen_at(state, &law.settings)));
+        Sla::ALL.map(|sla| sla::reason(sla, &state.fold, party, &law.rules, grace_ms, as_of, now))
     }
 
     /// The SLA's assessment where the order has fallen short of it.

@@ -42,7 +42,7 @@ pub enum Standing {
     OtherCategory,
     /// It is valid only for SLAs that start later.
     StartsLater,
-    /// It would reach the SLA while open, but its time has not come.
+    /// Its time has not come.
     NotYet,
     /// It reaches open SLAs, but this one was over when its time came.
     FoundClosed,
@@ -52,7 +52,8 @@ pub enum Standing {
     Longer,
 }
 
-/// The reasons for the assessment of `sla` as of `now`; none where it has not started.
+/// The reasons for the assessment of `sla` as of `now`, which is earlier than `asked_at` where the order was retired
+/// meanwhile; none where it has not started.
 pub fn reason<'r>(
     sla: Sla,
     fold: &Fold,
@@ -60,6 +61,7 @@ pub fn reason<'r>(
     rules: &'r RuleBook,
     grace_ms: u64,
     now: Time,
+    asked_at: Time,
 ) -> Option<Reasoning<'r>> {
     let assessment = assess(sla, fold, party, rules, grace_ms, now)?;
     let [started_at, met_at] = span(sla, fold)?;
@@ -80,9 +82,9 @@ pub fn reason<'r>(
         match () {
             () if !is_of_tenant(rule, party) => Standing::OtherTenant,
             () if !categories.iter().any(|category| is_of_category(rule, *category)) => Standing::OtherCategory,
+            () if rule.valid_from > Some(asked_at) => Standing::NotYet,
             () if !is_considered(rule, started_at, considered_until) => match rule.applies_to_open {
                 false => Standing::StartsLater,
-                true if rule.valid_from > Some(now) => Standing::NotYet,
                 true => Standing::FoundClosed,
             },
             () if !categories.iter().any(|category| wins(&category)) => Standing::Outranked,
@@ -98,4 +100,33 @@ pub fn reason<'r>(
     });
     skipped.retain(|skipped| skipped.skipped_ms != Some(0));
     Some(Reasoning { assessment, met_at: come(met_at), within, skipped, rules })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{EventKind, Rules};
+    use crate::settings::Transitions;
+    use Standing::*;
+
+    #[test]
+    fn a_rule_whose_time_has_not_come_is_not_in_force_yet() {
+        let mut fold = Fold::default();
+        fold.apply(EventKind::Placed, 10, Transitions::Lenient);
+        let rule = |valid_from, applies_to_open| SlaRule {
+            sla: Sla::Delivery,
+            within: Within::Allowed(50),
+            tenant: None,
+            category: None,
+            valid_from: Some(valid_from),
+            applies_to_open,
+        };
+        let rules = RuleBook::new(&Rules::with([rule(20, false), rule(1_000, false), rule(NEVER - 1, true)]));
+        let standings = |now| {
+            let reasoning = reason(Sla::Delivery, &fold, Party::nobody(), &rules, 0, 999, now).unwrap();
+            reasoning.rules.iter().map(|(_, standing)| *standing).collect::<Vec<_>>()
+        };
+        assert_eq!(standings(999), [Decides, StartsLater, NotYet, NotYet]);
+        assert_eq!(standings(1_000), [Decides, StartsLater, StartsLater, NotYet]);
+    }
 }
