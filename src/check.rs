@@ -4,9 +4,10 @@
 //! what a record is worth the decoders say. Limits: a good beginning is no promise for the rest.
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anstyle::AnsiColor;
+use dataflows::views::COLLECTIONS;
 use rustix::fs::statvfs;
 use rustix::process::{Resource, getrlimit};
 use serde::Serialize;
@@ -24,7 +25,7 @@ use crate::sink::postgres::Replacement;
 use crate::sink::sqlite::Sqlite;
 use crate::source::inputs::samples;
 use crate::source::sample::Sample;
-use crate::store::{Objects, is_bucket};
+use crate::store::Objects;
 use crate::validate::Limits;
 use crate::validate::meaning::meaning;
 
@@ -73,7 +74,9 @@ impl Finding {
 
     fn failed(check: &'static str, target: impl Into<String>, error: &JobError) -> Finding {
         let place = error.location().map_or_else(String::new, |location| format!(" ({location})"));
-        let found = Finding::ok(check, target, format!("{}{place}", error.what()));
+        // Lines below the first one show what is wrong.
+        let (what, below) = error.what().split_at(error.what().find('\n').unwrap_or(error.what().len()));
+        let found = Finding::ok(check, target, format!("{what}{place}{below}"));
         found.or(State::Failed, error.remedy_text().unwrap_or("see docs/operations.md"))
     }
 }
@@ -121,7 +124,8 @@ pub fn findings(config: JobResult<JobConfig>, options: &ReplayOptions) -> Vec<Fi
     options.inputs.iter().for_each(|input| findings.extend(of_input(input, options, &limits, &kafka)));
     let input_bytes = options.inputs.iter().map(|input| bytes_of(input)).sum();
     let files = options.out.iter().map(|path| ("--out", path, Files::probe(path, options.format, options.changes)));
-    let sqlite = options.sqlite.iter().map(|path| ("--sqlite", path, Sqlite::probe(path)));
+    let of_sqlite = |path: &Path| stands_apart(path, options).and_then(|()| Sqlite::probe(path));
+    let sqlite = options.sqlite.iter().map(|path| ("--sqlite", path, of_sqlite(path)));
     for (name, path, probed) in files.chain(sqlite) {
         findings.push(of_output(format!("{name} {}", path.display()), probed));
         findings.extend(free_space(path, input_bytes));
@@ -148,10 +152,48 @@ fn temporary_files() -> Finding {
     }
 }
 
+/// Refuses a SQLite file where another output is to have its directory or a file.
+fn stands_apart(file: &Path, options: &ReplayOptions) -> JobResult<()> {
+    let file = resolved(file);
+    let has_result_there = |out: &Path| {
+        let name = |name: &str| format!("{name}.{}", options.format.extension());
+        COLLECTIONS.iter().any(|collection| resolved(out).join(name(collection.name)).starts_with(&file))
+    };
+    let flag = if options.out.as_deref().is_some_and(has_result_there) {
+        "--out"
+    } else if options.store().and_then(directory_of).is_some_and(|store| resolved(store).starts_with(&file)) {
+        "--checkpoint"
+    } else {
+        return Ok(());
+    };
+    Err(JobError::configuration(format!("{flag} needs the same place")).remedy("name another file with --sqlite"))
+}
+
+/// Where a path leads, whatever of it exists.
+fn resolved(path: &Path) -> PathBuf {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+    let there = Files::existing(&path);
+    match there.canonicalize() {
+        Ok(found) => found.join(path.strip_prefix(&there).unwrap_or(&path)),
+        Err(_) => path,
+    }
+}
+
+/// The directory that an address of a store names as [`Objects::open`] reads it; none where it is another URL.
+fn directory_of(store: &str) -> Option<&Path> {
+    let path = store.strip_prefix("file://").unwrap_or(store);
+    (!path.contains("://")).then(|| Path::new(path))
+}
+
 /// A bucket is asked, not written to; a directory that is still to be made is not made.
 fn of_store(target: String, store: &str) -> Finding {
-    if !is_bucket(store) {
-        return of_output(target, Files::probe_directory(Path::new(store.strip_prefix("file://").unwrap_or(store))));
+    if let Some(directory) = directory_of(store) {
+        let there = Files::existing(directory);
+        let probed = tempfile::tempfile_in(&there).map(drop).map_err(|error| {
+            JobError::io("use the store of checkpoints", &there, &error)
+                .remedy("name a directory that you may write to with --checkpoint, or s3://BUCKET/PREFIX")
+        });
+        return of_output(target, probed);
     }
     let found = Objects::open(store).and_then(|objects| {
         objects.get("nothing").map_err(|error| JobError::job(error.to_string()).at(store.to_owned()))
@@ -241,6 +283,11 @@ fn line(finding: &Finding, style: Style) -> String {
         State::Failed => ("failed", AnsiColor::Red),
     };
     let paint = if style.color { color.on_default().bold() } else { anstyle::Style::new() };
-    let remedy = remedy.as_ref().map_or_else(String::new, |remedy| format!("{:9}do: {}\n", "", visible(remedy)));
-    format!("{paint}{word:7}{paint:#}  {check}, {}: {}\n{remedy}", visible(target), visible(detail))
+    let remedy = remedy.as_ref().map_or_else(String::new, |remedy| format!("{:9}do: {}\n", "", indented(remedy)));
+    format!("{paint}{word:7}{paint:#}  {check}, {}: {}\n{remedy}", visible(target), indented(detail))
+}
+
+/// The text, its lines below the first so far in that none of them passes for a finding or a remedy.
+fn indented(text: &str) -> String {
+    text.lines().map(visible).collect::<Vec<_>>().join("\n             ")
 }

@@ -1,4 +1,4 @@
-//! The log: on standard error, or in a file that does not grow without bound.
+//! The log: on standard error, or in a file that does not grow without bound; a device or a pipe is only written to.
 //!
 //! Warnings and errors, more or less by `-v` and `-q`, a line each. With a file, standard error still gets the errors. How
 //! the program ends is printed by `main`; into the file it goes under [`OUTCOME`].
@@ -66,7 +66,8 @@ where
 
 /// A file that is appended to, and set aside when it is full.
 struct BoundedFile {
-    path: PathBuf,
+    /// Where it is, links followed; none of what is no regular file, such as a device: that keeps its name.
+    place: Option<PathBuf>,
     file: File,
     length: u64,
     bytes_max: u64,
@@ -75,18 +76,22 @@ struct BoundedFile {
 impl BoundedFile {
     fn open(path: &Path, bytes_max: u64) -> io::Result<BoundedFile> {
         let file = OpenOptions::new().create(true).append(true).open(path)?;
-        let length = file.metadata()?.len();
-        Ok(BoundedFile { path: path.to_path_buf(), file, length, bytes_max })
+        let metadata = file.metadata()?;
+        let place = if metadata.is_file() { path.canonicalize().ok() } else { None };
+        Ok(BoundedFile { place, file, length: metadata.len(), bytes_max })
     }
 }
 
 impl Write for BoundedFile {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        if self.length > 0 && self.length + line.len() as u64 > self.bytes_max {
-            let mut aside = self.path.clone().into_os_string();
+        if self.length > 0
+            && self.length + line.len() as u64 > self.bytes_max
+            && let Some(place) = self.place.clone()
+        {
+            let mut aside = place.clone().into_os_string();
             aside.push(".1");
-            fs::rename(&self.path, aside)?;
-            *self = BoundedFile::open(&self.path, self.bytes_max)?;
+            fs::rename(&place, aside)?;
+            *self = BoundedFile::open(&place, self.bytes_max)?;
         }
         self.file.write_all(line)?;
         self.length += line.len() as u64;
@@ -100,6 +105,8 @@ impl Write for BoundedFile {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::symlink;
+
     use super::*;
 
     #[test]
@@ -117,5 +124,24 @@ mod tests {
         assert_eq!(read("log"), "last\n");
         assert_eq!(read("log.1"), "a line longer than the file may be\n");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn a_device_and_a_link_are_not_set_aside() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        // By a link, so that a program that is wrong moves that alone.
+        symlink("/dev/null", path("device")).unwrap();
+        symlink("file", path("link")).unwrap();
+        for name in ["device", "link"] {
+            let mut file = BoundedFile::open(&path(name), 8).unwrap();
+            for line in ["first\n", "second\n"] {
+                file.write_all(line.as_bytes()).unwrap();
+            }
+            assert!(path(name).is_symlink(), "{name}");
+        }
+        assert_eq!(fs::read_to_string(path("file")).unwrap(), "second\n");
+        assert_eq!(fs::read_to_string(path("file.1")).unwrap(), "first\n");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 4);
     }
 }

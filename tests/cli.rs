@@ -8,12 +8,14 @@
 mod check;
 
 use std::ffi::OsStr;
+use std::fs;
 use std::os::unix::ffi::OsStrExt;
 
 use assert_cmd::Command;
 use orderwatch::cli::Cli;
 use predicates::prelude::*;
 use predicates::str::contains;
+use serde_json::Value;
 
 fn orderwatch(arguments: &[&str]) -> Command {
     let mut command = Command::new(assert_cmd::cargo::cargo_bin!("orderwatch"));
@@ -163,4 +165,51 @@ fn errors_are_coloured_only_when_asked() {
     orderwatch(&["replay", "-w", "0", "--color", "always"]).assert().stderr(contains("\u{1b}"));
     let mut never = orderwatch(&["replay", "-w", "0", "--color", "never"]);
     never.assert().stderr(predicates::str::starts_with("error: job.workers is 0"));
+}
+
+#[test]
+fn a_log_in_json_says_how_the_program_ends() {
+    let message = |arguments: &[&str]| {
+        let assert = orderwatch(&[arguments, &["--log-format", "json"]].concat()).assert().failure().stdout("");
+        let stderr = String::from_utf8_lossy(&assert.get_output().stderr).into_owned();
+        let lines: Vec<Value> = stderr.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let [line] = lines.as_slice() else { panic!("{stderr}") };
+        assert!(line["timestamp"].as_str().is_some_and(|timestamp| timestamp.ends_with('Z')), "{line}");
+        let [level, target] = ["level", "target"].map(|name| line[name].as_str().unwrap());
+        assert_eq!((level, target), ("ERROR", "orderwatch::outcome"));
+        line["fields"]["message"].as_str().unwrap().to_owned()
+    };
+    let missing = "cannot open the input: No such file or directory (os error 2)\n  where: no/such.jsonl\n  do: ";
+    for quiet in [&[] as &[&str], &["-q"]] {
+        assert!(message(&[&["replay", "no/such.jsonl"][..], quiet].concat()).starts_with(missing), "{quiet:?}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let unopened = message(&["replay", "--log-file", folder.path().to_str().unwrap()]);
+    assert!(unopened.starts_with("cannot open the log file"), "{unopened}");
+}
+
+#[test]
+fn control_characters_of_inputs_do_not_reach_the_terminal() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, header) in [
+        ("orders", "order_id,order_status,order_purchase_timestamp,\u{1b}[31mX,\u{1b}[31mX"),
+        ("order_items", "order_id,order_item_id,price,freight_value"),
+        ("order_payments", "order_id,payment_sequential,payment_type,payment_value"),
+    ] {
+        fs::write(folder.path().join(format!("olist_{name}_dataset.csv")), format!("{header}\n")).unwrap();
+    }
+    let shown = contains("error: the header has the column `\\x1B[31mX` twice\n  where: ");
+    let mut replay = orderwatch(&["replay", folder.path().to_str().unwrap()]);
+    replay.assert().code(1).stderr(shown.and(contains("\u{1b}").not()));
+}
+
+#[test]
+fn a_wrong_rule_names_its_line_and_where_rules_are_explained() {
+    let folder = tempfile::tempdir().unwrap();
+    let rules = folder.path().join("rules.toml");
+    fs::write(&rules, "[[rule]]\nsla = \"delivery\"\nwithin = \"9d\"\nvalid_from = 2024-03-10T00:00:60Z\n").unwrap();
+    let says = contains("minutes and seconds to 59").and(contains("rules.toml, line 4")).and(contains("README.md"));
+    orderwatch(&["replay", "--sla-rules", rules.to_str().unwrap()]).assert().code(2).stderr(says);
+    let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    assert!(readme.contains("\n## SLA rules\n"));
 }

@@ -30,10 +30,7 @@ fn database_rows(path: &Path, wanted: &Wanted) -> JobResult<Vec<Row>> {
         Found::Nothing => {
             return Err(JobError::job("there are no results").at(path.display().to_string()).remedy(WRITE_SOME));
         }
-        Found::Foreign(what) => {
-            let error = JobError::job(format!("these are no results of orderwatch: the file {what}"));
-            return Err(error.at(path.display().to_string()).remedy(WRITE_SOME));
-        }
+        Found::Foreign(what) => return Err(no_results(path, &format!("the file {what}"))),
     }
     let rows = || -> rusqlite::Result<Vec<Row>> {
         // Whoever opens it for reading alone leaves the log's files behind.
@@ -103,10 +100,13 @@ fn file_rows(directory: &Path, wanted: &Wanted) -> JobResult<Box<dyn Iterator<It
     let Some(format) = found.max_by_key(written) else {
         // Of a directory that lets this user not in nobody knows what it holds.
         path(Format::Csv).try_exists().map_err(|error| cannot_read(directory, &error))?;
-        let error = JobError::job(format!("these are no results of orderwatch: the directory has no {name}.csv"));
-        return Err(error.at(directory.display().to_string()).remedy(WRITE_SOME));
+        return Err(no_results(directory, &format!("the directory has no {name}.csv")));
     };
     let path = path(format);
+    // Whoever opened a pipe would wait.
+    if !path.is_file() {
+        return Err(no_results(&path, "the file is no regular file"));
+    }
     let file = || File::open(&path).map(BufReader::new).map_err(|error| cannot_read(&path, &error));
     match format {
         Format::Csv => csv_rows(path.clone(), file()?, columns),
@@ -144,6 +144,11 @@ fn json_rows(path: PathBuf, file: BufReader<File>, columns: &'static [Column]) -
         };
         Ok(columns.iter().map(text).collect())
     })
+}
+
+fn no_results(path: &Path, what: &str) -> JobError {
+    let error = JobError::job(format!("these are no results of orderwatch: {what}"));
+    error.at(path.display().to_string()).remedy(WRITE_SOME)
 }
 
 fn cannot_read(path: &Path, error: &dyn std::fmt::Display) -> JobError {

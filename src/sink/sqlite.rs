@@ -2,10 +2,11 @@
 //!
 //! Everything of a commit appears in one step. A new file is written beside and renamed into place, without a journal,
 //! since nobody sees it before; the content of a file of ours is replaced in one transaction, which readers in other
-//! programs do not notice before it is done (write-ahead log). Invariant: a file that is not ours is never written to.
+//! programs do not notice before it is done (write-ahead log). Invariant: what is not ours, a device or a link as well as a
+//! file, is neither written to nor replaced.
 //! Limits: rows with the same key, as of dead letters whose records CR alone divides, become one.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -64,7 +65,11 @@ impl Sqlite {
         match find(path).map_err(|error| cannot_write(path, &error))? {
             Found::Ours => sqlite.begin_transaction().map(drop).map_err(|error| sqlite.refused(&error))?,
             Found::Nothing => {
-                let new = interrupt::temporary(path, Death::Old).map_err(|error| cannot_write(path, &error))?;
+                // A link stays, what it leads to is replaced.
+                if path.is_symlink() {
+                    sqlite.path = path.canonicalize().map_err(|error| cannot_write(path, &error))?;
+                }
+                let new = interrupt::temporary(&sqlite.path, Death::Old).map_err(|error| cannot_write(path, &error))?;
                 sqlite.new = Mutex::new(Some(new));
             }
             Found::Foreign(what) => return Err(would_overwrite("--sqlite", what, path)),
@@ -211,18 +216,25 @@ impl Writer for Unfinished<'_> {
     }
 }
 
-/// Looks at the header of the file at `path`.
+/// Looks at what stands at `path`, and at the header of a regular file: whoever opened a pipe would wait.
 pub fn find(path: &Path) -> io::Result<Found> {
+    match fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Ok(if path.is_symlink() { Found::Foreign("is a link to nothing") } else { Found::Nothing });
+        }
+        Err(error) => return Err(error),
+        Ok(there) if there.is_dir() => return Ok(Found::Foreign("is a directory")),
+        Ok(there) if !there.is_file() => return Ok(Found::Foreign("is no regular file")),
+        Ok(_) => {}
+    }
     let mut header = Vec::new();
     let id = APPLICATION_ID_OFFSET..APPLICATION_ID_OFFSET + size_of::<u32>();
-    Ok(match File::open(path).and_then(|file| file.take(id.end as u64).read_to_end(&mut header)) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Found::Nothing,
-        Err(error) if error.kind() == io::ErrorKind::IsADirectory => Found::Foreign("is a directory"),
-        Err(error) => return Err(error),
-        Ok(0) => Found::Nothing,
-        Ok(_) if !header.starts_with(MAGIC) => Found::Foreign("is no SQLite file"),
-        Ok(_) if header.get(id) == Some(&APPLICATION_ID.to_be_bytes()) => Found::Ours,
-        Ok(_) => Found::Foreign("was not written by orderwatch"),
+    File::open(path)?.take(id.end as u64).read_to_end(&mut header)?;
+    Ok(match () {
+        () if header.is_empty() => Found::Nothing,
+        () if !header.starts_with(MAGIC) => Found::Foreign("is no SQLite file"),
+        () if header.get(id) == Some(&APPLICATION_ID.to_be_bytes()) => Found::Ours,
+        () => Found::Foreign("was not written by orderwatch"),
     })
 }
 

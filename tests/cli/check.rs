@@ -1,7 +1,10 @@
 //! `orderwatch check`, completions, the log file and YAML settings, from outside.
 
 use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
 
+use assert_cmd::assert::Assert;
 use predicates::prelude::*;
 use predicates::str::contains;
 use serde_json::Value;
@@ -70,6 +73,70 @@ fn a_check_of_the_sample_passes_and_leaves_nothing_behind() {
     orderwatch(&wrong).assert().code(1).stdout(lines.and(contains("the first 1000 records can be used")));
 }
 
+/// A folder with one good line of input, and a check of it.
+fn checked(folder: &Path, arguments: &[&str]) -> Assert {
+    let line = r#"{"order_id":"A","event_type":"ITEM_SHIPPED","timestamp":"2024-03-01T09:00:00Z"}"#;
+    fs::write(folder.join("x.jsonl"), line).unwrap();
+    orderwatch(&[&["check", "x.jsonl"], arguments].concat()).current_dir(folder).assert()
+}
+
+#[test]
+fn a_check_reads_the_address_of_a_store_as_a_replay_does() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("taken"), "mine").unwrap();
+    let unusable = "cannot use the store of checkpoints: Not a directory (os error 20) (taken)";
+    let with_checkpoint = "name a directory that you may write to with --checkpoint, or s3://BUCKET/PREFIX";
+    for (store, detail, remedy) in [
+        (
+            "http://x/y",
+            "--checkpoint http://x/y is neither a directory nor s3://BUCKET/PREFIX (flag --checkpoint)",
+            "name one of them",
+        ),
+        ("taken", unusable, with_checkpoint),
+        ("taken/below", unusable, with_checkpoint),
+        ("file://taken", unusable, with_checkpoint),
+    ] {
+        let lines = format!("failed   output, --checkpoint {store}: {detail}\n         do: {remedy}\n");
+        checked(folder.path(), &["--checkpoint", store]).code(1).stdout(contains(lines));
+    }
+    checked(folder.path(), &["--checkpoint", "file://new/kept"]).success().stdout(contains("kept: can be written\n"));
+}
+
+#[test]
+fn a_check_finds_outputs_that_need_the_same_place() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("made")).unwrap();
+    symlink(".", folder.path().join("here")).unwrap();
+    for (sqlite, other) in [
+        ("x", ["--out", "x"]),
+        ("./x", ["--out", "x/y"]),
+        ("here/x", ["--out", "x"]),
+        ("made/orders.csv", ["--out", "./made"]),
+        ("x", ["--checkpoint", "file://x"]),
+    ] {
+        let says = format!("failed   output, --sqlite {sqlite}: {} needs the same place\n", other[0]);
+        let says = contains(says).and(contains("do: name another file with --sqlite\n"));
+        checked(folder.path(), &[&["--sqlite", sqlite][..], &other].concat()).code(1).stdout(says);
+    }
+    let apart = ["--sqlite", "made/r.sqlite", "--out", "made", "--checkpoint", "kept"];
+    checked(folder.path(), &apart).success();
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3, "a check makes nothing");
+}
+
+#[test]
+fn a_check_shows_where_a_file_is_wrong_and_nothing_of_its_text() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text, wrong) in [
+        ("bad.yaml", "job: [1\n", "YAML: unclosed bracket '[' (bad.yaml, line 1, column 6)\n"),
+        ("bad.toml", "[time\u{1b}[2J\n", "TOML: unclosed table, expected `]` (bad.toml, line 1, column 7)\n"),
+    ] {
+        fs::write(folder.path().join(name), text).unwrap();
+        let shown = contains(format!("failed   configuration, all layers: the configuration file is no {wrong}"));
+        let shown = shown.and(contains("job: [").or(contains("[2J")).or(contains("\u{1b}")).not());
+        checked(folder.path(), &["-c", name]).code(1).stdout(shown);
+    }
+}
+
 #[test]
 fn every_shell_gets_completions() {
     for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
@@ -120,9 +187,18 @@ fn settings_in_yaml_are_those_in_toml_with_the_same_errors() {
         ("job:\n  workers: many\n", &["job.workers is \"many\": not a whole number", "settings.yaml:2"]),
         (
             "job:\n  windows: [day]\n  windows: [hour]\n",
-            &["the configuration file is no YAML", "duplicate mapping key"],
+            &["the configuration file is no YAML: duplicate mapping key\n", "settings.yaml, line 3, column 3"],
         ),
         ("job: [1\n", &["the configuration file is no YAML", "line 1"]),
+        ("time: {tick: 1m}\n---\ntime: {tick: 2m}\n", &["no YAML: a second document begins", "line 3"]),
+        ("time.tick: 1m\n", &["settings.yaml:1", "do: write it as section `time` with the key `tick`"]),
+        ("time:\n  tick: 30\n", &["do: write it like its default, tick: \"1m\""]),
+        ("cluster:\n  secret: geheim\n  process: @\n", &["the configuration file is no YAML", "line 3, column 12"]),
+        ("cluster:\n  secret: @geheim\n", &["the configuration file is no YAML", "line 2, column 11"]),
+        ("cluster:\n  secret: {geheim: 1, geheim: 2}\n", &["no YAML: duplicate mapping key\n", "line 2, column 23"]),
+        ("cluster:\n  secret: 1e9999\n", &["no YAML: no finite number\n", "line 2, column 11"]),
+        ("kafka:\n  client: geheim\n", &["kafka.client is not shown: not a map", "settings.yaml:2"]),
+        ("kafka:\n  schema_registry: [http://u:geheim@h]\n", &["kafka.schema_registry is not shown: not a string"]),
         ("a: &a [1,1]\nb: &b [*a,*a,*a]\nc: [*b,*b,*b]\n", &["unknown configuration key"]),
     ] {
         fs::write(settings, text).unwrap();
@@ -130,6 +206,7 @@ fn settings_in_yaml_are_those_in_toml_with_the_same_errors() {
         for message in messages {
             assert = assert.stderr(contains(*message));
         }
+        assert.stderr(contains("geheim").or(contains("1e9999")).not());
     }
     fs::write(
         settings,

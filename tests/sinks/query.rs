@@ -71,12 +71,15 @@ fn what_cannot_be_answered_is_said() {
     place.write("diary", "dear diary");
     place.write("out/orders.csv", "order_id,tenant\n");
     place.write("lines/orders.jsonl", "{\"order_id\":\"a\"}\n{");
+    std::fs::create_dir(place.path("pipes")).unwrap();
+    assert!(Command::new("mkfifo").arg(place.path("pipes/orders.csv")).status().unwrap().success());
     for (results, says) in [
         ("none", "there are no results"),
         ("diary", "the file is no SQLite file"),
         (".", "the directory has no orders.csv"),
         ("out", "its columns are not those"),
         ("lines", "cannot read the results"),
+        ("pipes", "the file is no regular file"),
     ] {
         assert_failed(&query(&place.path(results), &["orders"]), 1, &[says]);
     }

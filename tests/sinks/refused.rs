@@ -2,14 +2,14 @@
 //! stays as it was.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use rusqlite::Connection;
 
 use super::outcome::{Place, assert_failed};
-use super::run::{Ended, replay, run};
+use super::run::{Ended, orderwatch, replay, run};
 
 /// A line that places an order.
 pub fn placed(order: &str) -> String {
@@ -55,6 +55,46 @@ fn what_is_not_ours_is_left_alone() {
     fs::create_dir(place.path("r.sqlite")).unwrap();
     assert_failed(&into_sqlite(&place, &["x.jsonl"]), 1, &["is a directory", "r.sqlite"]);
     assert_eq!(names(&place), ["r.sqlite", "x.jsonl"]);
+}
+
+#[test]
+fn what_is_no_regular_file_is_neither_replaced_nor_waited_for() {
+    let place = Place::new();
+    place.write("x.jsonl", placed("a"));
+    assert!(Command::new("mkfifo").arg(place.path("pipe")).status().unwrap().success(), "mkfifo is needed");
+    // By a link, so that a program that is wrong replaces that alone.
+    symlink("/dev/null", place.path("device")).unwrap();
+    symlink("gone", place.path("dangling")).unwrap();
+    for (name, what) in [
+        ("pipe", "the file is no regular file"),
+        ("device", "the file is no regular file"),
+        ("dangling", "the file is a link to nothing"),
+    ] {
+        let ended = run(replay(&["x.jsonl", "--sqlite", name]).current_dir(place.folder.path()));
+        let says = ["--sqlite would overwrite what is not its own", what, name, "move this one away"];
+        assert_failed(&ended, 1, &says);
+        let ended = run(orderwatch().args(["query", "orders", name]).current_dir(place.folder.path()));
+        assert_failed(&ended, 1, &["these are no results of orderwatch", what, name, "replay --sqlite FILE"]);
+    }
+    assert_eq!(names(&place), ["dangling", "device", "pipe", "x.jsonl"]);
+    assert!(place.path("device").is_symlink() && place.path("dangling").is_symlink());
+    let device = fs::metadata(place.path("device")).unwrap();
+    assert!(device.file_type().is_char_device());
+}
+
+#[test]
+fn a_link_stays_and_the_file_it_leads_to_is_replaced() {
+    let place = Place::new();
+    place.write("x.jsonl", placed("a"));
+    // First an empty file, then one of ours.
+    place.write("elsewhere/real.sqlite", "");
+    symlink("elsewhere/real.sqlite", place.path("r.sqlite")).unwrap();
+    for _ in 0..2 {
+        assert_eq!(into_sqlite(&place, &["x.jsonl"]).code, Some(0));
+        assert!(place.path("r.sqlite").is_symlink());
+        assert_eq!(orders(&place.path("elsewhere/real.sqlite")), ["a"]);
+    }
+    assert_eq!(names(&place), ["elsewhere", "r.sqlite", "x.jsonl"]);
 }
 
 #[test]
