@@ -8,6 +8,7 @@ pub mod categories;
 pub mod cells;
 pub mod json;
 pub mod olist;
+pub mod row;
 mod scan;
 pub mod topic;
 
