@@ -205,8 +205,8 @@ fn a_paced_replay_that_is_interrupted_stops_the_clock() {
             assert_eq!(run(command.current_dir(folder.path()).arg("--out").arg(until.path())).code, Some(0));
             let [mut cut, mut whole] = [files(out.path()), files(until.path())];
             if input != "story" {
-                // A directory is read as far as time has passed, the other one to its end.
-                assert!(cut.remove("data_quality_metrics.csv") != whole.remove("data_quality_metrics.csv"));
+                // A directory is read as far as time has passed, and a block beyond; the other one to its end.
+                [&mut cut, &mut whole].map(|files| files.remove("data_quality_metrics.csv").unwrap());
             }
             assert_same(&whole, &cut, &format!("{input} as of {as_of}"));
         }

@@ -147,7 +147,9 @@ impl Blocks {
             Framing::Lines => memrchr(b'\n', &self.pending).map_or(0, |end| end + 1),
             Framing::Csv => csv_records_end(&self.pending),
         };
-        let is_last = self.ended && !self.is_cut && self.pending.len() - whole <= MAX_RECORD_BYTES;
+        // What has its end is too large by itself, and not the beginning of what has none.
+        let has_end = || self.framing == Framing::Csv && !ends_within_quotes(&self.pending[whole..]);
+        let is_last = self.ended && !self.is_cut && (self.pending.len() - whole <= MAX_RECORD_BYTES || has_end());
         if is_last { self.pending.len() } else { whole }
     }
 

@@ -359,6 +359,9 @@ impl FirstOrders {
             let name = path.display().to_string();
             let block = blocks.next_block().map_err(|error| jsonl::unreadable(&name, blocks.line(), &error))?;
             let Some(block) = block else { break };
+            if block.is_too_large {
+                continue;
+            }
             match &columns {
                 Some(columns) => {
                     let tenant = Text::new(DEFAULT_TENANT);

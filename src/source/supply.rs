@@ -75,9 +75,9 @@ impl Supply {
             self.is_cut |= self.least() <= self.until;
             self.readers.iter_mut().for_each(|reader| reader.stop());
         }
-        // What holds no time at all, as the rest of a file that is broken, waits for none.
-        let holds_time = self.least() < Time::MAX;
-        let reads = !self.readers.is_empty() && (!holds_time || self.least() <= now.unwrap_or(0));
+        // Where nothing is held more is read at once, whenever that is: it may all be refused, and that waits for no time.
+        let is_due = |pace: &Pace| pace.held.is_empty() || self.least() <= now.unwrap_or(0);
+        let reads = !self.readers.is_empty() && self.pace.as_ref().is_none_or(is_due);
         if reads
             && let Some((place, reader)) =
                 self.readers.iter_mut().enumerate().min_by_key(|(_, reader)| reader.promise())
@@ -89,8 +89,7 @@ impl Supply {
         }
         let least = self.least();
         let mut is_over = self.readers.is_empty();
-        // Until that is read, too, it is no later than it is.
-        let mut promise = if is_over || least < Time::MAX { least } else { self.promised };
+        let mut promise = least;
         if let Some(pace) = &mut self.pace {
             pace.hold(self.intake.withdraw());
             pace.release(now.unwrap_or(0), &mut self.intake);
@@ -104,7 +103,10 @@ impl Supply {
             self.is_cut |= is_cut;
             is_over = is_cut || is_over && end.is_none_or(|end| now.is_some_and(|now| now > end));
         }
-        self.promised = self.promised.max(promise);
+        // Of what holds no time it is not known when it is read: until then it is no later than it is.
+        if is_over || promise < Time::MAX {
+            self.promised = self.promised.max(promise);
+        }
         Ok(match (is_over, reads) {
             (true, _) => Supplied::Ended,
             (_, true) => Supplied::Read,
@@ -147,7 +149,8 @@ impl Pace {
         if interrupt::is_requested() {
             self.clock.stop();
         }
-        if let Some(reached) = reached.filter(|reached| *reached > 0) {
+        // A graph that is at 0 may have promised nothing yet, or hold what is of that instant.
+        if let Some(reached) = reached.filter(|reached| *reached > 0 || self.first_held == 0) {
             self.clock.start(Some(self.from).filter(|from| *from > 0), reached);
         }
         self.clock.now().map(|now| if now > self.until { Time::MAX } else { now })
@@ -176,6 +179,6 @@ impl Pace {
     /// The last time that is to pass: `--until`, or the largest one read. Where nothing was read there is none.
     fn end(&self, largest_read: Time) -> Option<Time> {
         let end = if self.until < Time::MAX { self.until } else { largest_read };
-        (largest_read > 0).then_some(end)
+        (self.first_held < Time::MAX || largest_read > 0).then_some(end)
     }
 }

@@ -145,6 +145,11 @@ impl Stash {
         (!batch.entries.is_empty()).then_some(batch)
     }
 
+    /// True where no record waits.
+    pub fn is_empty(&self) -> bool {
+        self.buckets.values().next().is_none()
+    }
+
     /// Every record that waits, in no order: its time, group and bytes.
     pub fn iter(&self) -> impl Iterator<Item = (Time, u32, &[u8])> {
         self.buckets.values().flatten().flat_map(|page| {

@@ -132,6 +132,10 @@ fn spans(file: &File, length: u64, limits: &Limits, threads: usize) -> JobResult
                 next.store(blocks, Ordering::Relaxed);
                 return Ok(None);
             };
+            if start >= end {
+                // A line from before this stretch to behind it. Where nothing begins is no block: it would have another's place.
+                continue;
+            }
             buffer.resize((end - start) as usize, 0);
             file.read_exact_at(&mut buffer, start)?;
             found.push((start, times.span(&buffer)));
@@ -240,7 +244,8 @@ impl Times<'_> {
     fn decode(&self, lines: &[u8], place: usize) -> Option<Time> {
         let start = memrchr(b'\n', &lines[..place]).map_or(0, |end| end + 1);
         let end = memchr(b'\n', &lines[place..]).map_or(lines.len(), |end| place + end);
-        decode_line(&lines[start..end], self.limits).ok().map(|facts| facts.at())
+        let line = &lines[start..end];
+        decode_line(line.strip_suffix(b"\r").unwrap_or(line), self.limits).ok().map(|facts| facts.at())
     }
 }
 
