@@ -25,7 +25,7 @@ use crate::sink::postgres::Replacement;
 use crate::sink::sqlite::Sqlite;
 use crate::source::inputs::samples;
 use crate::source::sample::Sample;
-use crate::store::Objects;
+use crate::store::{Objects, directory_of};
 use crate::validate::Limits;
 use crate::validate::meaning::meaning;
 
@@ -177,12 +177,6 @@ fn resolved(path: &Path) -> PathBuf {
         Ok(found) => found.join(path.strip_prefix(&there).unwrap_or(&path)),
         Err(_) => path,
     }
-}
-
-/// The directory that an address of a store names as [`Objects::open`] reads it; none where it is another URL.
-fn directory_of(store: &str) -> Option<&Path> {
-    let path = store.strip_prefix("file://").unwrap_or(store);
-    (!path.contains("://")).then(|| Path::new(path))
 }
 
 /// A bucket is asked, not written to; a directory that is still to be made is not made.

@@ -310,8 +310,9 @@ impl Checkpoints {
     }
 
     /// Removes checkpoints that are not needed any more: all but the newest few that are fit and no further than
-    /// `slowest`, and as many that are further, for when it comes there: while a sink is away there would be ever more. The cut of the oldest that is kept; none where none may be restored. Whoever was
-    /// replaced removes nothing: his successor may have a sink that he does not know.
+    /// `slowest`, and as many that are further, for when it comes there: while a sink is away there would be ever more. The
+    /// cut of the oldest that is kept; none where none may be restored. Whoever was replaced removes nothing: his successor
+    /// may have a sink that he does not know.
     pub fn prune(&self, store: &mut impl Store, slowest: Time) -> Result<Option<Cut>, StoreError> {
         if newest_incarnation(store, &self.job)? > self.incarnation {
             return Ok(None);

@@ -30,6 +30,12 @@ pub fn is_bucket(url: &str) -> bool {
     url.starts_with(BUCKET_SCHEME)
 }
 
+/// The directory that an address names; none where it is another URL.
+pub fn directory_of(url: &str) -> Option<&FilePath> {
+    let path = url.strip_prefix("file://").unwrap_or(url);
+    (!path.contains("://")).then(|| FilePath::new(path))
+}
+
 /// A store of objects, used by one thread at a time.
 #[derive(Debug)]
 pub struct Objects {
@@ -46,14 +52,15 @@ impl Objects {
 
     /// The same with this environment: variables AWS_*.
     pub fn open_as(url: &str, environment: impl IntoIterator<Item = (String, String)>) -> JobResult<Objects> {
-        let path = url.strip_prefix("file://").unwrap_or(url);
         let opened = match url.strip_prefix(BUCKET_SCHEME) {
             Some(place) => bucket(place, environment).map_err(|error| error.to_string()),
-            None if path.contains("://") => {
-                let what = format!("--checkpoint {url} is neither a directory nor s3://BUCKET/PREFIX");
-                return Err(JobError::configuration(what).at("flag --checkpoint").remedy("name one of them"));
-            }
-            None => directory(FilePath::new(path)),
+            None => match directory_of(url) {
+                Some(path) => directory(path),
+                None => {
+                    let what = format!("--checkpoint {url} is neither a directory nor s3://BUCKET/PREFIX");
+                    return Err(JobError::configuration(what).at("flag --checkpoint").remedy("name one of them"));
+                }
+            },
         };
         let runtime = Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string());
         let opened = opened.and_then(|store| Ok(Objects { store, runtime: runtime? }));

@@ -19,8 +19,8 @@ pub struct Partition {
     pub number: i32,
 }
 
-/// What happened to a watermark otherwise than by records: from an offset on it is at least so far, and records move it
-/// no further than the ceiling.
+/// What happened to a watermark otherwise than by records: from an offset on it is at least so far, and records are judged
+/// by this clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Mark {
     /// Offset of the first record that it is about.
@@ -50,6 +50,15 @@ pub fn cut_at(trail: &Trail, frontier: Time) -> Option<Cut> {
 pub fn put_down(marks: &mut Vec<Mark>, mark: Mark) {
     marks.pop_if(|last| last.next_offset == mark.next_offset);
     marks.push(mark);
+}
+
+/// Forgets the marks that lead to a cut, by their offsets: see [`PartitionClock::resume`].
+pub fn trim(trail: &mut Trail, cut: &Cut) {
+    for (partition, marks) in trail {
+        if let Some(from) = cut.get(partition) {
+            marks.retain(|mark| mark.next_offset >= from.next_offset);
+        }
+    }
 }
 
 /// What moves time.

@@ -16,7 +16,7 @@ use super::counters::{Counters, Newest};
 use super::publisher::Update;
 use super::publishing::Publishing;
 use crate::checkpoint::Part;
-use crate::clock::partitions::{Cut, Trail, cut_at, put_down};
+use crate::clock::partitions::{Cut, Trail, cut_at, put_down, trim};
 use crate::error::JobError;
 use crate::sink::committer::Committer;
 
@@ -237,14 +237,5 @@ impl Head {
             result = result.and(sink.drain(until.saturating_duration_since(Instant::now())));
         }
         result
-    }
-}
-
-/// Forgets the marks that lead to a cut.
-fn trim(trail: &mut Trail, cut: &Cut) {
-    for (partition, marks) in trail {
-        if let Some(from) = cut.get(partition) {
-            marks.retain(|mark| mark.next_offset >= from.next_offset);
-        }
     }
 }

@@ -2,10 +2,9 @@
 //!
 //! Rows of orders pass as they are. Sums add up here; when time has come to a frontier, the rows that changed before it
 //! are told once, at the last tick at which there was a difference. Invariant: what the rows it has told up to a frontier
-//! come to is a function of the updates before that frontier, so a publisher that is restored there goes on alike; an update that comes of reading and
-//! waits for its time belongs to a checkpoint only where it stood before the cut. While nobody wants rows, sums are of the finest
-//! open window and of each tenant alone, an eighth of those that make rows; they are rolled up when a sink is added. Limits: sums of windows that are still
-//! open, and facts that were refused of orders that may live, are held in memory.
+//! come to is a function of the updates before that frontier, so a publisher that is restored there goes on alike; an
+//! update that comes of reading and waits for its time belongs to a checkpoint only where it stood before the cut. Limits:
+//! sums of windows that are still open, and facts that were refused of orders that may live, are held in memory.
 
 mod standing;
 

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use dataflows::time::Time;
 use serde::{Deserialize, Serialize};
 
-use crate::clock::partitions::{Cut, Trail, cut_at, put_down};
+use crate::clock::partitions::{Cut, Trail, cut_at, put_down, trim};
 
 /// What a sink says of itself, in the same transactions as its rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -118,11 +118,7 @@ impl<U> Commits<U> {
 
     /// Forgets the marks that lead to `cut`, where the oldest checkpoint begins that may be restored.
     pub fn trim(&mut self, cut: &Cut) {
-        for (partition, marks) in &mut self.progress.trail {
-            if let Some(from) = cut.get(partition) {
-                marks.retain(|mark| mark.next_offset >= from.next_offset);
-            }
-        }
+        trim(&mut self.progress.trail, cut);
     }
 
     /// Commits what lies before `frontier`, all of which has been given, with all marks that lead there. `Done` where

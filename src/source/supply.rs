@@ -1,10 +1,10 @@
 //! Supply: what a worker reads, in the order and at the pace in which the graph is to have it.
 //!
 //! Without a pace every stretch is handed on as it is read. With one, facts are held until the replay clock has passed
-//! their time, and as much is read as the clock has passed: so results move as smoothly as time does, with or without
-//! facts. The clock starts from the first time of all, which the graph's own frontier tells, once no worker promises
-//! less. Asked to stop, a supply reads no more: with a pace it cuts time where the clock stands, without one it hands on
-//! all that was read. What was read and is not handed on is as if it lay behind `--until`.
+//! their time, and no more is read than a stretch beyond what the clock has passed: so results move as smoothly as time
+//! does, with or without facts. The clock starts from the first time of all, which the graph's own frontier tells, once no
+//! worker promises less. Asked to stop, a supply reads no more: with a pace it cuts time where the clock stands, without
+//! one it hands on all that was read. What was read and is not handed on is as if it lay behind `--until`.
 
 use std::sync::Arc;
 

@@ -30,7 +30,7 @@ use crate::live::rows::change;
 use crate::sink::change::Change;
 
 /// What the rows of a collection are made of.
-pub type SumsOf<R> = ChangingSums<RolledKey, <R as AggregateRow>::Sums>;
+type SumsOf<R> = ChangingSums<RolledKey, <R as AggregateRow>::Sums>;
 
 /// What a publisher knows as of a frontier.
 #[derive(Default, Serialize, Deserialize)]
@@ -106,19 +106,30 @@ impl Standing {
 
     /// Orders of all tenants that are overdue, by SLA.
     pub fn breaches_open(&self) -> BTreeMap<&'static str, i64> {
-        let mut open: BTreeMap<&'static str, i64> = Sla::ALL.into_iter().map(|sla| (sla.name(), 0)).collect();
-        let rows = of_all_tenants::<SlaSummaryRow>(&self.sla_summary);
-        open.extend(rows.into_iter().map(|row| (row.sla.name(), row.breached_open)));
-        open
+        let rows = self.of_all_tenants::<SlaSummaryRow>(&self.sla_summary, Sla::ALL.len());
+        rows.map(|row| (row.sla.name(), row.breached_open)).collect()
     }
 
     /// Orders of all tenants, by status.
     pub fn orders(&self) -> BTreeMap<&'static str, i64> {
-        let mut orders: BTreeMap<&'static str, i64> =
-            Status::ALL.into_iter().map(|status| (status.name(), 0)).collect();
-        let rows = of_all_tenants::<StatusRow>(&self.by_status);
-        orders.extend(rows.into_iter().map(|row| (row.status.name(), row.orders)));
-        orders
+        let rows = self.of_all_tenants::<StatusRow>(&self.by_status, Status::ALL.len());
+        rows.map(|row| (row.status.name(), row.orders)).collect()
+    }
+
+    /// The rows of all tenants and all time, by code, of which there are so many.
+    fn of_all_tenants<R: AggregateRow>(&self, sums: &SumsOf<R>, codes: usize) -> impl Iterator<Item = R> + use<R> {
+        let key = |code: usize| RolledKey::from((Window::Total, 0, None, code as u16, Symbol::default()));
+        let mut all: Vec<R::Sums> = (0..codes).map(|code| sums.get(&key(code))).collect();
+        if !self.is_rolled_up {
+            for (of, sums) in sums.iter() {
+                if let (.., code, _) = of.parts()
+                    && let Some(all) = all.get_mut(usize::from(code))
+                {
+                    all.accumulate(&sums);
+                }
+            }
+        }
+        all.into_iter().enumerate().map(move |(code, sums)| R::of(key(code), sums))
     }
 
     /// How many sums there are of windows.
@@ -143,7 +154,8 @@ impl Standing {
     }
 }
 
-/// Adds differences to sums, rolled up to these windows or as they come; the changes of the rows that these make, each at the last tick at which there was any.
+/// Adds differences to sums, rolled up to these windows or as they come; the changes of the rows that these make, each at
+/// the last tick at which there was any.
 fn apply<R: AggregateRow>(
     sums: &mut SumsOf<R>,
     updates: &Batches<MeasureKey, R::Sums>,
@@ -187,18 +199,6 @@ fn close<R: AggregateRow>(
         }
     }
     sums.tell_changed(|_, _, _| {});
-}
-
-/// The rows of all tenants, of all time.
-fn of_all_tenants<R: AggregateRow>(sums: &SumsOf<R>) -> impl Iterator<Item = R> {
-    let mut by_code: BTreeMap<u16, R::Sums> = BTreeMap::new();
-    for (key, sums) in sums.iter() {
-        if let (_, _, Some(_), code, _) = key.parts() {
-            by_code.entry(code).or_default().accumulate(&sums);
-        }
-    }
-    let of_all = |code| RolledKey::from((Window::Total, 0, None, code, Symbol::default()));
-    by_code.into_iter().map(move |(code, sums)| R::of(of_all(code), sums))
 }
 
 /// Rows made of sums, as changes.

@@ -316,7 +316,7 @@ fn open(path: &Path, name: &str, length: u64) -> Result<Rows, Obstacle> {
 
 fn count(path: &Path, name: &str, bytes: u64) -> Result<PickedUp, Obstacle> {
     let mut rows = open(path, name, bytes)?;
-    // Of new files alone: one that was picked up by an earlier version is read as it was.
+    // What is in the journal has passed this.
     if let Some(why) = rows.header_fault() {
         return Err(Obstacle::of_file(why));
     }
