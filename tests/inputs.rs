@@ -15,6 +15,8 @@ mod broken;
 mod compare;
 #[path = "inputs/crowded.rs"]
 mod crowded;
+#[path = "inputs/directories.rs"]
+mod directories;
 #[path = "inputs/forms.rs"]
 mod forms;
 #[path = "goldens/inputs.rs"]

@@ -1,9 +1,14 @@
 //! Cells: what decoders take a CSV row for, whoever has split it.
 //!
-//! The csv crate splits any row. Rows without quotes, which nearly all are, end at line ends and are split at commas:
-//! [`PlainRows`] does just that, in a third of the time, and takes only what it splits as the crate would.
+//! The csv crate splits any row, within [`CsvRows`]. Rows without quotes, which nearly all are, end at line ends and are
+//! split at commas: [`PlainRows`] does just that, in a third of the time, and takes only what it splits as the crate would.
+//!
+//! Invariant: either way LF ends a line, and a CR right before it, or before the end, is no part of the row. Any other CR
+//! is a part of its cell, and so is a byte order mark: whoever reads a file from its start takes that off.
 
-use csv::ByteRecord;
+use std::io::{Chain, Read};
+
+use csv::{ByteRecord, Reader, ReaderBuilder, Terminator};
 use memchr::{Memchr2, memchr, memchr_iter, memchr2, memchr2_iter};
 
 /// The cells of a row, unquoted.
@@ -81,14 +86,7 @@ impl<'b> PlainRows<'b> {
     /// Whole rows to split; none where only a CSV reader knows how.
     pub fn of(bytes: &'b [u8]) -> Option<PlainRows<'b>> {
         let separators = memchr2_iter(b',', b'\n', bytes);
-        // The csv crate takes a byte order mark off any input.
-        (is_plain(bytes) && !bytes.starts_with(b"\xEF\xBB\xBF")).then(|| PlainRows {
-            bytes,
-            separators,
-            start: 0,
-            lines: 0,
-            ends: Vec::new(),
-        })
+        is_plain(bytes).then(|| PlainRows { bytes, separators, start: 0, lines: 0, ends: Vec::new() })
     }
 
     /// The next row that is not blank, and how many lines are before it. Gives the row's bytes, too, which outlive it.
@@ -119,6 +117,87 @@ impl<'b> PlainRows<'b> {
     }
 }
 
+/// Rows of any kind being split.
+pub struct CsvRows<'b> {
+    bytes: &'b [u8],
+    reader: Reader<Chain<&'static [u8], &'b [u8]>>,
+    record: ByteRecord,
+    /// A last cell on its way.
+    cell: Vec<u8>,
+}
+
+/// A row, split.
+#[derive(Clone, Copy, Debug)]
+pub struct CsvRow<'b, 'r> {
+    /// Lines before it.
+    pub lines: u64,
+    /// Its bytes without line end.
+    pub raw: &'b [u8],
+    /// Its cells, unquoted.
+    pub cells: &'r ByteRecord,
+    /// True where nothing follows it.
+    pub is_last: bool,
+}
+
+/// Stands before the bytes for the csv crate, which takes a byte order mark off the start of whatever it reads.
+const BLANK_LINE: &[u8] = b"\n";
+const CSV_BUFFER_BYTES: usize = 1 << 16;
+
+impl<'b> CsvRows<'b> {
+    /// Whole rows to split.
+    pub fn of(bytes: &'b [u8]) -> CsvRows<'b> {
+        let reader = ReaderBuilder::new()
+            .has_headers(false)
+            .flexible(true)
+            .terminator(Terminator::Any(b'\n'))
+            .buffer_capacity(bytes.len().clamp(1, CSV_BUFFER_BYTES))
+            .from_reader(BLANK_LINE.chain(bytes));
+        CsvRows { bytes, reader, record: ByteRecord::new(), cell: Vec::new() }
+    }
+
+    /// Where the next row starts, blank lines before it included.
+    fn start(&self) -> usize {
+        (self.reader.position().byte() as usize).saturating_sub(BLANK_LINE.len())
+    }
+
+    /// The next row that is not empty.
+    pub fn next_row(&mut self) -> Option<CsvRow<'b, '_>> {
+        loop {
+            let start = self.start();
+            // Both are counted with the blank line from the first row on, and lines from 1.
+            let lines = self.reader.position().line().saturating_sub(2);
+            // Reading from memory, of any number of columns, cannot fail.
+            if !self.reader.read_byte_record(&mut self.record).unwrap_or(false) {
+                return None;
+            }
+            let end = self.start();
+            let read = self.bytes.get(start..end).unwrap_or_default();
+            let blank = read.iter().take_while(|byte| **byte == b'\n').count();
+            let row = read.get(blank..).unwrap_or_default();
+            let row = row.strip_suffix(b"\n").unwrap_or(row);
+            let raw = row.strip_suffix(b"\r").unwrap_or(row);
+            if raw.len() < row.len() {
+                self.take_return_off();
+            }
+            if !raw.is_empty() {
+                let is_last = end >= self.bytes.len();
+                return Some(CsvRow { lines: lines + blank as u64, raw, cells: &self.record, is_last });
+            }
+        }
+    }
+
+    /// Takes the CR of a line end off the last cell.
+    fn take_return_off(&mut self) {
+        let Some(last) = self.record.len().checked_sub(1) else { return };
+        if let Some(cell) = self.record.get(last).and_then(|cell| cell.strip_suffix(b"\r")) {
+            self.cell.clear();
+            self.cell.extend_from_slice(cell);
+            self.record.truncate(last);
+            self.record.push_field(&self.cell);
+        }
+    }
+}
+
 /// True where line ends and commas are all that separates rows and cells: no quote is there, and no carriage return but
 /// before a line end.
 pub fn is_plain(rows: &[u8]) -> bool {
@@ -134,6 +213,7 @@ mod tests {
     use proptest::prelude::*;
 
     type Row = (u64, Vec<u8>, Vec<Vec<u8>>);
+    const BOM: &[u8] = b"\xEF\xBB\xBF";
 
     fn plain(bytes: &[u8]) -> Option<Vec<Row>> {
         let mut rows = PlainRows::of(bytes)?;
@@ -147,28 +227,59 @@ mod tests {
     }
 
     fn by_csv(bytes: &[u8]) -> Vec<Row> {
-        let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(bytes);
-        let (mut record, mut found) = (ByteRecord::new(), Vec::new());
-        let mut start = 0;
-        while reader.read_byte_record(&mut record).unwrap() {
-            // Blank lines before a record count as part of it.
-            let blank = bytes[start..].iter().take_while(|byte| matches!(byte, b'\n' | b'\r')).count();
-            let end = reader.position().byte() as usize;
-            let lines = memchr_iter(b'\n', &bytes[..start + blank]).count() as u64;
-            let raw = &bytes[start + blank..end];
-            let raw = raw.strip_suffix(b"\n").unwrap_or(raw);
-            let raw = raw.strip_suffix(b"\r").unwrap_or(raw);
+        let mut rows = CsvRows::of(bytes);
+        let mut found = Vec::new();
+        while let Some(CsvRow { lines, raw, cells: record, .. }) = rows.next_row() {
             let cells: Vec<_> = record.iter().map(<[u8]>::to_vec).collect();
             assert_eq!(record.length(), cells.join(&b","[..]).len());
             found.push((lines, raw.to_vec(), cells));
-            start = end;
         }
         found
     }
 
+    /// Lines before each row, its bytes and its cells, readably.
+    fn shown(rows: Vec<Row>) -> Vec<String> {
+        let text = |bytes: &[u8]| bytes.escape_ascii().to_string();
+        let row = |(lines, raw, cells): Row| {
+            let cells: Vec<String> = cells.iter().map(|cell| text(cell)).collect();
+            format!("{lines} {} = {}", text(&raw), cells.join("|"))
+        };
+        rows.into_iter().map(row).collect()
+    }
+
+    #[test]
+    fn a_return_ends_no_line() {
+        let rows = b"a,b\rc,d\r\n\r\n\n\re,\"f\r\n\"\"\",\"g\r\"\n\r\r\n\"h\"\r,i\r\"j\r\r\n\"k\"\r\nl\r";
+        let expected = [
+            r#"0 a,b\rc,d = a|b\rc|d"#,
+            r#"3 \re,\"f\r\n\"\"\",\"g\r\" = \re|f\r\n\"|g\r"#,
+            r#"5 \r = \r"#,
+            r#"6 \"h\"\r,i\r\"j\r = h\r|i\r\"j\r"#,
+            r#"7 \"k\" = k"#,
+            r#"8 l = l"#,
+        ];
+        assert_eq!(shown(by_csv(rows)), expected);
+        // What has no quote and no such return is split quickly, to the same rows.
+        let quickly = b"\n\r\na,b\r\n\n,c\nd,\r\n\r";
+        let expected = ["2 a,b = a|b", "4 ,c = |c", "5 d, = d|"];
+        assert_eq!(plain(quickly).map(shown), Some(expected.map(str::to_owned).to_vec()));
+        assert_eq!(shown(by_csv(quickly)), expected);
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_part_of_a_cell() {
+        for rows in ["\u{feff}a,b\n", "\u{feff}\u{feff}\n\u{feff}", "\u{feff}", "\n\u{feff}a"] {
+            let found = by_csv(rows.as_bytes());
+            assert_eq!(plain(rows.as_bytes()), Some(found.clone()));
+            assert!(found.iter().all(|(_, raw, cells)| raw.starts_with(BOM) && cells[0].starts_with(BOM)), "{found:?}");
+        }
+        let quoted = by_csv("\u{feff}\"a\",\"b\"\n".as_bytes());
+        assert_eq!(quoted[0].2, ["\u{feff}\"a\"".as_bytes(), b"b"], "a quote behind it opens nothing");
+    }
+
     #[test]
     fn what_only_a_csv_reader_knows_is_left_to_it() {
-        for bytes in [&b"a,\"b\""[..], b"a\"", b"a\rb\n", b"\r\r\n", b"\xEF\xBB\xBFa"] {
+        for bytes in [&b"a,\"b\""[..], b"a\"", b"a\rb\n", b"\r\r\n"] {
             assert_eq!(plain(bytes), None, "{}", String::from_utf8_lossy(bytes));
         }
     }

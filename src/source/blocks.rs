@@ -241,7 +241,7 @@ pub fn ends_within_quotes(record: &[u8]) -> bool {
     let mut at = 0;
     while let Some(quote) = memchr(b'"', record.get(at..).unwrap_or_default()) {
         at += quote + 1;
-        if at == 1 || matches!(record[at - 2], b',' | b'\n' | b'\r') {
+        if at == 1 || matches!(record[at - 2], b',' | b'\n') {
             // Within quotes a doubled quote stands for one.
             loop {
                 match memchr(b'"', record.get(at..).unwrap_or_default()) {
@@ -293,7 +293,7 @@ mod tests {
         assert_eq!(csv_records_end(b"a\n\"b\n"), 2);
         let open = [&b"\"b"[..], b"a,\"", b"a,\"b\"\"", b"\n\"b\"\"\n"];
         assert!(open.iter().all(|record| ends_within_quotes(record)));
-        let closed = [&b""[..], b"\"b\"", b"a\"b", b"a,\"b\"\"\"\"\",\"c\"\n", b"\"a\"\"\""];
+        let closed = [&b""[..], b"\"b\"", b"a\"b", b"\ra,\r\"b", b"a,\"b\"\"\"\"\",\"c\"\n", b"\"a\"\"\""];
         assert!(!closed.iter().any(|record| ends_within_quotes(record)));
     }
 

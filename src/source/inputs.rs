@@ -19,7 +19,7 @@ use super::bytes::{self, ENDINGS};
 use super::jsonl::{self, JsonLines, JsonLinesReader};
 use super::kafka::history::{Topics, TopicsReader};
 use super::kafka::{self, KafkaSettings};
-use super::olist::{self, Olist, OlistReader};
+use super::olist::{self, Olist, OlistReader, products};
 use super::sample::{self, Sample};
 use super::sort::{Sorted, Sorting};
 use super::{Share, Source};
@@ -125,6 +125,8 @@ impl Inputs {
             }
             numbered.push((path, kind, first_file, topics));
         }
+        let directories = numbered.iter().filter(|(_, kind, ..)| *kind == Kind::Olist);
+        let categories = Arc::new(products::of_directories(directories.map(|(path, ..)| path.as_path()))?);
         let mut spooled = Vec::new();
         let mut first_orders = options.limit.map(|limit| FirstOrders { limit, keys: HashSet::new() });
         let mut inputs = Vec::new();
@@ -144,7 +146,8 @@ impl Inputs {
             }
             let input = match kind {
                 Kind::Olist => {
-                    let olist = Olist::open(&path, first_file, limits, options.reading.arrival_order, threads)?;
+                    let (categories, arrival_order) = (Arc::clone(&categories), options.reading.arrival_order);
+                    let olist = Olist::open(&path, first_file, categories, limits, arrival_order, threads)?;
                     Input::Olist(Arc::new(olist))
                 }
                 _ if options.reading.arrival_order => Input::JsonLines(Arc::new(JsonLines::open(&path, first_file)?)),
@@ -270,7 +273,7 @@ pub fn kind_of(path: &Path, given: Option<InputKind>) -> JobResult<Kind> {
                 "name an input, or run in the directory that holds data/sample"
             }
             io::ErrorKind::NotFound => "check the path; `orderwatch replay --help` shows what an input may be",
-            _ => "check that you may read it",
+            _ => bytes::remedy_of(&error, "check the path"),
         };
         JobError::io("open the input", path, &error).remedy(remedy)
     })?;

@@ -1,5 +1,5 @@
-//! An Olist directory: orders, items and payments, with category names where the directory has them (inputs.md,
-//! section 1).
+//! An Olist directory: orders, items and payments, with category names where it, or a directory read with it, has them
+//! (inputs.md, section 1).
 //!
 //! Items and payments carry no time: they get their order's. Where the three files list their orders in the same order
 //! (`olist/index.rs` finds out), blocks are cut so that an order's rows stand together and are joined while they are
@@ -7,6 +7,7 @@
 //! row is decoded once on its way into the graph, by the worker its block is dealt to.
 
 mod index;
+pub mod products;
 pub mod published;
 mod rows;
 pub mod sample;
@@ -26,9 +27,9 @@ use super::blocks::{Block, Blocks, Framing};
 use super::intake::Intake;
 use super::{Polled, Share, Source, bytes};
 use crate::clock::Watermark;
-use crate::decode::categories::Translation;
+use crate::decode::ProductCategories;
+use crate::decode::cells::CsvRows;
 use crate::decode::olist::{HeaderError, ItemColumns, OrderColumns, PaymentColumns};
-use crate::decode::{ProductCategories, categories::CategoriesError};
 use crate::error::{JobError, JobResult};
 use crate::validate::Limits;
 use index::{Cut, Index};
@@ -39,8 +40,6 @@ use table_file::TableFile;
 /// The three files every directory must have.
 pub const FILES: [&str; 3] =
     ["olist_orders_dataset.csv", "olist_order_items_dataset.csv", "olist_order_payments_dataset.csv"];
-const PRODUCTS: &str = "olist_products_dataset.csv";
-const TRANSLATION: &str = "product_category_name_translation.csv";
 
 /// Which of the three files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +60,8 @@ pub struct Olist {
     orders: OrderColumns,
     items: ItemColumns,
     payments: PaymentColumns,
-    categories: ProductCategories,
+    /// Of all directories that are read together.
+    categories: Arc<ProductCategories>,
     plan: Plan,
 }
 
@@ -74,11 +74,12 @@ enum Plan {
 }
 
 impl Olist {
-    /// Opens a directory and finds out how to read it. `first_file` is the number of its orders file; `threads` may be
-    /// used to read ahead.
+    /// Opens a directory and finds out how to read it. `first_file` is the number of its orders file; items are joined
+    /// with `categories`; `threads` may be used to read ahead.
     pub fn open(
         directory: &Path,
         first_file: u32,
+        categories: Arc<ProductCategories>,
         limits: &Limits,
         arrival_order: bool,
         threads: usize,
@@ -90,8 +91,6 @@ impl Olist {
         let orders = OrderColumns::from_header(&headers[0].record).map_err(wrong_header(&files[0].path))?;
         let items = ItemColumns::from_header(&headers[1].record).map_err(wrong_header(&files[1].path))?;
         let payments = PaymentColumns::from_header(&headers[2].record).map_err(wrong_header(&files[2].path))?;
-        let categories = read_categories(directory)?;
-
         let index = if arrival_order { None } else { Index::find(&files, &headers, threads)? };
         let plan = match index {
             Some(index) => Plan::Joined(index),
@@ -153,19 +152,14 @@ impl Olist {
 
 /// The ids of the orders in a block of an orders file, in order.
 pub fn order_ids(block: &Block, columns: &OrderColumns, limits: &Limits) -> Vec<Text> {
-    let (mut reader, mut record, mut order_ids) = (rows::csv_reader(&block.bytes), ByteRecord::new(), Vec::new());
+    let (mut split, mut order_ids) = (CsvRows::of(&block.bytes), Vec::new());
     if block.is_too_large {
         return order_ids;
     }
-    loop {
-        let start = reader.position().byte() as usize;
-        if !reader.read_byte_record(&mut record).unwrap_or(false)
-            || rows::is_open(&block.bytes, start, reader.position().byte() as usize)
-        {
-            return order_ids;
-        }
-        order_ids.extend(columns.decode(&record, limits).ok().map(|row| row.order_id));
+    while let Some(row) = split.next_row().filter(|row| !rows::is_open(row)) {
+        order_ids.extend(columns.decode(row.cells, limits).ok().map(|row| row.order_id));
     }
+    order_ids
 }
 
 /// A worker's reader of a directory.
@@ -326,25 +320,4 @@ fn body(file: &TableFile) -> JobResult<Blocks> {
     let mut blocks = Blocks::new(file.reader(), Framing::Csv);
     blocks.take_header().map_err(|error| unreadable(&file.path, &error))?;
     Ok(blocks)
-}
-
-fn read_categories(directory: &Path) -> JobResult<ProductCategories> {
-    let wrong = |path: &Path, error: CategoriesError, without: &str| {
-        let error = JobError::job(error.to_string()).at(path.display().to_string());
-        error.remedy(format!("mend the file, or remove it: {without}"))
-    };
-    let opened = |name: &str| {
-        let found = TableFile::find(directory, name).map(|_| TableFile::open(directory, name));
-        found.transpose().map(|file| file.map(|file| (file.path.clone(), io::BufReader::new(file.reader()))))
-    };
-    let translation = match opened(TRANSLATION)? {
-        Some((path, file)) => Translation::read(file)
-            .map_err(|error| wrong(&path, error, "categories then keep the names that products have"))?,
-        None => Translation::default(),
-    };
-    match opened(PRODUCTS)? {
-        Some((path, file)) => ProductCategories::read(file, &translation)
-            .map_err(|error| wrong(&path, error, "every category is then `unknown`")),
-        None => Ok(ProductCategories::default()),
-    }
 }

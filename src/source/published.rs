@@ -1,7 +1,7 @@
 //! What topics get (inputs.md, section 4): records made of the inputs of a replay, each with the time at which it is told.
 
 use std::borrow::Cow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use dataflows::model::Body;
 use dataflows::time::Time;
@@ -10,9 +10,9 @@ use super::blocks::{Blocks, Framing};
 use super::bytes;
 use super::inputs::{Kind, kind_of};
 use super::jsonl::{JsonLines, unreadable};
-use super::olist::published;
+use super::olist::{products, published};
 use crate::cli::InputKind;
-use crate::decode::{decode_line, topic};
+use crate::decode::{ProductCategories, decode_line, topic};
 use crate::error::{JobError, JobResult};
 use crate::validate::Limits;
 
@@ -50,16 +50,29 @@ pub struct Publication<'p> {
     pub value: Cow<'p, [u8]>,
 }
 
-/// Tells everything of an input, in no order; how many records were left out because no topic could hold them.
+/// The categories of the products of all these inputs.
+pub fn categories(inputs: &[PathBuf], given: Option<InputKind>) -> JobResult<ProductCategories> {
+    let mut directories = Vec::new();
+    for input in inputs {
+        if kind_of(input, given)? == Kind::Olist {
+            directories.push(input.as_path());
+        }
+    }
+    products::of_directories(directories)
+}
+
+/// Tells everything of an input, in no order; how many records were left out because no topic could hold them. Items of a
+/// directory get their `categories`, which are those of all inputs.
 pub fn of_input(
     input: &Path,
     given: Option<InputKind>,
+    categories: &ProductCategories,
     limits: &Limits,
     threads: usize,
     mut give: impl FnMut(&Publication<'_>) -> JobResult<()>,
 ) -> JobResult<u64> {
     match kind_of(input, given)? {
-        Kind::Olist => published::of_directory(input, limits, threads, give),
+        Kind::Olist => published::of_directory(input, categories, limits, threads, give),
         Kind::JsonLines => of_lines(input, limits, &mut give),
         Kind::Topics => {
             let error = JobError::configuration("topics are sent nowhere").at(input.display().to_string());

@@ -117,6 +117,46 @@ fn lines_that_end_in_returns_alone_are_no_header() {
 }
 
 #[test]
+fn a_return_within_a_line_is_a_byte_of_its_row() {
+    let place = Place::new();
+    let noted = b"c,created,2018-01-03 00:00:00,,x\ry\r\n\r\n";
+    let two = b"d,created,2018-01-03 00:00:00,,\re,created,2018-01-03 00:00:00,,\n";
+    let within_id = b"f\rg,created,2018-01-03 00:00:00,,\n";
+    // Rows with a quote among them are split in another way.
+    for quoted in [&b""[..], b"h,created,2018-01-03 00:00:00,,\"x\ry\"\r\n"] {
+        let orders = [A, noted, two, within_id, B, quoted].concat();
+        shop(&place, &orders, b"a,1,5,1\r,\r\nb,1,5,1,\n", b"a,1,voucher,6\r");
+        let outcome = every_way(&place);
+        let expected =
+            [("olist_orders_dataset.csv:5", "column_count"), ("olist_orders_dataset.csv:6", "bad_id:order_id")];
+        assert_eq!(found(&outcome), expected);
+        assert_eq!(outcome.letters[0][3], "d,created,2018-01-03 00:00:00,,\\x0De,created,2018-01-03 00:00:00,,");
+        assert_eq!(outcome.letters[1][3], "f\\x0Dg,created,2018-01-03 00:00:00,,");
+        let more = u64::from(!quoted.is_empty());
+        assert_eq!((outcome.orders.len() as u64, outcome.records), (3 + more, [8 + more, 6 + more, 2]));
+    }
+}
+
+#[test]
+fn a_mark_is_taken_off_at_the_start_of_a_file_alone() {
+    let place = Place::new();
+    // So many rows that some stand at the start of a block, and all of them have a mark.
+    let note = "x".repeat(300);
+    for note in [note.clone(), format!("\"{note}\"")] {
+        let orders: String =
+            (0..8_000).map(|number| format!("\u{feff}{number},created,2018-01-03 00:00:00,,{note}\n")).collect();
+        shop(&place, orders.as_bytes(), "\u{feff}0,1,5,1,\n".as_bytes(), "\u{feff}1,1,voucher,6\n".as_bytes());
+        for name in [ORDERS, ITEMS, PAYMENTS] {
+            let text = std::fs::read_to_string(place.path(&format!("shop/{name}"))).unwrap();
+            place.write(&format!("shop/{name}"), format!("\u{feff}{text}"));
+        }
+        let outcome = every_way(&place);
+        assert_eq!((outcome.records, outcome.orders.len()), ([8_002, 8_002, 0], 8_000));
+        assert!(outcome.orders.iter().all(|order| order[0].starts_with('\u{feff}')));
+    }
+}
+
+#[test]
 fn a_mark_and_returns_are_taken_in_stride() {
     let place = Place::new();
     shop(&place, A, b"a,1,5,1,\r\n", b"a,1,voucher,6\r\n");

@@ -10,7 +10,7 @@ use super::run::{cluster, replay, run, start};
 
 const LITTLE: [&str; 2] = ["--sort-memory", "1M"];
 
-fn on_a_cluster(folder: &Path, arguments: &[&str]) -> super::forms::Files {
+pub fn on_a_cluster(folder: &Path, arguments: &[&str]) -> super::forms::Files {
     let (out, hosts) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let mut all: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
     all.extend(["--out".to_owned(), out.path().display().to_string()]);

@@ -14,21 +14,24 @@ use dataflows::model::{EventKind, Text};
 use dataflows::time::Time;
 
 use super::stamps::Stamps;
-use super::{FILES, Table, TableFile, body, read_categories, read_header, rows, unreadable, wrong_header};
+use super::{FILES, Table, TableFile, body, read_header, rows, unreadable, wrong_header};
+use crate::decode::ProductCategories;
+use crate::decode::cells::CsvRows;
 use crate::decode::olist::{ItemColumns, OrderColumns, OrderRow, PaymentColumns, whole};
 use crate::error::JobResult;
 use crate::instant::format_instant;
+use crate::source::blocks::is_blank;
 use crate::source::published::{Publication, TopicKind};
 use crate::validate::Limits;
 
-/// Tells every row of a directory, in no order; how many were left out.
+/// Tells every row of a directory, its items with these categories, in no order; how many were left out.
 pub fn of_directory(
     directory: &Path,
+    categories: &ProductCategories,
     limits: &Limits,
     threads: usize,
     mut give: impl FnMut(&Publication<'_>) -> JobResult<()>,
 ) -> JobResult<u64> {
-    let categories = read_categories(directory)?;
     let mut left_out = 0;
     let orders = OpenFile::open(directory, Table::Orders)?;
     let order_columns = OrderColumns::from_header(&orders.header).map_err(wrong_header(&orders.file.path))?;
@@ -142,24 +145,17 @@ impl OpenFile {
 
     /// Every row that JSON can hold; how many it cannot.
     fn each(&self, mut give: impl FnMut(&ByteRecord) -> JobResult<()>) -> JobResult<u64> {
-        let (mut blocks, mut row, mut left_out) = (body(&self.file)?, ByteRecord::new(), 0);
+        let (mut blocks, mut left_out) = (body(&self.file)?, 0);
         while let Some(block) = blocks.next_block().map_err(|error| unreadable(&self.file.path, &error))? {
             if block.is_too_large {
                 left_out += 1;
                 continue;
             }
-            let mut reader = rows::csv_reader(&block.bytes);
-            loop {
-                let start = reader.position().byte() as usize;
-                // Reading from memory, of any number of columns, cannot fail.
-                if !reader.read_byte_record(&mut row).unwrap_or(false) {
-                    break;
-                }
-                let is_blank = row.len() == 1 && row[0].trim_ascii().is_empty();
-                let is_open = rows::is_open(&block.bytes, start, reader.position().byte() as usize);
-                match whole(&row, self.header.len()).is_ok() && !is_open {
-                    _ if is_blank => {}
-                    true => give(&row)?,
+            let mut split = CsvRows::of(&block.bytes);
+            while let Some(row) = split.next_row() {
+                match whole(row.cells, self.header.len()).is_ok() && !rows::is_open(&row) {
+                    _ if is_blank(row.raw) => {}
+                    true => give(row.cells)?,
                     false => left_out += 1,
                 }
             }

@@ -2,7 +2,6 @@
 //!
 //! One order row becomes up to five lifecycle facts, an item or payment row one fact with its order's time.
 
-use csv::ByteRecord;
 use dataflows::model::fact::DEFAULT_TENANT;
 use dataflows::model::{Body, EventKind, Fact, OrderId, Origin, Position, Text};
 use dataflows::orders::parcel::order_key;
@@ -11,7 +10,7 @@ use dataflows::time::Time;
 use super::stamps::{BlockStamps, Stamp};
 use super::{Olist, Plan, Table};
 use crate::clock::Watermark;
-use crate::decode::cells::{Cells, PlainRows};
+use crate::decode::cells::{Cells, CsvRow, CsvRows, PlainRows};
 use crate::decode::olist::{ItemRow, OrderRow, PaymentRow};
 use crate::source::blocks::{Block, ends_within_quotes, is_blank};
 use crate::source::intake::{Decoded, Intake};
@@ -19,7 +18,6 @@ use crate::validate::{Broken, Reason};
 
 /// Reads the rows of blocks; keeps its allocations.
 pub struct RowReader {
-    record: ByteRecord,
     tenant: Text,
     items: Vec<(Position, ItemRow)>,
 }
@@ -30,19 +28,13 @@ const ITEMS_AT_ONCE: usize = 32;
 
 impl Default for RowReader {
     fn default() -> RowReader {
-        RowReader { record: ByteRecord::new(), tenant: Text::new(DEFAULT_TENANT), items: Vec::new() }
+        RowReader { tenant: Text::new(DEFAULT_TENANT), items: Vec::new() }
     }
 }
 
-/// A CSV reader of rows without header, of any number of columns.
-pub fn csv_reader(bytes: &[u8]) -> csv::Reader<&[u8]> {
-    csv::ReaderBuilder::new().has_headers(false).flexible(true).buffer_capacity(1 << 16).from_reader(bytes)
-}
-
-/// True where the row in `start..end` is the last one of its file and has a quote that is never closed: it may have
-/// swallowed other rows.
-pub fn is_open(block: &[u8], start: usize, end: usize) -> bool {
-    end >= block.len() && ends_within_quotes(block.get(start..end).unwrap_or_default())
+/// True where a row is the last one of its file and has a quote that is never closed: it may have swallowed other rows.
+pub fn is_open(row: &CsvRow<'_, '_>) -> bool {
+    row.is_last && ends_within_quotes(row.raw)
 }
 
 impl RowReader {
@@ -77,32 +69,17 @@ impl RowReader {
             rows.give_items();
             return;
         }
-        let mut reader = csv_reader(&block.bytes);
-        loop {
-            let (start, line) = (reader.position().byte() as usize, reader.position().line());
-            // Reading from memory, of any number of columns, cannot fail.
-            if !reader.read_byte_record(&mut self.record).unwrap_or(false) {
-                break;
-            }
-            let end = reader.position().byte() as usize;
-            let (blank_lines, raw) = without_line_ends(block.bytes.get(start..end).unwrap_or_default());
-            let place = place(line - 1 + blank_lines, raw);
-            if is_open(&block.bytes, start, end) {
+        let mut split = CsvRows::of(&block.bytes);
+        while let Some(row) = split.next_row() {
+            let place = place(row.lines, row.raw);
+            if is_open(&row) {
                 rows.intake.refuse(place.position, &Broken::only(Reason::Malformed), place.raw);
-                continue;
+            } else {
+                rows.take(row.cells, &place);
             }
-            rows.take(&self.record, &place);
         }
         rows.give_items();
     }
-}
-
-/// Blank lines before a row, which are no records, and its bytes without line end.
-fn without_line_ends(bytes: &[u8]) -> (u64, &[u8]) {
-    let start = bytes.iter().take_while(|byte| matches!(byte, b'\n' | b'\r')).count();
-    let (blank, raw) = bytes.split_at(start);
-    let raw = raw.strip_suffix(b"\n").unwrap_or(raw);
-    (blank.iter().filter(|byte| **byte == b'\n').count() as u64, raw.strip_suffix(b"\r").unwrap_or(raw))
 }
 
 /// Rows of a block on their way into `intake`.
@@ -193,9 +170,9 @@ impl Rows<'_> {
 
     /// Takes the decoded items in.
     fn give_items(&mut self) {
-        let mut categories = [None; ITEMS_AT_ONCE];
+        let (mut categories, products) = ([None; ITEMS_AT_ONCE], &*self.olist.categories);
         for (category, (_, item)) in categories.iter_mut().zip(&*self.items) {
-            *category = item.product_id.as_ref().and_then(|product_id| self.olist.categories.get(product_id));
+            *category = item.product_id.as_ref().and_then(|product_id| products.get(product_id));
         }
         let mut items = std::mem::take(self.items);
         for (category, (position, item)) in categories.into_iter().zip(items.drain(..)) {

@@ -4,15 +4,17 @@ use std::path::Path;
 
 use csv::ByteRecord;
 
-use super::{FILES, TableFile, body, read_categories, read_header, rows, unreadable, wrong_header};
+use super::{FILES, TableFile, body, products, read_header, unreadable, wrong_header};
+use crate::decode::cells::CsvRows;
 use crate::decode::olist::{HeaderError, ItemColumns, OrderColumns, PaymentColumns};
 use crate::error::JobResult;
+use crate::source::blocks::is_blank;
 use crate::source::sample::Sample;
 use crate::validate::{Broken, Limits, Reason};
 
 /// The first rows of orders, items and payments; an error where a header or an optional file is wrong.
 pub fn of_directory(directory: &Path, limits: &Limits) -> JobResult<Vec<Sample>> {
-    read_categories(directory)?;
+    products::of_directory(directory)?;
     let [orders, items, payments] = FILES;
     Ok(vec![
         of_file(directory, orders, OrderColumns::from_header, |columns, row| columns.decode(row, limits).map(drop))?,
@@ -38,16 +40,10 @@ fn of_file<C>(
             sample.add::<()>(block.first_line, Err(Broken::only(Reason::TooLarge)));
             continue;
         }
-        let (mut reader, mut row) = (rows::csv_reader(&block.bytes), ByteRecord::new());
-        while !sample.is_full() {
-            let line = block.first_line + reader.position().line() - 1;
-            // Reading from memory, of any number of columns, cannot fail.
-            if !reader.read_byte_record(&mut row).unwrap_or(false) {
-                break;
-            }
-            let is_blank = row.len() == 1 && row[0].trim_ascii().is_empty();
-            if !is_blank {
-                sample.add(line, decode(&columns, &row));
+        let mut split = CsvRows::of(&block.bytes);
+        while let Some(row) = split.next_row().filter(|_| !sample.is_full()) {
+            if !is_blank(row.raw) {
+                sample.add(block.first_line + row.lines, decode(&columns, row.cells));
             }
         }
     }

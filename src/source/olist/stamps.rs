@@ -6,13 +6,13 @@
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-use csv::ByteRecord;
 use dataflows::model::Text;
 use dataflows::time::Time;
 use hashbrown::HashMap;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{rows, unreadable};
+use crate::decode::cells::CsvRows;
 use crate::decode::olist::{OrderColumns, OrderRow};
 use crate::error::JobResult;
 use crate::source::blocks::Blocks;
@@ -69,22 +69,15 @@ impl Stamps {
         let blocks = Mutex::new(blocks);
         let shards: Vec<Mutex<HashMap<Text, Stamp>>> = (0..SHARDS).map(|_| Mutex::default()).collect();
         let read = || -> JobResult<()> {
-            let mut record = ByteRecord::new();
             loop {
                 let block = blocks.lock().unwrap_or_else(PoisonError::into_inner).next_block();
                 let Some(block) = block.map_err(|error| unreadable(path, &error))? else { return Ok(()) };
                 if block.is_too_large {
                     continue;
                 }
-                let mut reader = rows::csv_reader(&block.bytes);
-                loop {
-                    let start = reader.position().byte() as usize;
-                    if !reader.read_byte_record(&mut record).unwrap_or(false)
-                        || rows::is_open(&block.bytes, start, reader.position().byte() as usize)
-                    {
-                        break;
-                    }
-                    if let Ok(row) = columns.decode(&record, limits) {
+                let mut split = CsvRows::of(&block.bytes);
+                while let Some(row) = split.next_row().filter(|row| !rows::is_open(row)) {
+                    if let Ok(row) = columns.decode(row.cells, limits) {
                         let mut shard = shards[shard(&row.order_id)].lock().unwrap_or_else(PoisonError::into_inner);
                         let stamp = Stamp::of(&row);
                         shard.entry(row.order_id).or_insert(stamp).merge(stamp);
