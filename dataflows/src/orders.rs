@@ -51,9 +51,9 @@ pub enum Detail {
 pub enum Rows {
     /// Those of every collection.
     All,
-    /// Those of breaches, which are told: nobody keeps the others. All that they would be made of is kept alike, for a
-    /// sink that is added later.
-    Breaches,
+    /// Those of breaches for as long as they are open, which are told: nobody keeps the others. All that they would be made
+    /// of is kept alike, for a sink that is added later.
+    OpenBreaches,
 }
 
 /// A collection's updates.

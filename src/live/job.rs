@@ -53,7 +53,7 @@ pub struct Shared {
 impl Shared {
     /// The rows that somebody wants.
     pub fn rows(&self) -> Rows {
-        if self.sinks_at.is_empty() { Rows::Breaches } else { Rows::All }
+        if self.sinks_at.is_empty() { Rows::OpenBreaches } else { Rows::All }
     }
 }
 
@@ -70,6 +70,9 @@ pub type Parts = Arc<Vec<Vec<u8>>>;
 
 /// Opens the log for a worker.
 pub type OpenLog = Box<dyn Fn() -> JobResult<Box<dyn Log>> + Send + Sync>;
+
+/// Begins to look for partitions; it is told whether nothing was read before.
+pub type Discover = Box<dyn FnOnce(bool) -> JobResult<()> + Send>;
 
 /// What every worker of a process shares.
 pub struct LiveJob {
@@ -88,6 +91,8 @@ pub struct LiveJob {
     /// True once all partitions that there are at the start are known. Until then nothing is promised, nor said to others: an
     /// earlier reading may have marks of them that come before what would be.
     pub discovered: Arc<AtomicBool>,
+    /// Taken once it is known what was read before; none where there is nothing to look for.
+    pub discover: Mutex<Option<Discover>>,
     /// The files of a watched directory, where this process watches it.
     pub files: Option<SharedFiles>,
     /// Where checkpoints are kept; none: nowhere.
@@ -142,6 +147,7 @@ impl LiveJob {
             open,
             partitions: Arc::default(),
             discovered: Arc::new(AtomicBool::new(true)),
+            discover: Mutex::default(),
             files: None,
             store: None,
             checkpoint_interval: Duration::from_millis(config.checkpoint_interval_ms),
@@ -217,12 +223,16 @@ impl LiveJob {
     }
 
     /// What an earlier reading read is there to be read on, whatever brokers say: one that has just started may not know all
-    /// of it, and where something is gone, whoever reads it finds out.
+    /// of it, and where something is gone, whoever reads it finds out. Others are looked for from here on.
     pub fn know(&self, beginning: &Beginning) {
-        let mut known = self.partitions.lock().unwrap_or_else(PoisonError::into_inner);
         let followed = beginning.trail.iter().filter(|(_, marks)| !marks.is_empty()).map(|(partition, _)| partition);
         for partition in beginning.cut.keys().chain(followed) {
-            known.entry(partition.clone()).or_default();
+            self.partitions.lock().unwrap_or_else(PoisonError::into_inner).entry(partition.clone()).or_default();
+        }
+        let is_first = beginning.frontier == 0 && beginning.trail.is_empty();
+        let discover = self.discover.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(Err(error)) = discover.map(|discover| discover(is_first)) {
+            self.fail(error);
         }
     }
 

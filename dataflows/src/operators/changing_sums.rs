@@ -86,6 +86,20 @@ impl<K: Bundled + Copy, S: Shrinks> ChangingSums<K, S> {
         }
     }
 
+    /// The same where nobody is to be told: a sum that comes to nothing is let go of at once. Not of a sum that has changed
+    /// and was not told yet.
+    pub fn add_untold(&mut self, key: K, difference: &S) {
+        let bundle = self.bundles.entry(key.label()).or_default();
+        let kept = bundle.entry(key).or_default();
+        let mut sum = kept.get();
+        sum.plus_equals(difference);
+        if sum.is_zero() {
+            bundle.remove(&key);
+        } else {
+            kept.set(sum);
+        }
+    }
+
     /// Tells what has changed since it did so last. A sum that comes to nothing is let go of.
     pub fn tell_changed(&mut self, mut tell: impl FnMut(K, S, Time)) {
         for (key, time) in self.changed.drain(..) {

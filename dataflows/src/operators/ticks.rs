@@ -15,6 +15,8 @@ use crate::time::{Time, tick_at_or_after};
 
 /// Up to so many differences of a tick are looked through one by one, which costs less than hashing their keys does.
 const FEW: usize = 16;
+/// Room for so many times the differences that there were is given back.
+const ROOMY: usize = 8;
 
 /// Differences of one tick, by key: either few or many.
 #[derive(Debug)]
@@ -54,8 +56,15 @@ impl<K: Eq + Hash, R: Semigroup + Default> Tick<K, R> {
     }
 
     fn publish(&mut self, time: Time, publish: &mut impl FnMut(Time, K, R)) {
-        let differences = self.few.drain(..).chain(self.many.drain());
-        differences.filter(|(_, diff)| !diff.is_zero()).for_each(|(key, diff)| publish(time, key, diff));
+        let (count, room) = (self.many.len(), self.many.capacity());
+        self.drain().filter(|(_, diff)| !diff.is_zero()).for_each(|(key, diff)| publish(time, key, diff));
+        if room / ROOMY > count {
+            self.many.shrink_to(count);
+        }
+    }
+
+    fn drain(&mut self) -> impl Iterator<Item = (K, R)> {
+        self.few.drain(..).chain(self.many.drain())
     }
 }
 
@@ -67,12 +76,15 @@ pub struct Ticks<K, R> {
     current: Time,
     sums: Tick<K, R>,
     others: BTreeMap<Time, Tick<K, R>>,
+    /// An empty one, kept for its room: growing anew costs more than adding.
+    spare: Tick<K, R>,
 }
 
 impl<K: Eq + Hash, R: Semigroup + Default> Ticks<K, R> {
     /// Nothing gathered; ticks of `tick_ms` milliseconds (at least 1; `Time::MAX`: all is one tick, the end of time).
     pub fn new(tick_ms: u64) -> Ticks<K, R> {
-        Ticks { tick_ms: tick_ms.max(1), current: 0, sums: Tick::default(), others: BTreeMap::new() }
+        let (sums, spare) = (Tick::default(), Tick::default());
+        Ticks { tick_ms: tick_ms.max(1), current: 0, sums, others: BTreeMap::new(), spare }
     }
 
     /// Adds a difference that takes effect at `time`.
@@ -100,28 +112,50 @@ impl<K: Eq + Hash, R: Semigroup + Default> Ticks<K, R> {
 
     #[cold]
     fn change_to(&mut self, tick: Time) {
-        if !self.sums.is_empty() {
-            let sums = std::mem::take(&mut self.sums);
-            self.others.insert(self.current, sums);
-        }
+        self.put_away(self.current);
         self.current = tick;
         if let Some(sums) = self.others.remove(&tick) {
-            self.sums = sums;
+            self.spare = std::mem::replace(&mut self.sums, sums);
+        }
+    }
+
+    /// What was gathered waits for `tick`.
+    fn put_away(&mut self, tick: Time) {
+        if !self.sums.is_empty() {
+            let sums = std::mem::replace(&mut self.sums, std::mem::take(&mut self.spare));
+            self.others.insert(tick, sums);
+        }
+    }
+
+    /// What is given until the next [`Ticks::close`] will be closed with what was closed before: it is added there at once.
+    pub fn reopen(&mut self) {
+        if let Some((_, mut closed)) = self.others.pop_first() {
+            self.sums.drain().for_each(|(key, diff)| closed.at(key).plus_equals(&diff));
+            self.spare = std::mem::replace(&mut self.sums, closed);
         }
     }
 
     /// All that was gathered so far is of `tick` or of ticks before it: it is given together, as of `tick`. For ticks that
     /// are as long as time, whose end the caller alone knows.
     pub fn close(&mut self, tick: Time) {
-        let Some((_, mut closed)) = self.others.pop_first() else {
-            let sums = std::mem::take(&mut self.sums);
-            return if !sums.is_empty() {
-                _ = self.others.insert(tick, sums)
-            };
-        };
-        let sums = self.sums.few.drain(..).chain(self.sums.many.drain());
-        sums.for_each(|(key, diff)| closed.at(key).plus_equals(&diff));
-        self.others.insert(tick, closed);
+        self.reopen();
+        self.put_away(tick);
+    }
+
+    /// What was closed, to be given more; it comes back by [`Ticks::put_closed`]. What was gathered since stays as it is.
+    pub fn take_closed(&mut self) -> Ticks<K, R> {
+        let closed = self.others.pop_first().map(|(_, sums)| sums);
+        let sums = closed.unwrap_or_else(|| std::mem::take(&mut self.spare));
+        Ticks { current: self.current, sums, ..Ticks::new(self.tick_ms) }
+    }
+
+    /// See [`Ticks::take_closed`]: it is given together, as of `tick`.
+    pub fn put_closed(&mut self, tick: Time, closed: Ticks<K, R>) {
+        if closed.sums.is_empty() {
+            self.spare = closed.sums;
+        } else {
+            self.others.insert(tick, closed.sums);
+        }
     }
 
     /// Gives every tick that lies before `complete_before`, in order, each as (time, key, diff).
@@ -132,6 +166,7 @@ impl<K: Eq + Hash, R: Semigroup + Default> Ticks<K, R> {
             }
             let (tick, mut sums) = first.remove_entry();
             sums.publish(tick, &mut publish);
+            self.spare = sums;
         }
         if self.current < complete_before && !self.sums.is_empty() {
             self.sums.publish(self.current, &mut publish);

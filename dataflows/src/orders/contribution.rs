@@ -57,6 +57,11 @@ impl Share {
         }
     }
 
+    /// True where an SLA is overdue.
+    pub fn has_open_breach(&self) -> bool {
+        self.outcomes.has_open_breach()
+    }
+
     /// How many items and payments contribute.
     pub fn lines(&self) -> (usize, usize) {
         (self.items as usize, self.payments as usize)

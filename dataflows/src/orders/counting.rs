@@ -3,6 +3,8 @@
 //! Changes wait until there are some: counting them and making them then each fit into a core's cache for instructions,
 //! which both at once do not. A window that has closed by the time of the change takes no part (semantics.md, section 8).
 
+mod stretches;
+
 use serde::{Deserialize, Serialize};
 
 use super::contribution::{Change, Share};
@@ -15,6 +17,7 @@ use crate::operators::ticks::Ticks;
 use crate::settings::Settings;
 use crate::time::{Time, Window};
 use crate::views::measures::{Aggregate, LineMeasures, MeasureKey, Measures};
+pub use stretches::Stretch;
 
 /// A change of what an order contributes as a whole.
 #[derive(Debug)]
@@ -61,6 +64,8 @@ pub enum Waiting {
 
 /// So many changes wait.
 const CHANGES_AT_ONCE: usize = 256;
+/// So many lines wait, where changes do not make them go.
+const LINES_AT_ONCE: usize = 1024;
 
 impl Contributions {
     /// None yet; ticks as those of [`Ticks`].
@@ -77,8 +82,19 @@ impl Contributions {
 
     /// Takes a change.
     pub fn take(&mut self, change: &Change<'_>) {
-        let Change { tenant, time, .. } = *change;
+        self.take_lines(change);
         let (before, after) = (change.before.share, change.after.share);
+        if before != after {
+            self.changes.push(ShareChange { tenant: change.tenant, time: change.time, before, after });
+        }
+        if self.changes.len() >= CHANGES_AT_ONCE {
+            self.count();
+        }
+    }
+
+    /// Takes what a change says of items and payments alone.
+    pub fn take_lines(&mut self, change: &Change<'_>) {
+        let Change { tenant, time, .. } = *change;
         for (item, placed_at, sign) in change.items() {
             let Some(at) = placed_at else { continue };
             let category = category(change.facts, item);
@@ -97,10 +113,7 @@ impl Contributions {
             let sums = LineMeasures { lines: sign, installments, value: payment.value * sign };
             self.line_changes.push(LineChange { time, at: payment.at, key, sums });
         }
-        if before != after {
-            self.changes.push(ShareChange { tenant, time, before, after });
-        }
-        if self.changes.len() >= CHANGES_AT_ONCE {
+        if self.line_changes.len() >= LINES_AT_ONCE {
             self.count();
         }
     }
@@ -122,6 +135,8 @@ impl Contributions {
 
     /// See [`Ticks::close`].
     pub fn close(&mut self, tick: Time) {
+        self.measures.reopen();
+        self.lines.reopen();
         self.count();
         self.measures.close(tick);
         self.lines.close(tick);
@@ -159,16 +174,7 @@ impl Contributions {
     /// Counts the changes that wait.
     fn count(&mut self) {
         let Contributions { windows, stays_ms, changes, line_changes, measures, lines } = self;
-        let mut unwindowed = Unwindowed::default();
-        for change in changes.drain(..) {
-            let windows = Windows { kept: windows, stays_ms: *stays_ms, time: change.time };
-            if unwindowed.tenant != change.tenant || !measures.is_of_tick(change.time, unwindowed.tick) {
-                std::mem::take(&mut unwindowed).give(measures);
-                (unwindowed.tenant, unwindowed.tick) = (change.tenant, measures.tick_of(change.time));
-            }
-            change.count(windows, measures, &mut unwindowed);
-        }
-        unwindowed.give(measures);
+        count_shares(changes, windows, *stays_ms, measures);
         for change in line_changes.drain(..) {
             let windows = Windows { kept: windows, stays_ms: *stays_ms, time: change.time };
             if let Some((window, start)) = windows.of(change.at) {
@@ -176,6 +182,24 @@ impl Contributions {
             }
         }
     }
+}
+
+fn count_shares(
+    changes: &mut Vec<ShareChange>,
+    kept: &[Window],
+    stays_ms: u64,
+    measures: &mut Ticks<MeasureKey, Measures>,
+) {
+    let mut unwindowed = Unwindowed::default();
+    for change in changes.drain(..) {
+        let windows = Windows { kept, stays_ms, time: change.time };
+        if unwindowed.tenant != change.tenant || !measures.is_of_tick(change.time, unwindowed.tick) {
+            std::mem::take(&mut unwindowed).give(measures);
+            (unwindowed.tenant, unwindowed.tick) = (change.tenant, measures.tick_of(change.time));
+        }
+        change.count(windows, measures, &mut unwindowed);
+    }
+    unwindowed.give(measures);
 }
 
 /// The windows that are kept, as of a time.

@@ -234,7 +234,7 @@ impl Keeper {
     /// Looks at an order at the time it asked for.
     fn fire(&mut self, number: u32, time: Time) {
         let Keeper { registry, law, before, .. } = self;
-        let Some(order) = registry.get(number) else { return };
+        let Some(order) = registry.get_mut(number) else { return };
         if time > order.bound(&law.settings) {
             return self.retire(number, time);
         }

@@ -4,6 +4,8 @@
 //! is dropped, for its facts say it all, and folded again when it is woken. Invariant: an order rests only where time
 //! alone changes nothing more about it; progress is read of awake orders only.
 
+use std::num::NonZeroU32;
+
 use super::contribution::Share;
 use super::identities::Identities;
 use super::outlook::{Law, Outcomes};
@@ -32,9 +34,9 @@ impl Progress {
         Share::of(&self.state, &self.outcomes)
     }
 
-    /// True where an SLA was not met in time, as shown.
-    pub fn has_breach(&self) -> bool {
-        self.outcomes.slas.iter().flatten().any(|outcome| outcome.is_breach())
+    /// True where an SLA is overdue, as shown.
+    pub fn has_open_breach(&self) -> bool {
+        self.outcomes.has_open_breach()
     }
 
     /// Reads a little of all its memory.
@@ -58,6 +60,8 @@ pub struct Order {
     pub accepted_at: Time,
     /// True where a source has given its last word on it: no other fact of it will ever come.
     pub is_complete: bool,
+    /// Where it is noted that it changed in this epoch, counted from 1; none where it did not.
+    pub noted: Option<NonZeroU32>,
     /// None while it rests.
     progress: Option<Box<Progress>>,
     /// Its status while it rests.
@@ -74,6 +78,7 @@ impl Order {
             facts,
             accepted_at: delivery.time,
             is_complete: false,
+            noted: None,
             progress: Some(progress),
             rests_as: Status::Unplaced,
         }
@@ -133,6 +138,7 @@ impl Order {
             facts,
             accepted_at,
             is_complete: false,
+            noted: None,
             progress: None,
             rests_as: Status::Unplaced,
         }

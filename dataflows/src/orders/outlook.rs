@@ -65,6 +65,13 @@ pub struct Outcomes {
     pub drop_off: Option<DropOff>,
 }
 
+impl Outcomes {
+    /// True where an SLA is overdue.
+    pub fn has_open_breach(&self) -> bool {
+        self.slas.contains(&Some(Outcome::BreachedOpen))
+    }
+}
+
 /// An order's state as time has left it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Outlook {

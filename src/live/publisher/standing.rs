@@ -63,11 +63,19 @@ impl Standing {
     /// Adds differences of sums of orders.
     pub fn add_orders(&mut self, updates: &Batches<MeasureKey, Measures>, windows: &[Window], changes: &mut Changes) {
         let rolled = self.is_rolled_up.then_some(windows);
-        apply::<FunnelRow>(&mut self.funnel, updates, rolled, changes);
-        apply::<GmvRow>(&mut self.gmv, updates, rolled, changes);
-        apply::<DropOffRow>(&mut self.drop_off, updates, rolled, changes);
-        apply::<SlaSummaryRow>(&mut self.sla_summary, updates, rolled, changes);
-        apply::<StatusRow>(&mut self.by_status, updates, rolled, changes);
+        // Batches are small: each stays in a core's first cache for all of them.
+        for batch in updates {
+            add::<FunnelRow>(&mut self.funnel, batch, rolled);
+            add::<GmvRow>(&mut self.gmv, batch, rolled);
+            add::<DropOffRow>(&mut self.drop_off, batch, rolled);
+            add::<SlaSummaryRow>(&mut self.sla_summary, batch, rolled);
+            add::<StatusRow>(&mut self.by_status, batch, rolled);
+        }
+        tell::<FunnelRow>(&mut self.funnel, changes);
+        tell::<GmvRow>(&mut self.gmv, changes);
+        tell::<DropOffRow>(&mut self.drop_off, changes);
+        tell::<SlaSummaryRow>(&mut self.sla_summary, changes);
+        tell::<StatusRow>(&mut self.by_status, changes);
     }
 
     /// Adds differences of sums of items and payments.
@@ -78,8 +86,12 @@ impl Standing {
         changes: &mut Changes,
     ) {
         let rolled = self.is_rolled_up.then_some(windows);
-        apply::<CategoryRow>(&mut self.categories, updates, rolled, changes);
-        apply::<PaymentRow>(&mut self.payments, updates, rolled, changes);
+        for batch in updates {
+            add::<CategoryRow>(&mut self.categories, batch, rolled);
+            add::<PaymentRow>(&mut self.payments, batch, rolled);
+        }
+        tell::<CategoryRow>(&mut self.categories, changes);
+        tell::<PaymentRow>(&mut self.payments, changes);
     }
 
     /// The rows that sums make, as of `time`.
@@ -154,35 +166,29 @@ impl Standing {
     }
 }
 
-/// Adds differences to sums, rolled up to these windows or as they come; the changes of the rows that these make, each at
-/// the last tick at which there was any.
-fn apply<R: AggregateRow>(
-    sums: &mut SumsOf<R>,
-    updates: &Batches<MeasureKey, R::Sums>,
-    rolled: Option<&[Window]>,
-    changes: &mut Changes,
-) {
-    for batch in updates {
-        match rolled {
-            Some(windows) => {
-                rolled_differences::<R>(batch, windows, |key, time, difference| sums.add(key, difference, time));
-            }
-            None => {
-                for (key, time, difference) in differences::<R>(batch) {
-                    sums.add(RolledKey::of_contribution(key), difference, *time);
-                }
+/// Adds differences to sums: rolled up to these windows, or as they come where nobody is told what has changed.
+fn add<R: AggregateRow>(sums: &mut SumsOf<R>, batch: &[(MeasureKey, Time, R::Sums)], rolled: Option<&[Window]>) {
+    match rolled {
+        Some(windows) => {
+            rolled_differences::<R>(batch, windows, |key, time, difference| sums.add(key, difference, time));
+        }
+        None => {
+            for (key, _, difference) in differences::<R>(batch) {
+                sums.add_untold(RolledKey::of_contribution(key), difference);
             }
         }
     }
+}
+
+/// Tells the changes of rows, each at the last tick at which there was a difference.
+fn tell<R: AggregateRow>(sums: &mut SumsOf<R>, changes: &mut Changes) {
     sums.tell_changed(|key, sum, time| changes.add(time, sum.makes_row(R::AGGREGATE), || R::of(key, sum)));
 }
 
 fn roll_up<R: AggregateRow>(sums: &mut SumsOf<R>, windows: &[Window]) {
     for (key, sum) in std::mem::take(sums).iter() {
-        rolled_up_keys::<R>(key, windows, |key| sums.add(key, &sum, 0));
+        rolled_up_keys::<R>(key, windows, |key| sums.add_untold(key, &sum));
     }
-    // Nothing has changed by that.
-    sums.tell_changed(|_, _, _| {});
 }
 
 fn close<R: AggregateRow>(
@@ -195,10 +201,9 @@ fn close<R: AggregateRow>(
     let Some(windows) = unrolled else { return };
     for (key, sum) in closed {
         if let Some(key) = in_coarser_window::<R>(key, windows, is_open) {
-            sums.add(key, &sum, 0);
+            sums.add_untold(key, &sum);
         }
     }
-    sums.tell_changed(|_, _, _| {});
 }
 
 /// Rows made of sums, as changes.

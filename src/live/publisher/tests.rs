@@ -119,7 +119,8 @@ proptest! {
             (0..40 * MINUTE_MS, proptest::collection::vec((0..2_u16, any::<bool>(), 0..90 * MINUTE_MS, -1..3_i64), 0..4)), 1..20),
         added_after in 0..20_usize,
     ) {
-        let (mut wanted, mut unwanted, mut now) = (publisher(Rows::All), publisher(Rows::Breaches), AT);
+        let (mut wanted, mut unwanted, mut now) = (publisher(Rows::All), publisher(Rows::OpenBreaches), AT);
+        let only_adds = rounds.iter().flat_map(|(_, contributions)| contributions).all(|(.., count)| *count >= 0);
         for (round, (pause_ms, contributions)) in rounds.into_iter().enumerate() {
             now += pause_ms;
             for update in contributions.into_iter().flat_map(|one| contribution(now, one)) {
@@ -133,7 +134,10 @@ proptest! {
                 continue;
             }
             prop_assert_eq!(not_told, Vec::<String>::new());
-            prop_assert!(unwanted.standing.windowed() <= wanted.standing.windowed());
+            // What is taken back may come to nothing where it is rolled up alone.
+            if only_adds {
+                prop_assert!(unwanted.standing.windowed() <= wanted.standing.windowed());
+            }
             if round == added_after {
                 for publisher in [&mut wanted, &mut unwanted] {
                     let bytes = publisher.snapshot().unwrap();

@@ -28,7 +28,7 @@ impl Keeper {
             placed = Some(number);
             let judgement = self.registry.judge(number, delivery);
             if before.is_none() && matches!(judgement, Judgement::Accepted | Judgement::Displaces(_)) {
-                before = Some(self.prepare_change(number, deliveries));
+                before = Some(self.prepare_change(number, deliveries, judgement));
             }
             self.keep(number, delivery, judgement, delivery.time);
         }
@@ -69,23 +69,26 @@ impl Keeper {
         Some(self.registry.start(delivery))
     }
 
-    /// Brings an order up to the time just before its deliveries; how it stood then.
-    fn prepare_change(&mut self, number: u32, deliveries: &[Delivery<'_>]) -> Before {
+    /// Brings an order up to the time just before its deliveries, of which the first that changes it is judged; how it stood
+    /// then.
+    fn prepare_change(&mut self, number: u32, deliveries: &[Delivery<'_>], judgement: Judgement) -> Before {
         let time = deliveries.first().map_or(0, |delivery| delivery.time).saturating_sub(1);
         let earliest = deliveries.iter().map(|delivery| delivery.outline.at).min();
         self.known_until = self.known_until.max(earliest.unwrap_or(0));
         self.fire_order_until(number, time);
-        if let (Some(epochs), Some(order)) = (&mut self.epochs, self.registry.get(number)) {
+        if let (Some(epochs), Some(order)) = (&mut self.epochs, self.registry.get_mut(number)) {
             epochs.touch(number, order, &self.law, time.saturating_add(1));
         }
         self.after.clear();
         self.is_whole = false;
         let Some(order) = self.registry.get(number) else { return Before::Share(Share::default()) };
         let share = order.progress().map_or_else(Share::default, Progress::share);
-        let displaces =
-            |delivery: &Delivery<'_>| matches!(self.registry.judge(number, delivery), Judgement::Displaces(_));
+        let is_displacing = |judgement| matches!(judgement, Judgement::Displaces(_));
+        let displaces = is_displacing(judgement)
+            || deliveries.len() > 1
+                && deliveries.iter().any(|delivery| is_displacing(self.registry.judge(number, delivery)));
         let shows_each = self.purpose == Purpose::Show(Detail::Changes) && self.epochs.is_none();
-        if (shows_each || deliveries.iter().any(displaces))
+        if (shows_each || displaces)
             && let Some(order) = self.registry.get(number)
         {
             self.before.evaluate(order.tenant, &order.facts, &self.law, time);

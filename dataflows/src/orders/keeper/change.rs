@@ -9,7 +9,7 @@ use super::super::counting::Contributions;
 use super::super::driver::Emitted;
 use super::super::order::{Order, Progress};
 use super::super::outlook::{Law, Outlook, has_stalled};
-use super::super::sla::Party;
+use super::super::sla::{Outcome, Party};
 use super::super::standing::Standing;
 use super::super::view::View;
 use super::{Keeper, Purpose};
@@ -71,11 +71,15 @@ impl Keeper {
                 }
                 Before::Share(share) => Side { share, items: &[], payments: &[] },
             };
-            let tenant = order.tenant;
+            let (tenant, noted) = (order.tenant, order.noted);
             let Some((facts, progress)) = order.awake() else { return };
             progress.outcomes = after.outlook.outcomes();
             let after_side = Side { share: progress.share(), items: &after.items, payments: &after.payments };
-            contributions.take(&Change { tenant, facts, before: before_side, after: after_side, time });
+            let change = Change { tenant, facts, before: before_side, after: after_side, time };
+            match epochs {
+                Some(epochs) => epochs.take(noted, &change, contributions, law.settings.tick_ms),
+                None => contributions.take(&change),
+            }
             if detail == Detail::Changes && epochs.is_none() {
                 emitted.give_changed_rows(&order.id(), &order.facts, [before, after], time);
             }
@@ -198,8 +202,18 @@ impl Emitted {
         self.stalled_orders.extend(stalled_orders.map(|(row, diff)| (row, time, diff)));
     }
 
-    /// The same of breaches alone.
-    pub(super) fn give_changed_breaches(&mut self, id: &OrderId, facts: &PackedFacts, views: [&View; 2], time: Time) {
+    /// The same of breaches that are open, alone.
+    pub(super) fn give_open_breaches(&mut self, id: &OrderId, facts: &PackedFacts, views: [&View; 2], time: Time) {
+        let is_open = |view: &View, sla| view.outlook.breach(sla).is_some_and(|it| it.outcome == Outcome::BreachedOpen);
+        for sla in Sla::ALL {
+            let open = |view: &View| is_open(view, sla).then(|| sla_breaches::row(id, view, facts, sla)).flatten();
+            let breaches = differing(views.map(open));
+            self.sla_breaches.extend(breaches.map(|(breach, diff)| (breach, time, diff)));
+        }
+    }
+
+    /// The same of all breaches, alone.
+    fn give_changed_breaches(&mut self, id: &OrderId, facts: &PackedFacts, views: [&View; 2], time: Time) {
         for sla in Sla::ALL {
             let breaches = differing(views.map(|view| sla_breaches::row(id, view, facts, sla)));
             self.sla_breaches.extend(breaches.map(|(breach, diff)| (breach, time, diff)));
