@@ -162,6 +162,31 @@ fn hold_what_the_changes_come_to(settings: &ChangelogSettings) {
 }
 
 #[test]
+fn no_text_of_a_record_is_too_long_or_too_strange_for_a_key() {
+    let Some(settings) = settings() else { return };
+    let mut kafka = Kafka::connect(&settings).unwrap();
+    kafka.fence(1).unwrap();
+    let mut wanted = Wanted::default();
+    for number in 0..5 {
+        let frontier = number as Time;
+        let updates: Vec<_> = wanted.categories(number).into_iter().map(|change| (change, frontier)).collect();
+        assert_eq!(kafka.commit(frontier, &progress(1, frontier + 1), &updates), Outcome::Done);
+    }
+    assert_holds(&settings, &wanted);
+}
+
+#[test]
+fn how_long_a_transaction_may_be_open_is_for_the_user_to_say() {
+    let Some(mut settings) = settings() else { return };
+    let mut fenced = |timeout_ms: &str| {
+        settings.kafka.client.insert("transaction.timeout.ms".to_owned(), timeout_ms.to_owned());
+        Kafka::connect(&settings).unwrap().fence(1)
+    };
+    assert_eq!(fenced("900001"), None, "longer than brokers allow");
+    assert!(fenced("30000").is_some(), "shorter than answers are waited for by default");
+}
+
+#[test]
 fn nobody_but_the_newest_incarnation_commits() {
     let Some(settings) = settings() else { return };
     let (mut old, mut new) = (Kafka::connect(&settings).unwrap(), Kafka::connect(&settings).unwrap());

@@ -26,7 +26,6 @@ use crate::clock::partitions::{Cut, Trail};
 use crate::config::SinkConfig;
 use crate::error::{JobError, JobResult};
 use crate::instant::format_instant;
-use circuit::Circuit;
 pub use counters::CommitterCounters;
 use overflow::Overflow;
 use queue::{Attempt, Message, Queue};
@@ -86,9 +85,8 @@ impl Committer {
         let (ends, ended) = channel::<()>();
         let frontier = Arc::new(AtomicU64::new(progress.frontier));
         let (counters, failure) = (Arc::<CommitterCounters>::default(), Arc::<Mutex<Option<JobError>>>::default());
-        let circuit = Circuit::of(&settings.sink);
         let overflow = Arc::new(Mutex::new(Overflow::new(name, &settings.sink, Arc::clone(&counters))));
-        let queue = Queue::new(progress, history, circuit, Arc::clone(&counters), Arc::clone(&frontier));
+        let queue = Queue::new(progress, history, &settings.sink, Arc::clone(&counters), Arc::clone(&frontier));
         let (name, failed, job) = (name.to_owned(), Arc::clone(&failure), settings.job);
         let (sink_name, set_aside) = (name.clone(), Arc::clone(&overflow));
         let thread = std::thread::Builder::new().name(format!("sink {name}")).spawn(move || {

@@ -7,6 +7,7 @@
 //! guessed. Limits: a topic that was there before is taken as it is. Source: outputs.md; decision 10.
 
 pub mod avro;
+mod sending;
 mod unshown;
 
 use std::collections::BTreeMap;
@@ -30,17 +31,15 @@ use crate::error::{JobError, JobResult};
 use crate::interrupt;
 use crate::kafka::avro::Writer;
 use crate::kafka::{ANSWER_TIMEOUT, Format, Inquirer, KafkaSettings, Listener, is_silence};
+use sending::send;
 
-/// How long the end of a transaction may take; also that of one that was left open by a process that is gone.
+/// How long the end of a transaction may take; also that of one that was left open by a process that is gone. So long
+/// nothing may arrive of one that is under way.
 const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(30);
-/// What of it is left after the records were waited for is no less than this.
-const WAIT_AT_LEAST: Duration = Duration::from_secs(1);
 /// Whoever takes longer to commit may have lost a broker meanwhile; as a rule it takes a twentieth of that.
 const COMMIT_AT_ONCE: Duration = Duration::from_secs(1);
 /// How long to wait for room in the producer's queue, or for the next record of the progress.
 const WAIT: Duration = Duration::from_millis(50);
-/// How long to wait at a time for records that are on their way.
-const WAIT_IN_FLIGHT: Duration = Duration::from_millis(1);
 /// How long reading the progress may take.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
 /// So many records before the end of its topic the progress is looked for first.
@@ -53,6 +52,9 @@ const SAY_EVERY: Duration = Duration::from_secs(5);
 const RECORD_BYTES_MAX: &str = "16777216";
 /// What the user's settings may change: a key has the same partition as with Kafka's own clients.
 const DEFAULTS: [(&str, &str); 2] = [("partitioner", "murmur2_random"), ("message.max.bytes", RECORD_BYTES_MAX)];
+
+const TOO_LONG: &str = "set transaction.timeout.ms in [kafka.client] to transaction.max.timeout.ms of the broker, or raise \
+                        that to 900000";
 
 /// Where a job keeps its changelogs.
 #[derive(Clone, Debug)]
@@ -203,7 +205,8 @@ impl From<KafkaError> for Failure {
 impl Kafka {
     /// Waits for a broker and, where there is one, a schema registry, and makes the topics that are missing.
     pub fn connect(settings: &ChangelogSettings) -> JobResult<Kafka> {
-        let settings = ChangelogSettings { kafka: settings.kafka.with_defaults(&DEFAULTS), ..settings.clone() };
+        let kafka = sending::with_timeouts(&settings.kafka.with_defaults(&DEFAULTS));
+        let settings = ChangelogSettings { kafka, ..settings.clone() };
         // That topics are made takes a moment, of which nothing needs to be said.
         let mut said = Instant::now();
         while settings.create_topics()?.is_none() {
@@ -271,7 +274,13 @@ impl Kafka {
     fn say(&self, doing: &str, failure: Failure) {
         let error = match failure {
             Failure::Settings(error) => error,
-            Failure::Broker(error) => self.settings.kafka.failed(doing, &error, &Listener::default()),
+            Failure::Broker(error) => {
+                let said = self.settings.kafka.failed(doing, &error, &Listener::default());
+                match error.rdkafka_error_code() {
+                    Some(RDKafkaErrorCode::InvalidTransactionTimeout) => said.remedy(TOO_LONG),
+                    _ => said,
+                }
+            }
         };
         let [place, remedy] = [error.location(), error.remedy_text()].map(Option::unwrap_or_default);
         tracing::warn!("{} ({place}): {remedy}", error.what());
@@ -349,14 +358,7 @@ impl ChangelogSettings {
             }
         }
         self.send_progress(producer, to)?;
-        // The library waits for what is on its way by tenths of a second, whole ones.
-        let started = Instant::now();
-        let is_fine = || producer.client().fatal_error().is_none();
-        while producer.in_flight_count() > 0 && started.elapsed() < TRANSACTION_TIMEOUT && is_fine() {
-            producer.poll(Duration::ZERO);
-            std::thread::sleep(WAIT_IN_FLIGHT);
-        }
-        producer.commit_transaction(TRANSACTION_TIMEOUT.saturating_sub(started.elapsed()).max(WAIT_AT_LEAST))
+        sending::commit(producer)
     }
 
     fn send_progress(&self, producer: &BaseProducer<Listener>, progress: &Progress) -> Result<(), KafkaError> {
@@ -372,18 +374,4 @@ fn object(columns: &[Column], cells: &str) -> Vec<u8> {
     // Writing to a vector does not fail.
     let _ = cell::write_object(columns, TextRow::new(cells).cells(), &mut json);
     json
-}
-
-/// Puts a record into the producer's queue; waits for room. What becomes of it the end of the transaction says.
-fn send(producer: &BaseProducer<Listener>, mut record: BaseRecord<'_, [u8], [u8]>) -> Result<(), KafkaError> {
-    loop {
-        match producer.send(record) {
-            Ok(()) => return Ok(()),
-            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
-                producer.poll(WAIT);
-                record = back;
-            }
-            Err((error, _)) => return Err(error),
-        }
-    }
 }

@@ -3,7 +3,8 @@
 //!
 //! Tables are exact: a plain `SELECT` reads as the CSV file does. In SQLite whole numbers are INTEGER and durations
 //! NUMERIC, so they sort and add up; times and booleans are text; so are amounts and rates, because its only fractions are
-//! binary: views, for arithmetic, have them as REAL. PostgreSQL has a type for each.
+//! binary: views, for arithmetic, have them as REAL. PostgreSQL has a type for each. Invariant: no text of a record is too
+//! long for a key. PostgreSQL's indexes hold less than 3 kB an entry, so what has no bound stands in them as its SHA-256.
 
 use dataflows::views::collection::{Collection, Column, ColumnType, Row};
 use dataflows::views::funnel::FunnelRow;
@@ -11,6 +12,9 @@ use dataflows::views::gmv::GmvRow;
 
 /// When PostgreSQL got a row as it is: the server's own column, outside every comparison.
 pub const UPDATED_AT: &str = "updated_at";
+
+/// Columns of keys whose text has no bound, because a record says it as it likes. Ids do, and words of the law are few.
+const UNBOUNDED: [&str; 1] = ["category"];
 
 /// Whose SQL it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,8 +65,9 @@ impl Dialect {
             sql += &format!("  \"{UPDATED_AT}\" timestamp with time zone NOT NULL DEFAULT now(),\n");
         }
         let key = self.key(collection, "").join(", ");
-        if collection.columns.iter().any(|column| column.is_key && self.is_nullable(column)) {
-            // No primary key can be empty, and without one the server's replication wants to know rows by the whole.
+        let is_made = |column: &Column| self.is_nullable(column) || self.is_hashed(column);
+        if collection.columns.iter().any(|column| column.is_key && is_made(column)) {
+            // No primary key can be empty or made, and without one the server's replication wants to know rows by the whole.
             let sql = sql.trim_end().trim_end_matches(',');
             return format!(
                 "{sql}\n);\nALTER TABLE \"{name}\" REPLICA IDENTITY FULL;\n\
@@ -74,15 +79,24 @@ impl Dialect {
         sql + &format!("  PRIMARY KEY ({key})\n){kind};\n")
     }
 
+    /// True where a key holds what the column's text hashes to.
+    fn is_hashed(self, column: &Column) -> bool {
+        self == Dialect::Postgres && UNBOUNDED.contains(&column.name)
+    }
+
     /// What makes up the key: columns of `table`, or of none that is named, in which no value is one like any other.
     pub fn key(self, collection: &Collection, table: &str) -> Vec<String> {
         let dot = if table.is_empty() { "" } else { "." };
         let part = |column: &Column| {
             let name = format!("{table}{dot}\"{}\"", column.name);
-            match self.is_nullable(column) {
+            match () {
+                // No two texts have one hash, be they made for that. `convert_to` is not immutable, as an index wants it.
+                () if self.is_hashed(column) => {
+                    format!(r"sha256(decode(replace({name}, E'\\', E'\\\\'), 'escape'))")
+                }
                 // Before all times; only times of a key can be empty.
-                true => format!("COALESCE({name}, '-infinity')"),
-                false => name,
+                () if self.is_nullable(column) => format!("COALESCE({name}, '-infinity')"),
+                () => name,
             }
         };
         collection.columns.iter().filter(|column| column.is_key).map(part).collect()

@@ -255,3 +255,33 @@ fn bind(insert: &mut CachedStatement<'_>, place: usize, column: &Column, text: &
         _ => insert.raw_bind_parameter(place, text),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sink::text_row::write_text;
+    use dataflows::views::COLLECTIONS;
+
+    #[test]
+    fn no_text_of_a_record_is_too_long_or_too_strange_for_a_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("results.sqlite");
+        let sqlite = Sqlite::create(&path).unwrap();
+        let collection = COLLECTIONS.iter().find(|collection| collection.name == "category_metrics").unwrap();
+        let long = "ü".repeat(100_000);
+        // As bytes order them.
+        let categories = ["x", "x\0", "x\0\0", "x\0a", "x\u{fffd}", &long];
+        let mut writer = sqlite.begin(*collection).unwrap();
+        for category in categories {
+            let mut row = String::new();
+            ["total", "", "acme", category, "1", "1.50"].iter().for_each(|cell| write_text(cell, &mut row));
+            writer.write(TextRow::new(&row)).unwrap();
+        }
+        writer.finish().unwrap();
+        sqlite.commit().unwrap();
+        let connection = Connection::open(&path).unwrap();
+        let mut statement = connection.prepare("SELECT category FROM category_metrics ORDER BY category").unwrap();
+        let found = statement.query_map([], |row| row.get::<_, String>(0)).unwrap();
+        assert_eq!(found.collect::<Result<Vec<_>, _>>().unwrap(), categories);
+    }
+}

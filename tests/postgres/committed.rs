@@ -112,3 +112,62 @@ fn a_table_that_was_dropped_or_altered_fails_until_it_is_back_and_changes_nothin
     assert_eq!(postgres.commit(0, &progress(1, 2), &updates), Outcome::Done);
     assert_holds(&database, &wanted);
 }
+
+/// What the table of categories should hold, as PostgreSQL shows it.
+#[track_caller]
+fn assert_holds_categories(database: &Database, wanted: &Wanted) {
+    let collection = COLLECTIONS.iter().find(|collection| collection.name == "category_metrics").unwrap();
+    let shown = |cell: String| cell.replace('␀', "␀␀").replace('\0', "␀0");
+    let mut rows: Vec<Vec<String>> =
+        wanted.rows(collection).into_iter().map(|row| row.into_iter().map(shown).collect()).collect();
+    rows.sort();
+    assert!(rows.len() > 5 && database.rows(collection) == rows, "{rows:?}");
+}
+
+#[test]
+fn no_text_of_a_record_is_too_long_or_too_strange_for_a_key() {
+    let Some(database) = Database::new() else { return };
+    let mut postgres = connect(&database.url, "shop").unwrap();
+    postgres.fence(1).unwrap();
+    let mut wanted = Wanted::default();
+    // Each is written, written again, and deleted, beside others that are almost the same.
+    for number in 0..5 {
+        let frontier = number as Time;
+        let updates: Vec<_> = wanted.categories(number).into_iter().map(|change| (change, frontier)).collect();
+        assert_eq!(postgres.commit(frontier, &progress(1, frontier + 1), &updates), Outcome::Done);
+        assert_holds_categories(&database, &wanted);
+    }
+}
+
+#[test]
+fn tables_of_an_earlier_version_are_brought_to_this_one() {
+    let Some(database) = Database::new() else { return };
+    connect(&database.url, "shop").unwrap().fence(1).unwrap();
+    database.run(
+        "DROP INDEX category_metrics_key; UPDATE orderwatch_schema SET version = 1;
+         CREATE UNIQUE INDEX category_metrics_key ON category_metrics
+           (\"window\", COALESCE(window_start, '-infinity'), tenant, category)",
+    );
+    let mut postgres = connect(&database.url, "shop").unwrap();
+    assert_eq!(database.number("SELECT version FROM orderwatch_schema"), 2.0);
+    assert_eq!(postgres.fence(2).map(|found| found.frontier), Some(0));
+    let mut wanted = Wanted::default();
+    let updates: Vec<_> = wanted.categories(1).into_iter().map(|change| (change, 0)).collect();
+    assert_eq!(postgres.commit(0, &progress(2, 1), &updates), Outcome::Done);
+    assert_holds_categories(&database, &wanted);
+}
+
+#[test]
+fn a_commit_may_take_longer_than_others_of_its_role_may() {
+    let Some(database) = Database::new() else { return };
+    let mut postgres = connect(&format!("{}?options=-cstatement_timeout%3D500", database.url), "shop").unwrap();
+    postgres.fence(1).unwrap();
+    database.run(
+        "CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(1); RETURN NEW; END';
+         CREATE TRIGGER slowly BEFORE UPDATE ON orderwatch_progress FOR EACH ROW EXECUTE FUNCTION slowly()",
+    );
+    let mut wanted = Wanted::default();
+    let change = wanted.change(&mut Chance(7), 40);
+    assert_eq!(postgres.commit(0, &progress(1, 9), &[(change, 6)]), Outcome::Done);
+    assert_holds(&database, &wanted);
+}

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use dataflows::views::COLLECTIONS;
 
-use super::inputs::{dirty, sample, shared};
+use super::inputs::{Chance, dirty, sample, shared};
 use super::outcome::{Place, assert_failed};
 use super::read;
 use super::run::{Ended, replay, run};
@@ -152,4 +152,27 @@ fn readers_see_the_old_content_until_all_of_the_new_is_there() {
     database.run("ALTER TABLE orders ALTER COLUMN items TYPE text");
     let says = ["the table orders has been altered: items is text, not bigint", "alter it back"];
     assert_failed(&into(&database, &place, &["x.jsonl"]), 2, &says);
+}
+
+#[test]
+fn categories_of_any_length_and_kind_have_a_row_each() {
+    let Some(database) = Database::new() else { return };
+    let place = Place::new();
+    let mut chance = Chance(1);
+    // Nothing makes it shorter.
+    let long: String = (0..8_000).map(|_| char::from(b'a' + chance.below(26) as u8)).collect();
+    let categories = ["x", "x\\u0000", "x\\ufffd", "x\\u2400", "x\\u24000", &long];
+    let mut lines = placed("a");
+    for (number, category) in categories.iter().enumerate() {
+        lines += &format!(
+            "{{\"order_id\":\"a\",\"event_type\":\"ITEM_ADDED\",\"item_no\":{number},\"item_category\":\"{category}\",\
+             \"quantity\":1,\"price\":\"2.50\",\"timestamp\":\"2024-03-01T00:00:00Z\"}}\n"
+        );
+    }
+    place.write("x.jsonl", lines);
+    let ended = into(&database, &place, &["x.jsonl"]);
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
+    let of_one = "FROM category_metrics WHERE \"window\" = 'total' AND tenant = 'default' AND items = 1 AND gmv = 2.5";
+    assert_eq!(database.number(&format!("SELECT COUNT(DISTINCT category) {of_one}")), categories.len() as f64);
+    assert_eq!(database.number(&format!("SELECT MAX(LENGTH(category)) {of_one}")), 8_000.0);
 }

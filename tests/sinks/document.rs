@@ -32,7 +32,8 @@ all tenants.
 No value is an empty field in CSV, `null` in JSON, Parquet and Avro, `NULL` in databases; in a key column of SQLite it is `''`,
 because a key takes no `NULL`. In PostgreSQL it is `NULL` there, too (a unique index says that there is one such row), and
 tables have one more column, `updated_at`: when the server got the row as it is. A NUL in a text, which PostgreSQL cannot
-hold, is U+FFFD there. A column is marked \"may be empty\" where that occurs; all others are `NOT NULL` and required.
+hold, is `␀0` there (U+2400 and a zero), and a `␀` is `␀␀`, so that no two keys become one. A column is marked \"may be
+empty\" where that occurs; all others are `NOT NULL` and required.
 
 Nothing is rounded anywhere: amounts and rates are decimals, never binary fractions. In JSON they are strings because
 most readers make binary fractions of JSON's numbers; in SQLite they are text because SQLite has no decimals. There, a

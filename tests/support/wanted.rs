@@ -22,6 +22,28 @@ impl Wanted {
         let key: Vec<String> = key.into_iter().map(|column| cell(column, number)).collect();
         let row: Option<Vec<String>> =
             (chance.below(4) > 0).then(|| rest.into_iter().map(|column| cell(column, chance.below(1_000))).collect());
+        self.put(collection, key, row)
+    }
+
+    /// Changes of categories as long and as strange as records may name them; some of them go.
+    pub fn categories(&mut self, number: usize) -> Vec<Change> {
+        let collection = COLLECTIONS.iter().find(|collection| collection.name == "category_metrics").unwrap();
+        // Nothing makes it shorter.
+        let mut chance = Chance(9);
+        let letter = |_| char::from_u32(0x4E00 + chance.below(0x5000) as u32).unwrap();
+        let long: String = (0..10_000).map(letter).collect();
+        let longer = format!("{long}\0");
+        let strange =
+            ["x", "x\0", "x\0\0", "x\u{fffd}", "x␀", "x␀␀", "x␀0", "\\x78", "\\000\\", "\\N", "", &long, &longer];
+        let changes = strange.iter().enumerate().map(|(place, category)| {
+            let key = ["total", "", "acme", category].map(str::to_owned).to_vec();
+            let row = !(place + number).is_multiple_of(3);
+            self.put(collection, key, row.then(|| vec![number.to_string(), "1.50".to_owned()]))
+        });
+        changes.collect()
+    }
+
+    fn put(&mut self, collection: &'static Collection, key: Vec<String>, row: Option<Vec<String>>) -> Change {
         let text = |cells: &[String]| {
             let mut text = String::new();
             cells.iter().for_each(|cell| text_row::write_text(cell, &mut text));

@@ -55,6 +55,10 @@ impl Resolution {
     }
 }
 
+/// So many items a message names, and so many characters of a name: whatever records say, it stays a message.
+const ITEMS_NAMED: usize = 20;
+const NAME_CHARACTERS: usize = 100;
+
 /// The order's breach of `sla`, where there is one.
 pub fn row(order: &OrderId, view: &View, facts: &PackedFacts, sla: Sla) -> Option<SlaBreachRow> {
     let breach = view.outlook.breach(sla)?;
@@ -92,20 +96,30 @@ fn message(order: &OrderId, view: &View, facts: &PackedFacts, sla: Sla, within_m
     };
     let mut items = view.items.clone();
     items.sort_by_key(|item| item.item_no);
-    for (number, item) in items.iter().enumerate() {
+    for (number, item) in items.iter().take(ITEMS_NAMED).enumerate() {
         message.push_str(if number == 0 { ": " } else { ", " });
         digits::push_integer(i64::from(item.quantity), &mut message);
         message.push_str(" × ");
         match name(item.offset) {
-            Some(name) => message.push_str(name.as_str_in(&mut scratch)),
+            Some(name) => push_name(name.as_str_in(&mut scratch), &mut message),
             None => message += &format!("item {}", item.item_no),
         }
+    }
+    if items.len() > ITEMS_NAMED {
+        message += &format!(" and {} more", items.len() - ITEMS_NAMED);
     }
     if !view.items.is_empty() {
         message.push_str(", ");
         view.state.item_value.push_to(&mut message);
     }
     message
+}
+
+fn push_name(name: &str, message: &mut String) {
+    match name.char_indices().nth(NAME_CHARACTERS).and_then(|(end, _)| name.get(..end)) {
+        Some(beginning) => message.extend([beginning, "…"]),
+        None => message.push_str(name),
+    }
 }
 
 /// A duration in days, hours, minutes and seconds, hours alone up to two days: 24 h and 36 h read better than 1 d and 1.5 d.
@@ -128,6 +142,37 @@ pub fn duration_in_words(duration_ms: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::packed::write;
+    use crate::model::{Body, Fact, Money, Position};
+    use crate::orders::view::ItemLine;
+
+    #[test]
+    fn a_message_stays_one_whatever_records_say() {
+        let order = OrderId { tenant: Text::new("acme"), order_id: Text::new("a") };
+        let (mut facts, mut view, price) = (PackedFacts::default(), View::default(), Money(100));
+        for item_no in 1..=22 {
+            let body = Body::Item {
+                item_no,
+                product_id: None,
+                product_name: Some(Text::new(&"ü".repeat(99 + usize::from(item_no)))),
+                category: None,
+                category_joined: false,
+                seller_id: None,
+                quantity: 1,
+                price,
+                freight: price,
+            };
+            let (fact, mut packed) = (Fact { order: order.clone(), at: 0, event_id: None, body }, Vec::new());
+            write(&fact, Position::default(), &mut packed);
+            let offset = facts.push(&packed, false);
+            view.items.push(ItemLine { offset, item_no, quantity: 1, price });
+        }
+        let said = message(&order, &view, &facts, Sla::Processing, HOUR_MS, 0);
+        let name = "ü".repeat(NAME_CHARACTERS);
+        assert!(said.contains(&format!(": 1 × {name}, 1 × {name}…, 1 × ")), "{said}");
+        assert!(said.ends_with(&format!("1 × {name}… and 2 more, 0.00")), "{said}");
+        assert_eq!(said.matches('×').count(), ITEMS_NAMED);
+    }
 
     #[test]
     fn durations_read_well() {

@@ -27,8 +27,6 @@ use crate::error::{JobError, JobResult};
 type Header = [[u8; size_of::<u64>()]; 2];
 /// So many files hold what may wait.
 const VOLUMES: u64 = 16;
-/// A transaction holds about this share of the memory: what is committed next is small enough to be done soon.
-const PIECES: u64 = 8;
 
 /// See the head of this file.
 pub(super) struct Overflow {
@@ -39,7 +37,6 @@ pub(super) struct Overflow {
     /// What could not be written.
     unwritten: VecDeque<Vec<u8>>,
     volume_bytes: u64,
-    piece_bytes: u64,
     /// Changes that wait.
     changes: u64,
     counters: Arc<CommitterCounters>,
@@ -64,7 +61,6 @@ impl Overflow {
             volumes: VecDeque::new(),
             unwritten: VecDeque::new(),
             volume_bytes: sink.spill_bytes / VOLUMES,
-            piece_bytes: sink.memory_bytes / PIECES,
             changes: 0,
             counters,
             open: tempfile::tempfile,
@@ -80,11 +76,6 @@ impl Overflow {
     /// Changes that wait.
     pub(super) fn changes(&self) -> u64 {
         self.changes
-    }
-
-    /// What is to be taken at once, about, in bytes of memory.
-    pub(super) fn piece_bytes(&self) -> u64 {
-        self.piece_bytes
     }
 
     /// Sets a message aside; true where it is the first one, of which the reader does not know.

@@ -1,9 +1,11 @@
 //! The work of a committer without its thread: what was given, what is to be committed, and what came of each attempt.
 //!
 //! Invariant: nothing that was given is dropped before the sink says that it has it; of several frontiers to commit only the
-//! newest is, so transactions grow where a sink is slow.
+//! newest is, so transactions grow where a sink is slow. But after one that failed they hold an eighth of the memory, after
+//! each further one half as much, down to what changed up to one frontier: none is too large for a sink for ever.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -17,9 +19,13 @@ use super::lock;
 use super::overflow::Overflow;
 use crate::clock::partitions::{Cut, Trail};
 use crate::clock::wall_clock_ms;
+use crate::config::SinkConfig;
 use crate::error::JobResult;
 use crate::sink::change::Change;
 use crate::sink::commits::{Commits, Outcome, Progress, Transactions};
+
+/// Where it cannot all be one transaction, one holds about this share of the memory: it is small enough to be done soon.
+const PIECES: u64 = 8;
 
 /// What a committer is told.
 #[derive(Debug, Serialize, Deserialize)]
@@ -52,7 +58,7 @@ impl Message {
 /// What an attempt came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Attempt {
-    /// Everything that is to be committed is.
+    /// What was tried is committed, or nothing is to be.
     Done,
     /// There is to be another one after that long.
     Again(Duration),
@@ -62,8 +68,11 @@ pub(super) enum Attempt {
 
 pub(super) struct Queue {
     commits: Commits<Change>,
-    /// What is to be committed before.
-    target: Time,
+    /// Frontiers to commit, all of them beyond the sink's; of those between which nothing changes the newest.
+    told: BTreeSet<Time>,
+    /// What the next transaction is to hold, about, in bytes of memory, and what one that is a piece holds.
+    bytes_at_once: u64,
+    piece_bytes: u64,
     /// Number and bytes of changes that wait, by time.
     waiting: BTreeMap<Time, (u64, u64)>,
     circuit: Circuit,
@@ -76,12 +85,21 @@ impl Queue {
     pub(super) fn new(
         progress: Progress,
         history: &Trail,
-        circuit: Circuit,
+        sink: &SinkConfig,
         counters: Arc<CommitterCounters>,
         frontier: Arc<AtomicU64>,
     ) -> Queue {
-        let commits = Commits::new(progress, history);
-        Queue { commits, target: 0, waiting: BTreeMap::new(), circuit, counters, frontier, is_retry: false }
+        Queue {
+            commits: Commits::new(progress, history),
+            told: BTreeSet::new(),
+            bytes_at_once: u64::MAX,
+            piece_bytes: (sink.memory_bytes / PIECES).max(1),
+            waiting: BTreeMap::new(),
+            circuit: Circuit::of(sink),
+            counters,
+            frontier,
+            is_retry: false,
+        }
     }
 
     /// Takes a message; until when to finish, where it says so.
@@ -89,7 +107,7 @@ impl Queue {
         match message {
             Message::Give(changes) => changes.into_iter().for_each(|(change, time)| self.give(change, time)),
             Message::Mark(trail) => self.commits.mark(&trail),
-            Message::Commit(frontier) => self.target = self.target.max(frontier),
+            Message::Commit(frontier) => self.tell(frontier),
             Message::Trim(cut) => self.commits.trim(&cut),
             Message::Spilled => {}
             Message::Drain(until) => return Some(until),
@@ -100,16 +118,26 @@ impl Queue {
     /// Takes messages that were set aside, the next transaction: up to the first frontier behind so much that it is worth
     /// one, or all that there is.
     pub(super) fn refill(&mut self, overflow: &Mutex<Overflow>) -> JobResult<()> {
-        let (wanted, mut bytes) = (lock(overflow).piece_bytes(), 0);
+        let mut bytes = 0;
         loop {
             // Whoever gives waits for one message at most.
             let Some(message) = lock(overflow).take()? else { return Ok(()) };
             bytes += message.bytes();
-            let is_enough = bytes >= wanted && matches!(message, Message::Commit(_));
+            let is_enough = bytes >= self.piece_bytes && matches!(message, Message::Commit(_));
             self.take(message);
             if is_enough {
                 return Ok(());
             }
+        }
+    }
+
+    fn tell(&mut self, frontier: Time) {
+        let newest = self.told.last().copied().unwrap_or(self.commits.progress().begins());
+        if frontier > newest {
+            if self.waiting.range(newest..frontier).next().is_none() {
+                self.told.remove(&newest);
+            }
+            self.told.insert(frontier);
         }
     }
 
@@ -137,19 +165,27 @@ impl Queue {
 
     /// True where there is something to commit.
     pub(super) fn is_behind(&self) -> bool {
-        self.target > self.commits.progress().begins()
+        !self.told.is_empty()
     }
 
-    /// Tries to commit what is to be committed.
+    /// Up to where to commit next: the first frontier behind as much as is wanted at once, or the newest.
+    fn target(&self) -> Option<Time> {
+        let mut bytes = 0;
+        let last = self.waiting.iter().find(|(_, (_, more))| {
+            bytes += more;
+            bytes >= self.bytes_at_once
+        });
+        last.and_then(|(time, _)| self.told.range((Excluded(*time), Unbounded)).next()).or(self.told.last()).copied()
+    }
+
+    /// Tries to commit what is to be committed, or a piece of it.
     pub(super) fn attempt(&mut self, sink: &mut Box<dyn Transactions<Change> + Send>) -> Attempt {
-        if !self.is_behind() {
-            return Attempt::Done;
-        }
+        let Some(target) = self.target() else { return Attempt::Done };
         self.circuit.attempt();
         self.counters.set_circuit(self.circuit.state());
         self.counters.retries.fetch_add(u64::from(self.is_retry), Ordering::Relaxed);
         let started = Instant::now();
-        let outcome = self.commits.commit(self.target, sink);
+        let outcome = self.commits.commit(target, sink);
         // Of a lost answer the next attempt may learn that it was done.
         self.settle();
         let attempt = match outcome {
@@ -158,10 +194,15 @@ impl Queue {
                 self.counters.last_commit_us.store(took_us, Ordering::Relaxed);
                 self.counters.commits.fetch_add(1, Ordering::Relaxed);
                 self.circuit.succeed();
+                self.bytes_at_once = match self.told.is_empty() {
+                    true => u64::MAX,
+                    false => self.bytes_at_once.saturating_mul(2).min(self.piece_bytes),
+                };
                 Attempt::Done
             }
             Outcome::Failed | Outcome::Unknown => {
                 self.counters.failures.fetch_add(1, Ordering::Relaxed);
+                self.bytes_at_once = (self.bytes_at_once / 2).clamp(1, self.piece_bytes);
                 let wait = self.circuit.fail();
                 if self.circuit.state() == State::Open {
                     let seconds = wait.as_secs_f32();
@@ -181,7 +222,8 @@ impl Queue {
 
     /// What the sink has does not wait any longer.
     fn settle(&mut self) {
-        let frontier = self.commits.progress().frontier;
+        let (frontier, begins) = (self.commits.progress().frontier, self.commits.progress().begins());
+        self.told.retain(|told| *told > begins);
         let rest = self.waiting.split_off(&frontier);
         let now = wall_clock_ms();
         for (time, (count, bytes)) in std::mem::replace(&mut self.waiting, rest) {

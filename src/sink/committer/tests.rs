@@ -19,6 +19,8 @@ pub(super) struct Table {
     pub(super) written: BTreeMap<(Time, Box<str>), u32>,
     pub(super) progress: Progress,
     pub(super) happens: Vec<Happens>,
+    /// More updates in one transaction fail.
+    updates_max: Option<usize>,
     /// Of each transaction how many updates it held, and how far it went.
     pub(super) transactions: Vec<usize>,
     pub(super) frontiers: Vec<Time>,
@@ -62,6 +64,9 @@ impl Transactions<Change> for Fake {
             Happens::Lost | Happens::Unreachable => return Outcome::Unknown,
             Happens::Nothing | Happens::DoneAndLost => {}
         }
+        if table.updates_max.is_some_and(|most| updates.len() > most) {
+            return Outcome::Failed;
+        }
         if table.progress.incarnation != to.incarnation || table.progress.frontier != from {
             return Outcome::Fenced;
         }
@@ -98,8 +103,7 @@ fn settings() -> CommitterSettings {
 
 fn queue(progress: Progress) -> (Queue, Arc<CommitterCounters>) {
     let counters = Arc::<CommitterCounters>::default();
-    let circuit = Circuit::of(&settings().sink);
-    (Queue::new(progress, &Trail::new(), circuit, Arc::clone(&counters), Arc::default()), counters)
+    (Queue::new(progress, &Trail::new(), &settings().sink, Arc::clone(&counters), Arc::default()), counters)
 }
 
 /// A number below `bound`, by seed.
@@ -140,7 +144,9 @@ fn whatever_goes_wrong_every_change_is_written_once() {
             }
         }
         fake.table().happens.clear();
-        while queue.attempt(&mut sink) != Attempt::Done {}
+        while queue.is_behind() {
+            assert_ne!(queue.attempt(&mut sink), Attempt::Fenced, "seed {seed}");
+        }
         let table = fake.table();
         assert!(table.written.values().all(|times| *times == 1), "seed {seed}: {:?}", table.written);
         assert_eq!(table.written.len(), given, "seed {seed}");
@@ -167,6 +173,48 @@ fn only_the_newest_frontier_is_committed() {
     assert_eq!(fake.table().transactions, [10]);
     assert_eq!(queue.attempt(&mut sink), Attempt::Done);
     assert_eq!(counters.commits.load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn what_is_too_large_for_a_sink_arrives_in_pieces() {
+    for updates_max in [1, 7, 100] {
+        let fake = Fake::default();
+        fake.table().updates_max = Some(updates_max);
+        let mut sink: Box<dyn Transactions<Change> + Send> = Box::new(fake.clone());
+        let (mut queue, counters) = queue(sink.fence(1).unwrap());
+        let give = |queue: &mut Queue, time: Time| {
+            let change = change(time % 40, Some(time));
+            counters.waiting_bytes.fetch_add(super::queue::bytes(&change), Ordering::Relaxed);
+            queue.take(Message::Give(vec![(change, time)]));
+        };
+        for time in 0..500 {
+            give(&mut queue, time);
+            queue.take(Message::Commit(time + 1));
+        }
+        let mut failures = 0;
+        while queue.is_behind() {
+            assert!(failures < 1_000, "it never gets through");
+            failures += usize::from(queue.attempt(&mut sink) != Attempt::Done);
+        }
+        {
+            let table = fake.table();
+            assert!(table.written.len() == 500 && table.written.values().all(|times| *times == 1));
+            assert!(table.transactions.iter().all(|count| *count <= updates_max), "{:?}", table.transactions);
+            assert!(table.frontiers.is_sorted() && table.progress.frontier == 500, "{:?}", table.frontiers);
+            let standing = (460..500).map(|time| change(time % 40, Some(time))).map(|it| (it.key, it.row.unwrap()));
+            assert_eq!(table.rows, standing.collect());
+            assert!(failures > 0 && failures <= 20 + table.transactions.len(), "{failures} of {updates_max}");
+        }
+        assert_eq!((queue.frontier(), counters.waiting_bytes.load(Ordering::Relaxed)), (500, 0));
+        // From then on as before: all that there is at once.
+        fake.table().updates_max = None;
+        for time in 500..700 {
+            give(&mut queue, time);
+            queue.take(Message::Commit(time + 1));
+        }
+        assert_eq!((queue.attempt(&mut sink), queue.is_behind()), (Attempt::Done, false));
+        assert_eq!(fake.table().transactions.last(), Some(&200));
+    }
 }
 
 /// Waits until something is so.

@@ -17,7 +17,8 @@ use rdkafka::message::{Message, OwnedMessage};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use super::{ChangelogSettings, Failure, READ_TIMEOUT, TRANSACTION_TIMEOUT, WAIT, send};
+use super::sending::send;
+use super::{ChangelogSettings, Failure, READ_TIMEOUT, TRANSACTION_TIMEOUT, WAIT};
 use crate::clock::partitions::Partition;
 use crate::kafka::{ANSWER_TIMEOUT, Inquirer, Listener, is_silence, offsets_of, partitions_of};
 

@@ -1,6 +1,7 @@
 //! Rows on their way into tables: the text format of COPY, the staging table of a commit, and what brings it into a table.
 //!
-//! Invariant: a value is the text that every sink gets. Limits: PostgreSQL's text holds no NUL; U+FFFD stands for one.
+//! Invariant: a value is the text that every sink gets, and two that differ stay two. Limits: PostgreSQL's text holds no
+//! NUL; `␀0` stands for one, and for `␀` itself, which nobody writes, `␀␀`.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -14,6 +15,8 @@ use crate::sink::sql::Dialect::Postgres as Sql;
 use crate::sink::sql::UPDATED_AT;
 use crate::sink::text_row::TextRow;
 
+/// U+2400, the sign for NUL, under which NULs are told.
+const SIGN_OF_NUL: char = '␀';
 /// Says of a staged row that it goes.
 const IS_DELETED: &str = "is_deleted";
 
@@ -33,17 +36,19 @@ pub(super) fn write_cells(collection: &Collection, row: TextRow<'_>, text: &mut 
 
 fn write_text(cell: &str, text: &mut String) {
     let mut rest = cell;
-    while let Some(place) = rest.find(['\\', '\t', '\n', '\r', '\0']) {
+    while let Some(place) = rest.find(['\\', '\t', '\n', '\r', '\0', SIGN_OF_NUL]) {
         let (plain, special) = rest.split_at(place);
         text.push_str(plain);
-        text.push_str(match special.as_bytes().first() {
-            Some(b'\\') => "\\\\",
-            Some(b'\t') => "\\t",
-            Some(b'\n') => "\\n",
-            Some(b'\r') => "\\r",
-            _ => "\u{fffd}",
+        let mut special = special.chars();
+        text.push_str(match special.next() {
+            Some('\\') => "\\\\",
+            Some('\t') => "\\t",
+            Some('\n') => "\\n",
+            Some('\r') => "\\r",
+            Some('\0') => "␀0",
+            _ => "␀␀",
         });
-        rest = special.get(1..).unwrap_or_default();
+        rest = special.as_str();
     }
     text.push_str(rest);
 }
@@ -130,8 +135,8 @@ mod tests {
             |key: &str, row: Option<&str>| (Change { collection, key: key.into(), row: row.map(Into::into) }, 0);
         let staged = staged(&[
             change("day\0a\tb\\\0x\ny\r\0", Some("1\0")),
-            change("total\0\0\u{1}\u{1}\0", Some("1\0")),
-            change("total\0\0\u{1}\u{1}\0", Some("2\0")),
+            change("total\0\0\u{1}\u{1}␀\0", Some("1\0")),
+            change("total\0\0\u{1}\u{1}␀\0", Some("2\0")),
             change("day\0gone\0x\0", Some("1\0")),
             change("day\0gone\0x\0", None),
         ]);
@@ -141,7 +146,7 @@ mod tests {
         let lines = [
             format!("day\ta\\tb\\\\\tx\\ny\\r\t1{rest}\tf\n"),
             format!("day\tgone\tx{nulls}\tt\n"),
-            format!("total\t\\N\t\u{fffd}\t2{rest}\tf\n"),
+            format!("total\t\\N\t␀0␀␀\t2{rest}\tf\n"),
         ];
         assert_eq!(*text, lines.concat());
     }

@@ -21,7 +21,16 @@ pub(super) const PROGRESS: &str = "orderwatch_progress";
 /// Which version made the tables.
 const VERSION_TABLE: &str = "orderwatch_schema";
 /// From the first version to the next, and so on.
-const MIGRATIONS: [&str; 0] = [];
+const MIGRATIONS: [&str; 1] = [
+    // Categories may be of any length.
+    r#"DO $$ BEGIN
+      IF to_regclass('category_metrics') IS NOT NULL THEN
+        DROP INDEX IF EXISTS category_metrics_key;
+        CREATE UNIQUE INDEX category_metrics_key ON category_metrics ("window", COALESCE(window_start, '-infinity'),
+          tenant, sha256(decode(replace(category, E'\\', E'\\\\'), 'escape')));
+      END IF;
+    END $$"#,
+];
 const ANOTHER_SCHEMA: &str = "name another database, or another schema: CREATE SCHEMA NAME, and after the URL \
                               ?options=-csearch_path%3DNAME";
 const START_ANEW: &str = "put it back from a backup; or drop the schema, and have the job write it anew";
