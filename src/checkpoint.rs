@@ -5,6 +5,7 @@
 //! not know it had been replaced counts only up to where its successor left. Source: architecture.md, section 4;
 //! decision 10.
 
+mod claims;
 pub mod listing;
 
 use std::fmt;
@@ -168,12 +169,7 @@ pub struct Checkpoints {
 impl Checkpoints {
     /// Takes the next incarnation of a job. Of several that try at once each gets another one.
     pub fn begin(store: &mut impl Store, job: &str, fingerprint: u64) -> Result<Checkpoints, StoreError> {
-        for incarnation in newest_incarnation(store, job)? + 1.. {
-            if store.create(&claim(job, incarnation), b"")? {
-                return Ok(Checkpoints { job: job.to_owned(), fingerprint, incarnation });
-            }
-        }
-        Err(StoreError("there is no number left for an incarnation".to_owned()))
+        Ok(Checkpoints::joined(job, fingerprint, claims::take(store, job)?))
     }
 
     /// The checkpoints as another process of this incarnation sees them.
@@ -186,12 +182,20 @@ impl Checkpoints {
         self.incarnation
     }
 
+    /// This incarnation could not start, and writes nothing: whom it would have replaced goes on as before.
+    pub fn withdraw(&self, store: &mut impl Store) -> Result<(), StoreError> {
+        // The answer to it may have been lost.
+        store.delete(&departure(&self.job, self.incarnation))?;
+        claims::withdraw(store, &self.job, self.incarnation)
+    }
+
     /// Notes that this incarnation went on from the history of the earlier ones at `time`. Only then may it write.
     pub fn leave_at(&self, store: &mut impl Store, time: Time) -> Result<(), StoreError> {
         store.put(&departure(&self.job, self.incarnation), time.to_string().as_bytes())
     }
 
-    /// Writes a part of the state as of `frontier`: no part of a checkpoint before there is a manifest.
+    /// Writes a part of the state as of `frontier`: no part of a checkpoint before there is a manifest. Its name says what
+    /// is in it: whoever tries again leaves alone what an earlier try wrote, which may be complete without his knowing.
     pub fn put_part(
         &self,
         store: &mut impl Store,
@@ -199,9 +203,10 @@ impl Checkpoints {
         number: usize,
         bytes: &[u8],
     ) -> Result<Part, StoreError> {
-        let name = format!("{}/parts/{frontier:020}-{:010}/{number:05}", self.job, self.incarnation);
+        let checksum = checksum(bytes);
+        let name = format!("{}/parts/{frontier:020}-{:010}/{number:05}-{checksum}", self.job, self.incarnation);
         store.put(&name, bytes)?;
-        Ok(Part { name, bytes: bytes.len() as u64, checksum: checksum(bytes) })
+        Ok(Part { name, bytes: bytes.len() as u64, checksum })
     }
 
     /// What makes parts a checkpoint.
@@ -220,7 +225,7 @@ impl Checkpoints {
         manifest
     }
 
-    /// Makes parts a checkpoint; false where there is one of this incarnation and frontier already.
+    /// Makes parts a checkpoint; false where there is one of this incarnation and frontier already, with its own parts.
     pub fn complete(
         &self,
         store: &mut impl Store,
@@ -311,11 +316,16 @@ impl Checkpoints {
 
     /// Removes checkpoints that are not needed any more: all but the newest few that are fit and no further than
     /// `slowest`, and as many that are further, for when it comes there: while a sink is away there would be ever more. The
-    /// cut of the oldest that is kept; none where none may be restored. Whoever was replaced removes nothing: his successor
-    /// may have a sink that he does not know.
+    /// cut of the oldest that is kept; none where none may be restored. Whoever was replaced removes nothing, which is an
+    /// error: his successor may have a sink that he does not know.
     pub fn prune(&self, store: &mut impl Store, slowest: Time) -> Result<Option<Cut>, StoreError> {
-        if newest_incarnation(store, &self.job)? > self.incarnation {
-            return Ok(None);
+        let newest = claims::newest_standing(store, &self.job)?;
+        if newest > self.incarnation {
+            return Err(StoreError(format!(
+                "job {} was started once more (incarnation {newest}), which may need them; if that start came to nothing, \
+                 stop this one and start it again",
+                self.job
+            )));
         }
         let (mut kept, mut ahead, mut oldest, mut gone) = (0, 0, None, Vec::new());
         for name in store.list(&format!("{}/manifests/", self.job))?.into_iter().rev() {
@@ -364,15 +374,6 @@ pub fn read_parts(store: &impl Store, manifest: Manifest) -> Result<Restored, Un
     };
     let parts = manifest.parts.iter().map(read).collect::<Result<Vec<_>, Unfit>>()?;
     Ok(Restored { manifest, parts })
-}
-
-fn newest_incarnation(store: &impl Store, job: &str) -> Result<u64, StoreError> {
-    let prefix = format!("{job}/incarnations/");
-    Ok(store.list(&prefix)?.iter().filter_map(|name| number_in(name, &prefix)).max().unwrap_or(0))
-}
-
-fn claim(job: &str, incarnation: u64) -> String {
-    format!("{job}/incarnations/{incarnation:010}")
 }
 
 fn departure(job: &str, incarnation: u64) -> String {

@@ -69,6 +69,19 @@ pub fn start<U>(
     sinks: &mut [impl Transactions<U>],
 ) -> Result<Start, StartError> {
     let checkpoints = Checkpoints::begin(store, job, fingerprint)?;
+    let started = go_on(store, checkpoints.clone(), sinks);
+    if started.is_err() {
+        // Where the store is away whoever runs finds the claim, and says so.
+        let _ = checkpoints.withdraw(store);
+    }
+    started
+}
+
+fn go_on<U>(
+    store: &mut impl Store,
+    checkpoints: Checkpoints,
+    sinks: &mut [impl Transactions<U>],
+) -> Result<Start, StartError> {
     let incarnation = checkpoints.incarnation();
     let mut progress = Vec::with_capacity(sinks.len());
     for (number, sink) in sinks.iter_mut().enumerate() {

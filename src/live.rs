@@ -71,7 +71,10 @@ pub fn run(config: &JobConfig, options: &RunOptions) -> JobResult<()> {
     }
     if let Some(broker) = sources.broker() {
         job.discovered = Arc::default();
-        discovery::start(broker.clone(), options.start, Arc::clone(&job.partitions), Arc::clone(&job.discovered))?;
+        let (broker, start, kept) = (broker.clone(), options.start, job.store.clone().zip(Some(job.name.clone())));
+        let (known, discovered) = (Arc::clone(&job.partitions), Arc::clone(&job.discovered));
+        let discover = move |is_first| discovery::start(broker, start, kept.filter(|_| is_first), known, discovered);
+        job.discover = Mutex::new(Some(Box::new(discover)));
     }
     let job = Arc::new(job);
     execute(&config.cluster, &job)?;
@@ -158,7 +161,7 @@ pub fn start(
     let manifest = match restored {
         Some(restored) => restored.manifest,
         None => {
-            let nothing = Publisher::new(settings, Rows::Breaches, Box::new(|_| Default::default())).snapshot();
+            let nothing = Publisher::new(settings, Rows::OpenBreaches, Box::new(|_| Default::default())).snapshot();
             let nothing =
                 nothing.map_err(|error| JobError::job(format!("cannot write the first checkpoint: {error}")))?;
             let mut write = || {

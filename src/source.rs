@@ -12,6 +12,7 @@ pub mod joined;
 pub mod jsonl;
 pub mod kafka;
 pub mod log;
+pub mod moment;
 pub mod olist;
 pub mod published;
 pub mod sample;

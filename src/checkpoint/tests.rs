@@ -1,24 +1,88 @@
-//! Which checkpoints are kept.
+//! Which checkpoints are kept, and what becomes of starts and checkpoints that fail.
+
+use std::collections::BTreeMap;
 
 use super::*;
-use crate::store::Objects;
+use crate::incarnation::{self, StartError};
+use crate::sink::commits::{Outcome, Progress, Transactions};
+
+/// A store in memory, which does what it is told and does not say so where it is to lose its next answer.
+#[derive(Default)]
+struct Memory {
+    objects: BTreeMap<String, Vec<u8>>,
+    loses_next: bool,
+}
+
+impl Memory {
+    fn answer<T>(&mut self, answer: T) -> Result<T, StoreError> {
+        if std::mem::take(&mut self.loses_next) { Err(StoreError("it was lost".to_owned())) } else { Ok(answer) }
+    }
+
+    /// The frontiers of what is in a folder of the job.
+    fn frontiers(&self, folder: &str) -> Vec<Time> {
+        let names = self.list(&format!("job/{folder}/")).unwrap();
+        names.iter().map(|name| name.split('/').nth(2).unwrap()[..20].parse().unwrap()).collect()
+    }
+}
+
+impl Store for Memory {
+    fn put(&mut self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
+        self.objects.insert(name.to_owned(), bytes.to_vec());
+        self.answer(())
+    }
+
+    fn create(&mut self, name: &str, bytes: &[u8]) -> Result<bool, StoreError> {
+        let is_new = !self.objects.contains_key(name);
+        self.objects.entry(name.to_owned()).or_insert_with(|| bytes.to_vec());
+        self.answer(is_new)
+    }
+
+    fn get(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.objects.get(name).cloned())
+    }
+
+    fn list(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
+        Ok(self.objects.keys().filter(|name| name.starts_with(prefix)).cloned().collect())
+    }
+
+    fn delete(&mut self, name: &str) -> Result<(), StoreError> {
+        self.objects.remove(name);
+        self.answer(())
+    }
+}
+
+/// A sink that nothing ever comes to; where it is away it cannot even be fenced.
+#[derive(Default)]
+struct Empty {
+    progress: Progress,
+    is_away: bool,
+}
+
+impl Transactions<()> for Empty {
+    fn fence(&mut self, incarnation: u64) -> Option<Progress> {
+        self.progress.incarnation = incarnation;
+        (!self.is_away).then(|| self.progress.clone())
+    }
+
+    fn commit(&mut self, _: Time, _: &Progress, _: &[((), Time)]) -> Outcome {
+        Outcome::Failed
+    }
+}
+
+/// Writes a checkpoint and removes those that are not needed; which there are then.
+fn write(store: &mut Memory, checkpoints: &Checkpoints, frontier: Time, slowest: Time) -> Vec<Time> {
+    let part = checkpoints.put_part(store, frontier, 0, b"state").unwrap();
+    checkpoints.complete(store, frontier, &Cut::new(), vec![part]).unwrap();
+    checkpoints.prune(store, slowest).unwrap();
+    assert_eq!(store.frontiers("parts"), store.frontiers("manifests"));
+    store.frontiers("manifests")
+}
 
 #[test]
 fn while_a_sink_is_away_checkpoints_do_not_pile_up() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut store = Objects::open(&folder.path().display().to_string()).unwrap();
+    let mut store = Memory::default();
     let checkpoints = Checkpoints::begin(&mut store, "job", 7).unwrap();
-    let mut write = |frontier: Time, slowest: Time| {
-        let part = checkpoints.put_part(&mut store, frontier, 0, b"state").unwrap();
-        checkpoints.complete(&mut store, frontier, &Cut::new(), vec![part]).unwrap();
-        checkpoints.prune(&mut store, slowest).unwrap();
-        let frontiers = |folder: &str| -> Vec<Time> {
-            let names = store.list(&format!("job/{folder}/")).unwrap();
-            names.iter().map(|name| name.split('/').nth(2).unwrap()[..20].parse().unwrap()).collect()
-        };
-        assert_eq!(frontiers("parts"), frontiers("manifests"));
-        frontiers("manifests")
-    };
+    let mut write = |frontier, slowest| write(&mut store, &checkpoints, frontier, slowest);
     for frontier in 1..=5 {
         write(frontier, frontier);
     }
@@ -28,4 +92,69 @@ fn while_a_sink_is_away_checkpoints_do_not_pile_up() {
     assert_eq!(write(20, 5), [3, 4, 5, 18, 19, 20], "those that the sink needs, and the newest for when it is back");
     assert_eq!(write(21, 18), [4, 5, 18, 19, 20, 21]);
     assert_eq!(write(22, 22), [20, 21, 22]);
+}
+
+#[test]
+fn while_a_new_sink_has_nothing_yet_checkpoints_do_not_pile_up() {
+    let mut store = Memory::default();
+    let first = Checkpoints::begin(&mut store, "job", 7).unwrap();
+    for frontier in 0..=40 {
+        write(&mut store, &first, frontier, Time::MAX);
+    }
+    let mut sinks = [Empty::default()];
+    let started = incarnation::start(&mut store, "job", 7, &mut sinks).unwrap();
+    // The head knows where it began; what sinks say of themselves comes to the same.
+    let slowest = started.restored.unwrap().manifest.frontier;
+    assert_eq!((started.sinks[0].begins(), slowest), (40, 40));
+    for frontier in 41..60 {
+        assert!(write(&mut store, &started.checkpoints, frontier, slowest).len() <= 2 * KEPT);
+    }
+    assert_eq!(write(&mut store, &started.checkpoints, 60, slowest), [38, 39, 40, 58, 59, 60]);
+    // The next start goes on from the newest, where the sink begins then.
+    let again = incarnation::start(&mut store, "job", 7, &mut sinks).unwrap();
+    assert_eq!((again.restored.unwrap().manifest.frontier, again.sinks[0].begins()), (60, 60));
+}
+
+#[test]
+fn a_checkpoint_whose_answer_was_lost_stays_whole_when_it_is_tried_again() {
+    let mut store = Memory::default();
+    let checkpoints = Checkpoints::begin(&mut store, "job", 7).unwrap();
+    let part = checkpoints.put_part(&mut store, 5, 0, b"as it was").unwrap();
+    store.loses_next = true;
+    checkpoints.complete(&mut store, 5, &Cut::new(), vec![part]).unwrap_err();
+    // More has been read since, so the state is another one.
+    let part = checkpoints.put_part(&mut store, 5, 0, b"as it is").unwrap();
+    assert_eq!(checkpoints.complete(&mut store, 5, &Cut::new(), vec![part]), Ok(false));
+    let (restored, passed_over) = checkpoints.newest(&store, Time::MAX).unwrap();
+    assert_eq!((restored.unwrap().parts, passed_over), (vec![b"as it was".to_vec()], Vec::new()));
+    for frontier in 6..=7 {
+        let part = checkpoints.put_part(&mut store, frontier, 0, b"state").unwrap();
+        checkpoints.complete(&mut store, frontier, &Cut::new(), vec![part]).unwrap();
+    }
+    assert_eq!(write(&mut store, &checkpoints, 8, Time::MAX), [6, 7, 8], "parts of both tries are gone");
+}
+
+#[test]
+fn a_start_that_fails_does_not_keep_the_one_before_from_removing_checkpoints() {
+    let mut store = Memory::default();
+    let start =
+        |store: &mut Memory, is_away| incarnation::start(store, "job", 7, &mut [Empty { is_away, ..Empty::default() }]);
+    let running = start(&mut store, false).unwrap().checkpoints;
+    for frontier in 0..=5 {
+        write(&mut store, &running, frontier, Time::MAX);
+    }
+    assert_eq!(start(&mut store, true).unwrap_err(), StartError::Unreachable(0));
+    assert_eq!(write(&mut store, &running, 6, Time::MAX), [4, 5, 6]);
+    // One that was killed while it started cannot say so, and may be at work: nothing is removed, and it is told why.
+    let killed = Checkpoints::begin(&mut store, "job", 7).unwrap();
+    assert_eq!(killed.incarnation(), 3, "no number is taken twice");
+    let refused = running.prune(&mut store, Time::MAX).unwrap_err();
+    assert!(refused.0.contains("incarnation 3") && refused.0.contains("start it again"), "{refused}");
+    killed.withdraw(&mut store).unwrap();
+    running.prune(&mut store, Time::MAX).unwrap();
+    // Of one that went on and one after it that failed the first still counts.
+    let successor = start(&mut store, false).unwrap().checkpoints;
+    start(&mut store, true).unwrap_err();
+    running.prune(&mut store, Time::MAX).unwrap_err();
+    successor.prune(&mut store, Time::MAX).unwrap();
 }

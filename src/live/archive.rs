@@ -1,7 +1,7 @@
 //! The archive: writes checkpoints on a thread of its own, for workers never wait for a store.
 //!
 //! Invariant: it answers every request once, in the order in which they came. A checkpoint that could not be written is
-//! given up, and the job goes on: the next one may fare better.
+//! given up, and the job goes on: the next one may fare better. Why old ones cannot be removed is said once.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Instant;
@@ -81,6 +81,7 @@ impl Archive {
 }
 
 fn work(mut store: Objects, checkpoints: &Checkpoints, requests: &Receiver<Request>) {
+    let mut complaint = String::new();
     for request in requests {
         let (report, reply) = match request {
             Request::Put { frontier, number, bytes, reply } => {
@@ -92,11 +93,14 @@ fn work(mut store: Objects, checkpoints: &Checkpoints, requests: &Receiver<Reque
             }
             Request::Complete { frontier, cut, parts, slowest, reply } => {
                 let started = Instant::now();
+                // It may have been there, unheard of: it stands, whatever becomes of those before it.
                 let done = checkpoints.complete(&mut store, frontier, &cut, parts).map(|_| {
-                    // The checkpoint is there, whatever becomes of those before it.
                     let pruned = checkpoints.prune(&mut store, slowest);
-                    pruned.unwrap_or_else(|error| {
-                        tracing::warn!("checkpoints that are no longer needed cannot be removed: {error}");
+                    pruned.inspect(|_| complaint.clear()).unwrap_or_else(|StoreError(why)| {
+                        if complaint != why {
+                            tracing::warn!("checkpoints that are no longer needed cannot be removed: {why}");
+                            complaint = why;
+                        }
                         None
                     })
                 });

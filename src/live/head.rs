@@ -41,7 +41,8 @@ pub struct Head {
     /// Marks from the newest checkpoint on.
     trail: Trail,
     published: Time,
-    /// The newest checkpoint.
+    /// The checkpoint that this incarnation went on from, and the newest one.
+    began: Time,
     kept: Time,
     unfinished: Option<Unfinished>,
     next_checkpoint: Instant,
@@ -69,6 +70,7 @@ impl Head {
             peers,
             trail: Trail::new(),
             published: kept,
+            began: kept,
             kept,
             unfinished: None,
             next_checkpoint: Instant::now() + checkpoint_interval,
@@ -209,7 +211,8 @@ impl Head {
         }
         let Some(cut) = cut_at(trail, unfinished.frontier) else { return };
         unfinished.is_complete = true;
-        let slowest = publishing.sinks().map(Committer::frontier).min().unwrap_or(Time::MAX);
+        // One that is new needs nothing from before where this incarnation began.
+        let slowest = publishing.sinks().map(Committer::frontier).min().unwrap_or(Time::MAX).max(self.began);
         unfinished.bytes = unfinished.parts.values().map(|part| part.bytes).sum();
         let parts = std::mem::take(&mut unfinished.parts).into_values().collect();
         archive.complete(unfinished.frontier, cut, parts, slowest, &self.reply);

@@ -156,11 +156,13 @@ impl<U> Commits<U> {
         outcome
     }
 
-    /// The progress at a later frontier: its trail ends with the cut there.
+    /// The progress at a later frontier: its trail ends with the cut there. A partition without records gets a mark with
+    /// every commit, all at one offset, by which trails are trimmed: of these, too, the last alone stays.
     fn up_to(&self, frontier: Time) -> Progress {
-        let mut trail = self.progress.trail.clone();
-        for (partition, marks) in &self.marks {
-            trail.entry(partition.clone()).or_default().extend(marks);
+        let mut trail = Trail::new();
+        for (partition, marks) in self.progress.trail.iter().chain(&self.marks) {
+            let all = trail.entry(partition.clone()).or_default();
+            marks.iter().for_each(|mark| put_down(all, *mark));
         }
         let (trail, _) = split(trail, frontier);
         Progress { frontier, trail, ..self.progress }
@@ -192,4 +194,52 @@ fn split(mut trail: Trail, frontier: Time) -> (Trail, Trail) {
     }
     beyond.retain(|_, marks| !marks.is_empty());
     (trail, beyond)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::partitions::{Mark, Partition};
+
+    /// A sink that keeps how far it is.
+    #[derive(Default)]
+    struct Kept(Progress);
+
+    impl Transactions<()> for Kept {
+        fn fence(&mut self, incarnation: u64) -> Option<Progress> {
+            self.0.incarnation = incarnation;
+            Some(self.0.clone())
+        }
+
+        fn commit(&mut self, from: Time, to: &Progress, _: &[((), Time)]) -> Outcome {
+            assert_eq!(from, self.0.frontier);
+            self.0 = to.clone();
+            Outcome::Done
+        }
+    }
+
+    #[test]
+    fn a_partition_that_is_idle_leaves_no_more_than_its_last_mark() {
+        let partition = |number| Partition { topic: "orders".to_owned(), number };
+        let mark = |next_offset, time| Mark { next_offset, largest_at: 0, watermark: time, ceiling: time };
+        let mut sink = Kept::default();
+        let mut commits = Commits::<()>::new(sink.fence(1).unwrap(), &Trail::new());
+        for time in 1..1_000 {
+            let busy = mark(time, time);
+            commits.mark(&[(partition(0), vec![mark(5, time)]), (partition(1), vec![busy])].into());
+            assert_eq!(commits.commit(time, &mut sink), Outcome::Done);
+            assert_eq!(sink.0.trail[&partition(0)], [mark(5, time)]);
+            // A checkpoint is written now and then.
+            if time % 50 == 0 {
+                commits.trim(&[(partition(0), mark(5, time)), (partition(1), busy)].into());
+            }
+            assert!(sink.0.trail[&partition(1)].len() <= 51, "all marks of records that were read, and no more");
+        }
+        // What an earlier version put down is put right.
+        let history: Trail = [(partition(0), vec![mark(5, 998), mark(5, 999)])].into();
+        let mut commits = Commits::<()>::new(sink.fence(2).unwrap(), &history);
+        commits.mark(&[(partition(0), vec![mark(5, 1_000), mark(6, 1_001)])].into());
+        assert_eq!(commits.commit(1_001, &mut sink), Outcome::Done);
+        assert_eq!(sink.0.trail[&partition(0)], [mark(5, 1_000), mark(6, 1_001)]);
+    }
 }

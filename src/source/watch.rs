@@ -19,6 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::log::{Fetched, Log};
+use super::moment::Moment;
 use crate::clock::partitions::{Backlog, Partition};
 use crate::error::{JobError, JobResult};
 use journal::{Journal, SharedFiles};
@@ -105,7 +106,9 @@ impl Log for Watch {
 
     fn backlog(&self, _: &Partition, next_offset: u64) -> Backlog {
         match *self.nothing.lock().unwrap_or_else(PoisonError::into_inner) {
-            Some((at, end)) if at.elapsed() < FRESH_FOR && self.position >= end && next_offset >= end => Backlog::None,
+            Some((at, end)) if at.is_within(FRESH_FOR, Moment::now()) && self.position >= end && next_offset >= end => {
+                Backlog::None
+            }
             _ => Backlog::Some,
         }
     }

@@ -118,8 +118,13 @@ impl World {
         self.partitions.values_mut().for_each(|ats| ats.push(self.now));
     }
 
-    /// Every record is in every sink once, at one time; how many there are.
+    /// Every record is in every sink once, at one time; how many there are. No trail has two marks of one offset: those of
+    /// idle partitions would become ever more.
     pub fn check(&mut self, seed: u64) -> usize {
+        for marks in self.sinks.iter().flat_map(|sink| sink.progress.trail.values()) {
+            let one_twice = marks.windows(2).find(|pair| pair[0].next_offset == pair[1].next_offset);
+            assert_eq!(one_twice, None, "seed {seed}: marks of one offset");
+        }
         let tables: Vec<BTreeMap<Record, Time>> = self.sinks[..self.sinks_used]
             .iter()
             .map(|sink| {

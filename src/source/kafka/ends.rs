@@ -2,7 +2,8 @@
 //!
 //! A thread asks again and again, with a client of its own: an answer would have to wait for those to requests for records,
 //! which a broker takes its time with. It ends with its fetcher. Invariant: an answer counts from when it was asked for,
-//! so whatever it says was true no longer ago than that.
+//! by the wall clock, too, so whatever it says was true no longer ago than that, even where the machine slept since; and a
+//! partition is gone once brokers have said so for a while and nothing else.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,6 +16,7 @@ use rdkafka::topic_partition_list::Offset;
 use crate::clock::partitions::Partition;
 use crate::error::{JobError, JobResult};
 use crate::kafka::{Inquirer, KafkaSettings, hear, is_unknown, known_offsets_of, partitions_of};
+use crate::source::moment::Moment;
 
 /// A partition is caught up no longer than this after the broker said so (semantics.md, section 1).
 pub const CAUGHT_UP_TIMEOUT: Duration = Duration::from_secs(1);
@@ -32,7 +34,7 @@ static WAITING: AtomicUsize = AtomicUsize::new(0);
 #[derive(Clone, Copy, Debug)]
 struct End {
     offset: u64,
-    asked_at: Instant,
+    asked_at: Moment,
 }
 
 /// What a broker last said of the partitions that are watched.
@@ -45,9 +47,24 @@ pub struct Ends {
 #[derive(Debug, Default)]
 struct Known {
     ends: BTreeMap<Partition, Option<End>>,
-    /// A partition that brokers do not know any more, and since when.
-    missing: Option<(Partition, Instant)>,
+    /// A partition that brokers do not know any more, and when they said so first and last, and nothing else in between.
+    missing: Option<(Partition, Instant, Instant)>,
     has_stopped: bool,
+}
+
+impl Known {
+    /// Brokers said that they do not know this partition; or, where there is none, that they know all, or nothing.
+    fn miss(&mut self, missing: Option<Partition>, at: Instant) {
+        self.missing = missing.map(|missing| match self.missing.take() {
+            Some((partition, since, _)) if partition == missing => (missing, since, at),
+            _ => (missing, at, at),
+        });
+    }
+
+    fn gone(&self) -> Option<&Partition> {
+        let (partition, since, last) = self.missing.as_ref()?;
+        (last.duration_since(*since) >= MISSING_TIMEOUT).then_some(partition)
+    }
 }
 
 impl Ends {
@@ -70,7 +87,12 @@ impl Ends {
 
     /// The end of a partition, where the broker said it a moment ago.
     pub fn fresh(&self, partition: &Partition) -> Option<u64> {
-        self.end(partition).filter(|end| end.asked_at.elapsed() < CAUGHT_UP_TIMEOUT).map(|end| end.offset)
+        self.fresh_at(partition, Moment::now())
+    }
+
+    fn fresh_at(&self, partition: &Partition, now: Moment) -> Option<u64> {
+        let end = self.end(partition)?;
+        end.asked_at.is_within(CAUGHT_UP_TIMEOUT, now).then_some(end.offset)
     }
 
     fn end(&self, partition: &Partition) -> Option<End> {
@@ -79,9 +101,7 @@ impl Ends {
 
     /// A partition that is gone.
     pub fn gone(&self) -> Option<Partition> {
-        let known = self.known();
-        let missing = known.missing.as_ref().filter(|(_, since)| since.elapsed() >= MISSING_TIMEOUT);
-        missing.map(|(partition, _)| partition.clone())
+        self.known().gone().cloned()
     }
 
     fn known(&self) -> std::sync::MutexGuard<'_, Known> {
@@ -95,7 +115,7 @@ impl Ends {
         (!known.has_stopped).then(|| known.ends.keys().cloned().collect())
     }
 
-    fn learn(&self, ends: BTreeMap<Partition, u64>, asked_at: Instant) {
+    fn learn(&self, ends: BTreeMap<Partition, u64>, asked_at: Moment) {
         let mut known = self.known();
         for (partition, offset) in ends {
             known.ends.insert(partition, Some(End { offset, asked_at }));
@@ -110,11 +130,7 @@ impl Ends {
                 .map_or(true, |found| found.is_some_and(|found| found.contains(number)))
         };
         let missing = partitions.into_iter().find(|partition| !is_there(partition));
-        let mut known = self.known();
-        known.missing = missing.map(|missing| match known.missing.take() {
-            Some((partition, since)) if partition == missing => (missing, since),
-            _ => (missing, Instant::now()),
-        });
+        self.known().miss(missing, Instant::now());
     }
 }
 
@@ -125,7 +141,7 @@ pub fn ask(settings: &KafkaSettings, ends: &Arc<Ends>) -> JobResult<()> {
         let mut waiting = Waiting { brokers, since: None };
         let mut pause = Duration::ZERO;
         while let Some(partitions) = ends.next(pause) {
-            let asked_at = Instant::now();
+            let asked_at = Moment::now();
             match known_offsets_of(&client, &partitions, Offset::End, ANSWER_TIMEOUT) {
                 Ok(answer) => {
                     ends.learn(answer, asked_at);
@@ -133,12 +149,14 @@ pub fn ask(settings: &KafkaSettings, ends: &Arc<Ends>) -> JobResult<()> {
                 }
                 Err(error) if error.rdkafka_error_code().is_some_and(is_unknown) => ends.miss(&client, partitions),
                 Err(error) => {
+                    // It may be away, and not know all of them at first when it is back.
+                    ends.known().missing = None;
                     hear(&client);
                     let cause = client.context().cause().map_or_else(|| error.to_string(), |(_, cause)| cause);
-                    waiting.begin(asked_at, &cause);
+                    waiting.begin(asked_at.counted, &cause);
                 }
             }
-            pause = ASK_EVERY.saturating_sub(asked_at.elapsed());
+            pause = ASK_EVERY.saturating_sub(asked_at.counted.elapsed());
         }
     };
     let started = std::thread::Builder::new().name("kafka ends".to_owned()).spawn(asker);
@@ -179,5 +197,43 @@ impl Drop for Waiting {
         if let Some((_, true)) = self.since {
             WAITING.fetch_sub(1, Ordering::Relaxed);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn partition(number: i32) -> Partition {
+        Partition { topic: "orders".to_owned(), number }
+    }
+
+    #[test]
+    fn an_answer_from_before_the_machine_slept_says_nothing_of_now() {
+        let (ends, asked_at, little) = (Ends::default(), Moment::now(), Duration::from_millis(100));
+        ends.learn([(partition(0), 7)].into(), asked_at);
+        assert_eq!(ends.fresh_at(&partition(0), asked_at.after(little, 100)), Some(7));
+        assert_eq!(ends.fresh_at(&partition(0), asked_at.after(little, 3_600_000)), None);
+        assert_eq!(ends.last(&partition(0)), Some(7));
+    }
+
+    #[test]
+    fn a_partition_is_gone_once_brokers_have_said_nothing_else_for_a_while() {
+        let start = Instant::now();
+        let at = |ms: u64| start + Duration::from_millis(ms);
+        let mut known = Known::default();
+        known.miss(Some(partition(0)), at(0));
+        known.miss(Some(partition(0)), at(4_900));
+        // However long ago that is: whoever asked has not heard since.
+        assert_eq!(known.gone(), None);
+        known.miss(Some(partition(0)), at(5_000));
+        assert_eq!(known.gone(), Some(&partition(0)));
+        // It was away, and knew not all at first again.
+        known.miss(None, at(6_000));
+        known.miss(Some(partition(0)), at(12_000));
+        assert_eq!(known.gone(), None);
+        // Another one is missing.
+        known.miss(Some(partition(1)), at(17_000));
+        assert_eq!(known.gone(), None);
     }
 }

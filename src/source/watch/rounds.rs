@@ -21,6 +21,7 @@ use crate::error::{JobError, JobResult};
 use crate::interrupt;
 use crate::source::bytes;
 use crate::source::log::Record;
+use crate::source::moment::Moment;
 
 /// How long a round waits after one that found nothing.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -37,7 +38,7 @@ pub struct Chunk {
 }
 
 /// When the last round began that found nothing new, and where the log ended then.
-pub type Nothing = Arc<Mutex<Option<(Instant, u64)>>>;
+pub type Nothing = Arc<Mutex<Option<(Moment, u64)>>>;
 
 /// A file as it was seen last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,7 +117,7 @@ pub struct Rounds {
     files_at_once: usize,
     journal: Journal,
     sender: SyncSender<JobResult<Chunk>>,
-    nothing: Weak<Mutex<Option<(Instant, u64)>>>,
+    nothing: Weak<Mutex<Option<(Moment, u64)>>>,
     picked_up: HashMap<String, Known>,
     refused: HashMap<String, Refused>,
     /// What was said last, not to repeat it.
@@ -153,7 +154,7 @@ impl Rounds {
                 Ok(false) => return,
                 Err(error) => return drop(self.sender.send(Err(error))),
             }
-            let begun = Instant::now();
+            let begun = Moment::now();
             next = next.max(self.journal.files().end());
             let wait = match self.look() {
                 Ok(true) => Duration::ZERO,

@@ -9,7 +9,7 @@ use std::io;
 use memchr::memchr_iter;
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::decode::avro::Form;
+use crate::decode::form::Form;
 use crate::decode::row::{RowColumns, cells};
 use crate::source::blocks::{Block, Blocks, Framing, ends_within_quotes, first_csv_record_end, is_blank};
 use crate::source::bytes::{Bytes, ENDINGS};
