@@ -3,7 +3,9 @@
 //! A watermark is moved by the records of its partition and, at ticks, by everything else, which is put down as a mark.
 //! Invariant: the logical time of a record depends on its partition's records and marks alone, so whoever reads the same
 //! records and follows the same marks gives the same times. A watermark never moves backwards, and after a tick no record
-//! gets a time before its promise. Source: semantics.md, section 1; decision 10.
+//! gets a time before its promise. Limits: a watermark that many records in a row leave where it is, broken or late ones,
+//! goes on by a millisecond at a tick, for all of them count there and wait in memory. Source: semantics.md, section 1;
+//! decision 10.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -61,6 +63,9 @@ pub fn trim(trail: &mut Trail, cut: &Cut) {
     }
 }
 
+/// So many records in a row may leave a watermark where it is that time waits for.
+const UNMOVING_RECORDS: u64 = 1_000;
+
 /// What moves time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TimeMode {
@@ -100,6 +105,8 @@ impl Standing {
 struct Reading {
     mode: TimeMode,
     now: Mark,
+    /// Where the watermark was before the last record, and before how many in a row.
+    stood: (Time, u64),
     /// The mark that was put down last.
     marked: Mark,
     /// Marks of an earlier reading that this one follows, and those it has passed since the last tick.
@@ -109,14 +116,26 @@ struct Reading {
 
 impl Reading {
     fn new(mode: TimeMode, from: Mark, follows: VecDeque<Mark>) -> Reading {
-        Reading { mode, now: from, marked: from, follows, passed: Vec::new() }
+        Reading { mode, now: from, stood: (0, 0), marked: from, follows, passed: Vec::new() }
+    }
+
+    /// Nothing takes the watermark further.
+    fn limit(&self) -> Time {
+        if self.mode == TimeMode::Wall { self.now.ceiling } else { Time::MAX }
     }
 
     /// The watermark goes as far as what was read takes it.
     fn rise(&mut self, out_of_orderness_ms: u64) {
         let by_records = self.now.largest_at.saturating_sub(out_of_orderness_ms);
-        let limit = if self.mode == TimeMode::Wall { self.now.ceiling } else { Time::MAX };
-        self.now.watermark = self.now.watermark.max(by_records.min(limit));
+        self.now.watermark = self.now.watermark.max(by_records.min(self.limit()));
+    }
+
+    /// Where so many records have left the watermark where it is, it goes on without them: they all count there.
+    fn go_on(&mut self, unmoving_records: u64) {
+        let (stood_at, records) = self.stood;
+        if stood_at == self.now.watermark && records >= unmoving_records && stood_at < self.limit() {
+            self.now.watermark += 1;
+        }
     }
 
     /// Does what marks of the earlier reading say of records from here on. Behind the last of them this reading goes on by
@@ -139,6 +158,8 @@ impl Reading {
 /// The clock of a worker's partitions.
 #[derive(Debug)]
 pub struct PartitionClock {
+    /// So many records in a row may leave a watermark where it is; whoever tries the clock may want fewer.
+    pub unmoving_records: u64,
     mode: TimeMode,
     out_of_orderness_ms: u64,
     readings: BTreeMap<Partition, Reading>,
@@ -153,6 +174,7 @@ impl PartitionClock {
     /// No partitions yet. Nothing counts before `promised`, and an earlier reading is followed until `followed_until`.
     pub fn new(mode: TimeMode, out_of_orderness_ms: u64, promised: Time, followed_until: Time) -> PartitionClock {
         PartitionClock {
+            unmoving_records: UNMOVING_RECORDS,
             mode,
             out_of_orderness_ms,
             readings: BTreeMap::new(),
@@ -237,7 +259,9 @@ impl PartitionClock {
         reading.now.next_offset = offset;
         reading.follow(self.out_of_orderness_ms, self.ceiling);
         reading.now.next_offset = offset + 1;
-        Some(reading.now.watermark)
+        let (watermark, (stood_at, records)) = (reading.now.watermark, reading.stood);
+        reading.stood = (watermark, if stood_at == watermark { records + 1 } else { 1 });
+        Some(watermark)
     }
 
     /// A record was decoded whose largest event time is `at`: it moves the watermark, after its facts got their times.
@@ -270,6 +294,9 @@ impl PartitionClock {
                 reading.rise(out_of_orderness_ms);
                 if is_caught_up && self.mode == TimeMode::Wall {
                     reading.now.watermark = reading.now.watermark.max(wall);
+                } else if reading.now.watermark <= self.promise {
+                    // Time waits for it. One that is ahead can be held instead.
+                    reading.go_on(self.unmoving_records);
                 }
             }
             let watermark = reading.now.watermark;

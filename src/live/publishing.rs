@@ -28,7 +28,7 @@ const COMMIT_AT_LEAST_EVERY: Duration = Duration::from_secs(1);
 /// So many rows and differences may wait, some 300 bytes each.
 const WAITING_MAX: u64 = 500_000;
 
-/// Is told what has changed for good, before sinks are.
+/// Is told what has changed for good, before sinks are. It waits for nobody for long, for they wait for it.
 pub type Told = Box<dyn FnMut(&[(Change, Time)]) + Send>;
 
 /// What the thread is told.

@@ -3,7 +3,7 @@
 //! Invariant: what it hands on depends on records and marks alone (decision 10). What reading says of records is handed
 //! on by stretches that lie between two marks, so a cut never goes through one. Limits: what waits for the slowest
 //! partition is a share of [`RECORDS_AHEAD`] records, at least 1,000, or, where that is more, those of as much event time as
-//! the settings say.
+//! the settings say, but not ten shares of them. What the slowest one has read waits for a tick, or for a thousand records.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, PoisonError};
@@ -31,6 +31,8 @@ pub const PARTITIONS_MAX: i32 = 1 << 10;
 pub const RECORDS_AHEAD: usize = 100_000;
 /// The least share of a partition.
 const RECORDS_AHEAD_MIN: usize = 1_000;
+/// So many shares wait at most: a partition may have any number of records in no event time at all.
+const SHARES_MAX: usize = 10;
 
 /// The topics of a job: positions and sources by their places in this list.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -203,7 +205,8 @@ impl Reading {
         let share = (RECORDS_AHEAD / ahead.len().max(1)).max(RECORDS_AHEAD_MIN);
         for (partition, ahead) in ahead.iter_mut() {
             ahead.reach(reached);
-            let holds = ahead.records >= share && !clock.may_read(partition, reached, terms.max_read_ahead_ms);
+            let is_far = || !clock.may_read(partition, reached, terms.max_read_ahead_ms);
+            let holds = ahead.records >= share * SHARES_MAX || ahead.records >= share && is_far();
             if holds != ahead.is_held {
                 ahead.is_held = holds;
                 log.hold(partition, holds);

@@ -149,3 +149,65 @@ fn an_idle_partition_leaves_one_mark() {
     }
     assert_eq!(trail, [Mark { next_offset: 0, largest_at: 0, watermark: 1_970, ceiling: 1_970 }]);
 }
+
+/// Reads as many records of long ago, from `offset` on; the logical time of the last one.
+fn read_late(clock: &mut PartitionClock, offset: u64, count: u64) -> Time {
+    (offset..offset + count).map(|offset| read(clock, 0, offset, 100)).last().unwrap()
+}
+
+#[test]
+fn a_watermark_that_many_records_leave_where_it_is_goes_on_by_a_millisecond_at_a_tick() {
+    for mode in [TimeMode::Wall, TimeMode::Event] {
+        let (mut clock, mut marks, mut times) = (clock(mode, 1), Vec::new(), Vec::new());
+        let mut tick = |clock: &mut PartitionClock| {
+            marks.extend(clock.tick(9_000, Standing::default(), |_| Backlog::Some).0.into_values().flatten());
+            clock.promise()
+        };
+        tick(&mut clock);
+        times.push(read(&mut clock, 0, 0, 500));
+        assert_eq!(tick(&mut clock), 490);
+        times.push(read_late(&mut clock, 1, UNMOVING_RECORDS - 1));
+        assert_eq!(tick(&mut clock), 490, "some may always count at one time");
+        times.push(read_late(&mut clock, UNMOVING_RECORDS, 1));
+        assert_eq!([tick(&mut clock), tick(&mut clock)], [491; 2], "once, for those that were read");
+        times.push(read_late(&mut clock, UNMOVING_RECORDS + 1, UNMOVING_RECORDS));
+        assert_eq!(tick(&mut clock), 492);
+        // Broken ones say no time at all.
+        let broken = 2 * UNMOVING_RECORDS + 1;
+        for offset in broken..broken + UNMOVING_RECORDS {
+            clock.begin(&partition(0), offset);
+        }
+        assert_eq!(tick(&mut clock), 493);
+        times.push(read_late(&mut clock, broken + UNMOVING_RECORDS, 1));
+        assert_eq!(times, [500, 490, 490, 491, 493]);
+        // What moves it by itself is not behind for that.
+        read(&mut clock, 0, broken + UNMOVING_RECORDS + 1, 700);
+        assert_eq!(tick(&mut clock), 690);
+
+        let mut second = PartitionClock::new(mode, 10, 0, 0);
+        assert!(second.resume(partition(0), None, &marks));
+        let mut again = vec![read(&mut second, 0, 0, 500), read_late(&mut second, 1, UNMOVING_RECORDS - 1)];
+        second.tick(20_000, Standing::default(), |_| Backlog::Some);
+        again.push(read_late(&mut second, UNMOVING_RECORDS, 1));
+        again.push(read_late(&mut second, UNMOVING_RECORDS + 1, UNMOVING_RECORDS));
+        again.push(read_late(&mut second, broken + UNMOVING_RECORDS, 1));
+        assert_eq!(again, times, "whoever follows its marks gives the same times");
+    }
+}
+
+#[test]
+fn a_watermark_goes_on_by_itself_only_where_time_waits_for_it_and_not_beyond_the_wall_clock() {
+    let mut ahead = clock(TimeMode::Event, 2);
+    read(&mut ahead, 0, 0, 500);
+    read_late(&mut ahead, 1, 5 * UNMOVING_RECORDS);
+    for _ in 0..3 {
+        assert_eq!(promised(&mut ahead, 9_000, |_| Backlog::Some), 0);
+    }
+    assert_eq!(ahead.watermark(&partition(0)), Some(490));
+
+    let mut at_end = clock(TimeMode::Wall, 1);
+    assert_eq!(promised(&mut at_end, 1_000, |_| Backlog::None), 990);
+    read_late(&mut at_end, 0, UNMOVING_RECORDS);
+    assert_eq!(promised(&mut at_end, 1_000, |_| Backlog::Some), 990);
+    assert_eq!(promised(&mut at_end, 1_001, |_| Backlog::Some), 991);
+}

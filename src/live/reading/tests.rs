@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::clock::partitions::Mark;
-use crate::decode::avro::Form;
+use crate::decode::form::Form;
 
 const HOUR_MS: u64 = 3_600_000;
 const AT: Time = 1_700_000_000_000;
@@ -84,6 +84,81 @@ fn a_partition_is_held_that_is_too_many_records_and_too_much_time_ahead() {
     // Time alone does not hold it, nor do records alone.
     let mut long = reading(100 * HOUR_MS);
     assert_eq!(read_until_held(&mut long, AT), 102_000, "it is not more than a hundred hours ahead");
+}
+
+/// A partition without end of which the first record alone moves time: of the others each second one is none, and the rest
+/// is late.
+struct Unmoving {
+    number: i32,
+    next_offset: u64,
+    is_held: bool,
+}
+
+impl Log for Unmoving {
+    fn read(&mut self, _: Partition, _: u64) {}
+
+    fn hold(&mut self, _: &Partition, holds: bool) {
+        self.is_held = holds;
+    }
+
+    fn poll(&mut self) -> JobResult<Option<Fetched>> {
+        let record = |offset: u64| {
+            let at = AT - offset.min(1);
+            let event = format!(r#"{{"event_type":"ITEM_SHIPPED","order_id":"o","timestamp":{at}}}"#);
+            let value = if offset.is_multiple_of(2) { event } else { "no event".to_owned() };
+            Record { offset, value: Some(value.into_bytes().into()), form: Form::Json, ..Record::default() }
+        };
+        let records = (self.next_offset..).take(500).map(record).collect();
+        self.next_offset += 500;
+        let fetched = Fetched { partition: Partition { topic: "orders".into(), number: self.number }, records };
+        Ok((!self.is_held).then_some(fetched))
+    }
+
+    fn backlog(&self, _: &Partition, _: u64) -> Backlog {
+        Backlog::Some
+    }
+
+    fn end_position(&self, _: &Partition) -> Option<u64> {
+        None
+    }
+}
+
+#[test]
+fn records_that_do_not_move_time_wait_for_a_tick_and_not_for_the_end_of_them() {
+    let log = Box::new(Unmoving { number: 0, next_offset: 0, is_held: false });
+    let terms = Terms { tick_ms: 1, ..terms(HOUR_MS) };
+    let mut reading = Reading::new(log, terms, &Beginning::default(), 1);
+    reading.begin(&Partition { topic: "orders".into(), number: 0 }, Start::default());
+    let (mut waiting, mut most) = (Vec::<Time>::new(), 0);
+    for _ in 0..30 {
+        reading.tick(wall_clock_ms(), Standing::default());
+        let promise = reading.promise();
+        waiting.retain(|time| *time >= promise);
+        for _ in 0..3 {
+            assert!(reading.read(promise).unwrap(), "whatever time waits for is not held");
+        }
+        for parcel in reading.parcels() {
+            waiting.extend(parcel.records().map(|(_, time, _)| time));
+        }
+        for update in reading.updates() {
+            if let Update::Read(said) = update {
+                waiting.extend(said.into_iter().map(|(_, time, _)| time));
+            }
+        }
+        most = most.max(waiting.len());
+    }
+    // The first tick finds nothing, and the second one that time has moved.
+    assert_eq!((reading.records_read, reading.promise()), (45_000, AT + 28));
+    assert!(most < 3_100, "{most} waited: what two ticks read, and counts of it");
+}
+
+#[test]
+fn a_partition_ahead_is_held_that_has_ten_shares_of_records_in_no_time() {
+    let log = Box::new(Unmoving { number: 1, next_offset: 0, is_held: false });
+    let mut reading = Reading::new(log, terms(u64::MAX), &Beginning::default(), 1);
+    (0..100).for_each(|number| reading.begin(&Partition { topic: "orders".into(), number }, Start::default()));
+    reading.tick(wall_clock_ms(), Standing::default());
+    assert_eq!(read_until_held(&mut reading, 0), SHARES_MAX * RECORDS_AHEAD_MIN);
 }
 
 /// One partition with four records, in one portion, each of its own time.
