@@ -4,10 +4,9 @@
 //! what a record is worth the decoders say. Limits: a good beginning is no promise for the rest.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anstyle::AnsiColor;
-use dataflows::views::COLLECTIONS;
 use rustix::fs::statvfs;
 use rustix::process::{Resource, getrlimit};
 use serde::Serialize;
@@ -20,6 +19,7 @@ use crate::console::{Style, print, visible};
 use crate::error::{JobError, JobResult};
 use crate::kafka::KafkaSettings;
 use crate::produce;
+use crate::replay::apart::stand_apart;
 use crate::sink::files::Files;
 use crate::sink::postgres::Replacement;
 use crate::sink::sqlite::Sqlite;
@@ -74,7 +74,7 @@ impl Finding {
 
     fn failed(check: &'static str, target: impl Into<String>, error: &JobError) -> Finding {
         let place = error.location().map_or_else(String::new, |location| format!(" ({location})"));
-        // Lines below the first one show what is wrong.
+        // What a store or a server says may have several lines.
         let (what, below) = error.what().split_at(error.what().find('\n').unwrap_or(error.what().len()));
         let found = Finding::ok(check, target, format!("{what}{place}{below}"));
         found.or(State::Failed, error.remedy_text().unwrap_or("see docs/operations.md"))
@@ -124,7 +124,7 @@ pub fn findings(config: JobResult<JobConfig>, options: &ReplayOptions) -> Vec<Fi
     options.inputs.iter().for_each(|input| findings.extend(of_input(input, options, &limits, &kafka)));
     let input_bytes = options.inputs.iter().map(|input| bytes_of(input)).sum();
     let files = options.out.iter().map(|path| ("--out", path, Files::probe(path, options.format, options.changes)));
-    let of_sqlite = |path: &Path| stands_apart(path, options).and_then(|()| Sqlite::probe(path));
+    let of_sqlite = |path: &Path| stand_apart(options).and_then(|()| Sqlite::probe(path));
     let sqlite = options.sqlite.iter().map(|path| ("--sqlite", path, of_sqlite(path)));
     for (name, path, probed) in files.chain(sqlite) {
         findings.push(of_output(format!("{name} {}", path.display()), probed));
@@ -149,33 +149,6 @@ fn temporary_files() -> Finding {
         Ok(()) => of_output(target, Ok(())),
         // Few inputs need any.
         Err(error) => Finding { state: State::Warning, ..Finding::failed("output", target, &error) },
-    }
-}
-
-/// Refuses a SQLite file where another output is to have its directory or a file.
-fn stands_apart(file: &Path, options: &ReplayOptions) -> JobResult<()> {
-    let file = resolved(file);
-    let has_result_there = |out: &Path| {
-        let name = |name: &str| format!("{name}.{}", options.format.extension());
-        COLLECTIONS.iter().any(|collection| resolved(out).join(name(collection.name)).starts_with(&file))
-    };
-    let flag = if options.out.as_deref().is_some_and(has_result_there) {
-        "--out"
-    } else if options.store().and_then(directory_of).is_some_and(|store| resolved(store).starts_with(&file)) {
-        "--checkpoint"
-    } else {
-        return Ok(());
-    };
-    Err(JobError::configuration(format!("{flag} needs the same place")).remedy("name another file with --sqlite"))
-}
-
-/// Where a path leads, whatever of it exists.
-fn resolved(path: &Path) -> PathBuf {
-    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
-    let there = Files::existing(&path);
-    match there.canonicalize() {
-        Ok(found) => found.join(path.strip_prefix(&there).unwrap_or(&path)),
-        Err(_) => path,
     }
 }
 
@@ -284,4 +257,17 @@ fn line(finding: &Finding, style: Style) -> String {
 /// The text, its lines below the first so far in that none of them passes for a finding or a remedy.
 fn indented(text: &str) -> String {
     text.lines().map(visible).collect::<Vec<_>>().join("\n             ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_line_of_what_a_store_says_passes_for_a_finding() {
+        let error = JobError::job("no answer: <?xml?>\nok       output\u{1b}: fine").at("s3://b").remedy("see AWS_*");
+        let found = line(&Finding::failed("output", "x", &error), Style::PLAIN);
+        let says = "failed   output, x: no answer: <?xml?> (s3://b)\n             ok       output\\x1B: fine\n";
+        assert_eq!(found, format!("{says}         do: see AWS_*\n"));
+    }
 }

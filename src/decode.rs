@@ -6,6 +6,7 @@
 pub mod avro;
 pub mod categories;
 pub mod cells;
+pub mod form;
 pub mod json;
 pub mod olist;
 pub mod row;

@@ -51,7 +51,10 @@ pub fn watch() -> io::Result<()> {
         for signal in signals.forever() {
             TERMINATED.store(signal == SIGTERM, Ordering::SeqCst);
             if DRAINS.load(Ordering::SeqCst) && !REQUESTED.swap(true, Ordering::SeqCst) {
+                // Standard error may take nothing: then the next signal ends the program by itself.
+                ends.store(true, Ordering::SeqCst);
                 let _ = writeln!(io::stderr(), "interrupted: finishing what has been read; once more to stop at once");
+                ends.store(false, Ordering::SeqCst);
                 continue;
             }
             ends.store(true, Ordering::SeqCst);

@@ -1,7 +1,7 @@
 //! The log: on standard error, or in a file that does not grow without bound; a device or a pipe is only written to.
 //!
-//! Warnings and errors, more or less by `-v` and `-q`, a line each. With a file, standard error still gets the errors. How
-//! the program ends is printed by `main`; into the file it goes under [`OUTCOME`].
+//! Warnings and errors, more or less by `-v` and `-q`, a line each. With a file, standard error still gets the errors.
+//! Invariant: how the program failed is said on standard error once, in plain text where that is no log in JSON alone.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -20,13 +20,33 @@ use crate::console::Style;
 use crate::error::{JobError, JobResult};
 
 /// The target of the event that says how the program ends.
-pub const OUTCOME: &str = "orderwatch::outcome";
+const OUTCOME: &str = "orderwatch::outcome";
 
 /// A file that holds more becomes `FILE.1`: both together hold at most twice this.
 const FILE_BYTES_MAX: u64 = 64 << 20;
 
-/// Starts the log.
-pub fn start(general: &General, style: Style) -> JobResult<()> {
+/// The log that was started.
+#[derive(Clone, Copy, Debug)]
+pub struct Log {
+    style: Style,
+    /// True where its lines on standard error are to say how the program ends.
+    says_outcome: bool,
+}
+
+impl Log {
+    /// Says how the program failed. Whoever closed standard error still gets the exit code.
+    pub fn failed(self, outcome: &str) {
+        tracing::error!(target: OUTCOME, "{outcome}");
+        if !self.says_outcome {
+            let paint = anstyle::AnsiColor::Red.on_default().bold();
+            let label = if self.style.color { format!("{paint}error:{paint:#}") } else { "error:".into() };
+            let _ = writeln!(io::stderr(), "{label} {outcome}");
+        }
+    }
+}
+
+/// Starts the log, on standard error alone where its file cannot be opened, which is the error.
+pub fn start(general: &General, style: Style) -> (Log, JobResult<()>) {
     let level = match (general.quiet, general.verbose) {
         (true, _) => LevelFilter::ERROR,
         (false, 0) => LevelFilter::WARN,
@@ -34,23 +54,30 @@ pub fn start(general: &General, style: Style) -> JobResult<()> {
         (false, 2) => LevelFilter::DEBUG,
         (false, _) => LevelFilter::TRACE,
     };
-    let on_error = |level| Targets::new().with_default(level).with_target(OUTCOME, LevelFilter::OFF);
+    let mut started = Ok(());
+    let file = general.log_file.as_ref().and_then(|path| {
+        let failed = |error: io::Error| {
+            let error = JobError::io("open the log file", path, &error);
+            started = Err(error.remedy("name a file that you may write to with --log-file"));
+        };
+        BoundedFile::open(path, FILE_BYTES_MAX).map_err(failed).ok()
+    });
     let format = general.log_format;
-    let layers = match &general.log_file {
-        None => vec![layer(format, on_error(level), style.color, io::stderr)],
-        Some(path) => {
-            let file = BoundedFile::open(path, FILE_BYTES_MAX).map_err(|error| {
-                let error = JobError::io("open the log file", path, &error);
-                error.remedy("name a file that you may write to with --log-file")
-            })?;
-            vec![
-                layer(format, Targets::new().with_default(level), false, Mutex::new(file)),
-                layer(format, on_error(LevelFilter::ERROR), style.color, io::stderr),
-            ]
-        }
+    let log = Log { style, says_outcome: format == LogFormat::Json && file.is_none() };
+    let of_outcome = if log.says_outcome { LevelFilter::ERROR } else { LevelFilter::OFF };
+    let on_error = |level| {
+        let filter = Targets::new().with_default(level).with_target(OUTCOME, of_outcome);
+        layer(format, filter, style.color, io::stderr)
+    };
+    let layers = match file {
+        None => vec![on_error(level)],
+        Some(file) => vec![
+            layer(format, Targets::new().with_default(level), false, Mutex::new(file)),
+            on_error(LevelFilter::ERROR),
+        ],
     };
     tracing_subscriber::registry().with(layers).init();
-    Ok(())
+    (log, started)
 }
 
 fn layer<W>(format: LogFormat, filter: Targets, color: bool, writer: W) -> Box<dyn Layer<Registry> + Send + Sync>

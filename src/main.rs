@@ -6,15 +6,13 @@ use std::process::ExitCode;
 
 use dataflows::model::Rules;
 use orderwatch::checkpoint::listing;
-use orderwatch::cli::{Cli, Command, Explain, General, LogFormat, Replay, Topics};
+use orderwatch::cli::{Cli, Command, Explain, General, Replay, Topics};
 use orderwatch::config::{self, Flag, JobConfig};
 use orderwatch::console::{Style, print, visible};
 use orderwatch::error::{JobError, JobResult};
 use orderwatch::explain::{self, Question};
 use orderwatch::source::inputs::named;
 use orderwatch::{check, generate, interrupt, live, log, produce, query, replay, rules, topics};
-use tracing_subscriber::fmt;
-use tracing_subscriber::layer::SubscriberExt;
 
 /// Rows are made at one thread and dropped at another, which is where the system's allocator is slow (docs/performance.md).
 #[global_allocator]
@@ -22,9 +20,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let cli = Cli::from_command_line();
-    let style = Style::of(&io::stderr(), cli.general.color);
-    let started = log::start(&cli.general, style);
-    let has_log_file = started.is_ok() && cli.general.log_file.is_some();
+    let (log, started) = log::start(&cli.general, Style::of(&io::stderr(), cli.general.color));
     if let Err(error) = interrupt::watch() {
         tracing::warn!("signals cannot be watched, Ctrl-C may leave unfinished files: {error}");
     }
@@ -34,26 +30,10 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Text of inputs may be part of it: of control characters its own line ends alone reach a terminal.
-            let outcome = error.to_string().split('\n').map(visible).collect::<Vec<_>>().join("\n");
-            tracing::error!(target: log::OUTCOME, "{outcome}");
-            let is_in_json = cli.general.log_format == LogFormat::Json && !has_log_file;
-            say(&outcome, is_in_json, style);
+            log.failed(&error.to_string().split('\n').map(visible).collect::<Vec<_>>().join("\n"));
             ExitCode::from(error.exit_code())
         }
     }
-}
-
-/// Says on standard error how the program failed; in JSON as the log would. Whoever closed it still gets the exit code.
-fn say(outcome: &str, is_in_json: bool, style: Style) {
-    if is_in_json {
-        let lines = fmt::layer().json().with_writer(io::stderr).log_internal_errors(false);
-        let as_log = tracing_subscriber::registry().with(lines);
-        tracing::subscriber::with_default(as_log, || tracing::error!(target: log::OUTCOME, "{outcome}"));
-        return;
-    }
-    let paint = anstyle::AnsiColor::Red.on_default().bold();
-    let label = if style.color { format!("{paint}error:{paint:#}") } else { "error:".into() };
-    let _ = writeln!(io::stderr(), "{label} {outcome}");
 }
 
 fn run(cli: &Cli) -> JobResult<()> {

@@ -3,6 +3,7 @@
 //! Opens the inputs, runs the workers, and writes what the collections hold at the last frontier. Process 0 alone writes
 //! and prints; the others of a cluster only work.
 
+pub mod apart;
 mod milestones;
 
 use std::io::{self, Write};
@@ -13,7 +14,7 @@ use std::time::{Duration, Instant};
 use dataflows::orders::Detail;
 use dataflows::orders::outlook::Law;
 use dataflows::orders::sla::RuleBook;
-use dataflows::time::Time;
+use dataflows::time::{Time, Window};
 
 use crate::cli::{OutputFormat, ReplayOptions};
 use crate::clock::{Lateness, ReplayClock, Speed, wall_clock_ms};
@@ -131,7 +132,7 @@ pub fn run(config: &JobConfig, options: &ReplayOptions, output: OutputFormat, st
     }
     say_if_interrupted(&job, results.as_of());
     let Some(console) = console else { return Ok(()) };
-    let summary = summary(&results, console, started.elapsed());
+    let summary = summary(config, &results, console, started.elapsed());
     let printed = print("totals", |out| match output {
         OutputFormat::Text => print_summary(out, &summary, style),
         OutputFormat::Json => writeln!(out, "{}", summary_json(&summary)),
@@ -143,6 +144,7 @@ pub fn run(config: &JobConfig, options: &ReplayOptions, output: OutputFormat, st
 
 /// The sinks that keep every row; first those whose commit may fail: for want of a server, for want of space.
 fn stores(options: &ReplayOptions) -> JobResult<Vec<Box<dyn Sink>>> {
+    apart::stand_apart(options)?;
     let mut stores: Vec<Box<dyn Sink>> = Vec::new();
     if let Some(url) = &options.postgres {
         stores.push(Box::new(Replacement::create(url)?));
@@ -262,13 +264,14 @@ impl ProgressDisplay {
     }
 }
 
-fn summary(results: &Results, console: Console, elapsed: Duration) -> Summary {
+fn summary(config: &JobConfig, results: &Results, console: Console, elapsed: Duration) -> Summary {
     let law = results.record_law();
     let (read, facts) = results.read_and_given();
     let count = |count: i64| u64::try_from(count).unwrap_or(0);
     let (collections, totals) = console.into_totals();
     Summary {
         totals,
+        keeps_total: config.settings.windows.contains(&Window::Total),
         law: RecordLaw {
             read: count(read),
             decoded: count(law.decoded),

@@ -160,6 +160,14 @@ fn each_v_makes_the_log_say_more() {
 }
 
 #[test]
+fn totals_that_are_not_kept_are_said_to_be_left_out() {
+    let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/data/sample");
+    let left_out = || contains("Funnel\n  left out: the window `total` is not kept (--windows)\n\n");
+    orderwatch(&["replay", sample, "--windows", "hour"]).assert().success().stdout(left_out());
+    orderwatch(&["replay", sample, "--windows", "total"]).assert().success().stdout(left_out().not());
+}
+
+#[test]
 fn errors_are_coloured_only_when_asked() {
     orderwatch(&["replay", "-w", "0"]).assert().stderr(contains("\u{1b}").not());
     orderwatch(&["replay", "-w", "0", "--color", "always"]).assert().stderr(contains("\u{1b}"));

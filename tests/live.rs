@@ -182,8 +182,8 @@ fn execute(job: &Arc<LiveJob>, workers: usize) -> Result<(), JobError> {
     live::execute(&Cluster { workers, processes: 1, ..Cluster::default() }, job)
 }
 
-/// Runs one incarnation.
-fn incarnation(shop: &Shop, store: &str, sinks: &[&MemorySink], workers: usize, end: End) {
+/// Runs one incarnation; true where it was killed.
+fn incarnation(shop: &Shop, store: &str, sinks: &[&MemorySink], workers: usize, end: End) -> bool {
     let job = prepare(shop, store, sinks);
     let watched = Arc::clone(&job);
     let tables: Vec<Arc<Mutex<Tables>>> = sinks.iter().map(|sink| Arc::clone(&sink.tables)).collect();
@@ -209,14 +209,13 @@ fn incarnation(shop: &Shop, store: &str, sinks: &[&MemorySink], workers: usize, 
     });
     let ended = execute(&job, workers);
     watch.join().unwrap();
-    match end {
-        // It may be through before it is killed.
-        End::Killed(_) => {
-            if let Err(error) = ended {
-                assert!(error.to_string().contains("killed"), "{error}");
-            }
+    match (end, ended) {
+        (End::Killed(_), Err(error)) => {
+            assert!(error.to_string().contains("killed"), "{error}");
+            true
         }
-        End::Complete | End::Stopped(_) => ended.unwrap(),
+        // It may be through before it is killed.
+        (_, ended) => ended.map(|()| false).unwrap(),
     }
 }
 
@@ -305,16 +304,18 @@ fn a_job_without_a_store_stops_wherever_its_workers_are() {
 
 #[test]
 fn a_job_that_is_killed_and_stopped_comes_to_the_same() {
+    let mut kills = 0;
     for seed in 1..4 {
         let shop = Shop::open(300, seed, &[]);
         let (store, sink) = (tempfile::tempdir().unwrap(), MemorySink { loses_one_in: 5, ..MemorySink::default() });
         let store = store.path().display().to_string();
         let ends = [End::Killed(3), End::Stopped(4), End::Killed(1), End::Killed(9), End::Stopped(2), End::Complete];
         for (number, end) in ends.into_iter().enumerate() {
-            incarnation(&shop, &store, &[&sink], [1, 3, 2][(number + seed as usize) % 3], end);
+            kills += usize::from(incarnation(&shop, &store, &[&sink], [1, 3, 2][(number + seed as usize) % 3], end));
         }
         assert_as_replayed(&shop, &sink, &format!("seed {seed}"));
     }
+    assert!(kills > 0, "each was through before it was killed");
 }
 
 #[test]
@@ -355,6 +356,7 @@ fn the_first_sink_of_a_job_that_had_none_gets_what_stands() {
 
 #[test]
 fn a_sink_that_is_added_gets_what_stands() {
+    let mut kills = 0;
     for seed in 1..3 {
         let shop = Shop::open(400, seed, &[]);
         let (store, first, second) = (tempfile::tempdir().unwrap(), MemorySink::default(), MemorySink::default());
@@ -375,7 +377,7 @@ fn a_sink_that_is_added_gets_what_stands() {
         assert!(job.shared().unwrap().has_new_sink);
         drop(job);
         for end in [End::Killed(1), End::Stopped(1), End::Complete] {
-            incarnation(&shop, &store, &both, 3, end);
+            kills += usize::from(incarnation(&shop, &store, &both, 3, end));
         }
         let job = prepare(&shop, &store, &both);
         assert!(!job.shared().unwrap().has_new_sink);
@@ -391,4 +393,5 @@ fn a_sink_that_is_added_gets_what_stands() {
             }
         }
     }
+    assert!(kills > 0, "each was through before it was killed");
 }

@@ -25,6 +25,8 @@ const TOTALS_SHOWN_MAX: usize = 12;
 pub struct Summary {
     /// Totals, in the order shown; those without rows say so.
     pub totals: Vec<Totals>,
+    /// The window `total` is kept: without it there is nothing to sum windows up.
+    pub keeps_total: bool,
     /// What became of every record and fact.
     pub law: RecordLaw,
     /// The logical time of the results; none where no fact was accepted.
@@ -95,6 +97,11 @@ fn total(counts: &[u64]) -> u128 {
 /// Writes `summary` as `style` allows.
 pub fn print_summary(out: &mut impl Write, summary: &Summary, style: Style) -> io::Result<()> {
     for totals in &summary.totals {
+        if !summary.keeps_total && totals.columns.iter().any(|column| column.name == "window") {
+            let title = painted(totals.title, TextStyle::new().bold(), style);
+            writeln!(out, "{title}\n  left out: the window `total` is not kept (--windows)\n")?;
+            continue;
+        }
         print_table(out, &totals.table(), style)?;
     }
     let count = |(name, rows): &(String, u64)| vec![name.clone(), grouped(*rows)];
@@ -283,6 +290,7 @@ mod tests {
                 totals("Funnel", "funnel", &COLUMNS, rows),
                 totals("Drop-off", "drop_off", &COLUMNS[2..], Vec::new()),
             ],
+            keeps_total: true,
             law: RecordLaw {
                 read: 10,
                 decoded: 9,
@@ -326,6 +334,14 @@ facts:   1,200 = 1,190 accepted + 7 duplicates + 3 refused
 as of 2018-01-01T12:00:00.000Z; 0.50 s, 20 records/s, peak memory 50 MiB
 ";
         assert_eq!(printed(&summary(), Style::PLAIN), expected);
+    }
+
+    #[test]
+    fn totals_that_are_not_kept_are_not_said_to_be_none() {
+        let mut hours = summary();
+        (hours.keeps_total, hours.totals[0].rows) = (false, Vec::new());
+        let says = "Funnel\n  left out: the window `total` is not kept (--windows)\n\nDrop-off\n  none\n\n";
+        assert!(printed(&hours, Style::PLAIN).starts_with(says));
     }
 
     #[test]

@@ -14,7 +14,6 @@ use apache_avro::schema::{InnerDecimalSchema, Names, ResolvedSchema, UuidSchema}
 use apache_avro::{Schema, Uuid};
 
 use super::json::Facts;
-use super::row::RowColumns;
 use super::topic;
 use crate::validate::{Broken, Cell, Limits, MAX_RECORD_BYTES, Reason};
 
@@ -24,42 +23,6 @@ pub const TOPIC_RECORD: &str = include_str!("../../docs/schemas/topic_record.avs
 const DEPTH_MAX: usize = 128;
 /// More values than a record has bytes: some, such as null, take none.
 const STEPS_MAX: usize = 4 * MAX_RECORD_BYTES;
-
-/// How the value of a record is written.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Form {
-    /// As a JSON object.
-    #[default]
-    Json,
-    /// In Avro by this schema, from a byte on: before it stands which schema that is.
-    Avro(WriterSchema, usize),
-    /// In Avro by a schema that nobody has.
-    Unknown,
-    /// As a row of CSV below these columns.
-    Row(RowColumns),
-    /// In none that could be read, as its source saw, for this reason.
-    Refused(Reason),
-}
-
-impl Form {
-    /// The facts of a record's value, or every rule it breaks.
-    pub fn record(&self, bytes: &[u8], limits: &Limits) -> Result<Facts, Broken> {
-        if bytes.len() > MAX_RECORD_BYTES {
-            return Err(Broken::only(Reason::TooLarge));
-        }
-        let fields = match self {
-            Form::Json => return topic::record(bytes, limits),
-            Form::Row(columns) => return columns.record(bytes, limits),
-            Form::Refused(reason) => return Err(Broken::only(*reason)),
-            Form::Avro(schema, start) => bytes.get(*start..).and_then(|datum| schema.fields(datum)),
-            Form::Unknown => return Err(Broken::only(Reason::UnknownSchemaVersion)),
-        };
-        let fields = fields.ok_or_else(|| Broken::only(Reason::Malformed))?;
-        // Of one schema for all, what is null is not there: it says nothing of what a record is.
-        let there = fields.iter().filter(|(_, value)| !matches!(value, Value::Absent));
-        topic::members(there.map(|(name, value)| (*name, value.cell())), limits)
-    }
-}
 
 /// The schema by which records were written.
 #[derive(Clone)]
@@ -75,6 +38,14 @@ impl WriterSchema {
         let resolved = ResolvedSchema::new(&schema)?;
         let names = resolved.get_names().iter().map(|(name, named)| (name.clone(), (*named).clone())).collect();
         Ok(WriterSchema(Arc::new((schema, names))))
+    }
+
+    /// The facts of a datum, or every rule it breaks.
+    pub(super) fn record(&self, datum: &[u8], limits: &Limits) -> Result<Facts, Broken> {
+        let fields = self.fields(datum).ok_or_else(|| Broken::only(Reason::Malformed))?;
+        // Of one schema for all, what is null is not there: it says nothing of what a record is.
+        let there = fields.iter().filter(|(_, value)| !matches!(value, Value::Absent));
+        topic::members(there.map(|(name, value)| (*name, value.cell())), limits)
     }
 
     /// The fields of the record that `datum` is; none where it is no such record.

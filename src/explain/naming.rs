@@ -7,13 +7,13 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use csv::{ByteRecord, Reader, ReaderBuilder};
 use dataflows::model::fact::DEFAULT_TENANT;
 use dataflows::model::{OrderId, Text};
 use dataflows::views::dead_letters::{RAW_BYTES_MAX, RefusedRecord};
 use serde_json::Value;
 
-use crate::source::blocks::ends_within_quotes;
+use crate::decode::row::cells;
+use crate::source::blocks::{Blocks, Framing, ends_within_quotes};
 use crate::source::bytes;
 use crate::source::inputs::SourceFile;
 
@@ -53,7 +53,8 @@ impl Columns {
     fn read(file: &SourceFile) -> Option<Columns> {
         let directory = Path::new(&file.source);
         let name = file.place.strip_suffix(':').filter(|_| directory.is_dir())?;
-        let header = first_row(reader(bytes::open(&directory.join(name)).ok()?))?;
+        let header = Blocks::new(bytes::open(&directory.join(name)).ok()?, Framing::Csv).take_header().ok()?;
+        let header = cells(&header)?;
         let is_id = |name: &[u8]| std::str::from_utf8(name).is_ok_and(|name| name.trim() == ORDER_ID);
         let order_id = header.iter().position(is_id)?;
         Some(Columns { width: header.len(), order_id })
@@ -64,20 +65,11 @@ impl Columns {
         if row.len() >= RAW_BYTES_MAX || ends_within_quotes(row) {
             return None;
         }
-        let cells = first_row(reader(row))?;
+        let cells = cells(row)?;
         let is_in_place = self.order_id == 0 || cells.len() == self.width;
         let cell = cells.get(self.order_id).filter(|_| is_in_place)?;
         Some(Text::new(std::str::from_utf8(cell).unwrap_or_default().trim()))
     }
-}
-
-fn reader<R: std::io::Read>(rows: R) -> Reader<R> {
-    ReaderBuilder::new().has_headers(false).flexible(true).from_reader(rows)
-}
-
-fn first_row<R: std::io::Read>(mut rows: Reader<R>) -> Option<ByteRecord> {
-    let mut row = ByteRecord::new();
-    rows.read_byte_record(&mut row).is_ok_and(|is_read| is_read).then_some(row)
 }
 
 /// The order that a JSON object names.
@@ -157,6 +149,7 @@ mod tests {
         assert_eq!(first(b",A-1,7"), "default/");
         assert_eq!(first(b"\xFF7,A-1,x"), "default/", "an id that is no text");
         assert_eq!(first(b"8,\"A-1,x\n7,x,x"), "perhaps A-1 7", "a row without end has swallowed others");
+        assert_eq!(first(b"A-1,x,x\r7,x,x"), "perhaps A-1 7", "two rows that a return alone divides");
         let second = |raw: &[u8]| named(&Tables([(0, Columns { width: 3, order_id: 1 })].into()), raw);
         assert_eq!(second(b"A-1,7,x"), "default/7");
         assert_eq!(second(b"A-1,9,7,x"), "perhaps A-1 7", "which of the columns is one too many?");

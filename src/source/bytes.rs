@@ -12,6 +12,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::Duration;
 
 use flate2::read::MultiGzDecoder;
+use rustix::io::Errno;
 
 use super::no_thread;
 use crate::error::{JobError, JobResult};
@@ -36,10 +37,12 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// What to do about an input that breaks off.
 pub const DAMAGED: &str = "the file may be cut off or damaged: fetch it again; nothing was written";
 
-/// What to do about a file that cannot be read: see to its permissions where they are why, `otherwise` what is given.
+/// What to do about a file that cannot be read: see to its permissions, or its links, where they are why; `otherwise` what
+/// is given.
 pub fn remedy_of(error: &io::Error, otherwise: &'static str) -> &'static str {
     match error.kind() {
         io::ErrorKind::PermissionDenied => "this user may not read it: change its permissions, or run as one who may",
+        _ if Errno::from_io_error(error) == Some(Errno::LOOP) => "a symbolic link leads back to itself: mend it",
         _ => otherwise,
     }
 }

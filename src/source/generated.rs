@@ -9,7 +9,7 @@ use super::log::{Fetched, Log, Record};
 use crate::checkpoint::{Store, StoreError};
 use crate::clock::partitions::{Backlog, Partition};
 use crate::clock::wall_clock_ms;
-use crate::decode::avro::Form;
+use crate::decode::form::Form;
 use crate::error::{JobError, JobResult};
 use crate::generate::stream::endless::Endless;
 use crate::store::Objects;

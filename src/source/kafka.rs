@@ -31,7 +31,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use super::log::Log;
 pub use super::log::{Fetched, Record};
 use crate::clock::partitions::{Backlog, Partition};
-use crate::decode::avro::Form;
+use crate::decode::form::Form;
 use crate::error::{JobError, JobResult};
 pub use crate::kafka::KafkaSettings;
 use crate::kafka::{ANSWER_TIMEOUT, Inquirer, Listener, is_silence, is_unknown, offsets_of};

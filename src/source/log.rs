@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::clock::partitions::{Backlog, Partition};
-use crate::decode::avro::Form;
+use crate::decode::form::Form;
 use crate::error::JobResult;
 
 /// One record of a partition.

@@ -207,8 +207,8 @@ impl<'l> Check<'l> {
             return None;
         }
         match cell.number().and_then(|text| number::integer(text.as_bytes())) {
-            Some(value) if value < minimum => self.refuse(below),
-            Some(value) if value <= maximum => return Some(value),
+            Some(value) if value < minimum && value > -number::TOO_LARGE => self.refuse(below),
+            Some(value) if (minimum..=maximum).contains(&value) => return Some(value),
             _ => self.refuse(Reason::BadNumber(field)),
         }
         None
@@ -292,6 +292,10 @@ mod tests {
             ["-1", "-70000", "65536", "1.0"].map(count),
             ["negative:f", "negative:f", "bad_number:f", "bad_number:f"]
         );
+        // As of amounts, what is too large is that alone, below 0 as well.
+        assert_eq!(["-99999999999", "-100000000000"].map(count), ["negative:f", "bad_number:f"]);
+        assert_eq!(["-99999999999", "-99999999999999999999"].map(quantity), ["below_minimum:f", "bad_number:f"]);
+        assert_eq!(["-2e11", "-2e0"].map(count), ["bad_number:f"; 2], "what is no integer is that alone, too");
         assert_eq!(["1", "1000000"].map(quantity), ["ok"; 2]);
         assert_eq!(
             ["0", "-1", "1000001", "1.0"].map(quantity),

@@ -5,8 +5,10 @@
 
 use dataflows::model::{Money, money::UNIT};
 
-/// Digits before the point that money may have: its magnitude is below 10^11.
+/// Digits before the point that a number may have: its magnitude is below 10^11.
 const WHOLE_DIGITS: i64 = 11;
+/// The least magnitude that no number may have, whatever it says.
+pub const TOO_LARGE: i64 = 10_i64.pow(WHOLE_DIGITS as u32);
 /// Places after the point that money may have, by value.
 const PLACES: i64 = 4;
 

@@ -1,6 +1,7 @@
 //! Inputs that are not what they should be: each ends the job with a message, before anything is written.
 
 use std::io::Write;
+use std::os::unix::fs::symlink;
 
 use super::lines::placed;
 use super::outcome::Place;
@@ -62,6 +63,20 @@ fn directories_where_files_should_be() {
     place.refused(&["shop"], 1, &[PAYMENTS]);
     std::fs::create_dir(place.path("folder.jsonl")).unwrap();
     place.refused(&["folder.jsonl"], 1, &["folder.jsonl", "is no Olist directory"]);
+}
+
+#[test]
+fn links_that_lead_back_to_themselves_are_told_as_that() {
+    let place = Place::new();
+    symlink("y.jsonl", place.path("x.jsonl")).unwrap();
+    symlink("x.jsonl", place.path("y.jsonl")).unwrap();
+    shop(&place, b"", b"", b"");
+    std::fs::remove_file(place.path(&format!("shop/{ITEMS}"))).unwrap();
+    symlink(ITEMS, place.path(&format!("shop/{ITEMS}"))).unwrap();
+    for (input, says) in [("x.jsonl", "cannot open the input: "), ("shop", "cannot open an Olist file: ")] {
+        let says = format!("{says}Too many levels of symbolic links");
+        place.refused(&[input], 1, &[&says, "do: a symbolic link leads back to itself"]);
+    }
 }
 
 #[test]

@@ -114,9 +114,15 @@ fn a_check_finds_outputs_that_need_the_same_place() {
         ("made/orders.csv", ["--out", "./made"]),
         ("x", ["--checkpoint", "file://x"]),
     ] {
-        let says = format!("failed   output, --sqlite {sqlite}: {} needs the same place\n", other[0]);
-        let says = contains(says).and(contains("do: name another file with --sqlite\n"));
-        checked(folder.path(), &[&["--sqlite", sqlite][..], &other].concat()).code(1).stdout(says);
+        let outputs = [&["--sqlite", sqlite][..], &other].concat();
+        let what = format!("{} needs the same place as --sqlite", other[0]);
+        let cure = "do: name another file with --sqlite\n";
+        let says = contains(format!("failed   output, --sqlite {sqlite}: {what} ({sqlite})\n")).and(contains(cure));
+        checked(folder.path(), &outputs).code(1).stdout(says);
+        // A replay asks before it reads anything, and makes nothing either.
+        let mut replay = orderwatch(&[&["replay", "none.jsonl"], &outputs[..]].concat());
+        let says = contains(format!("error: {what}\n  where: {sqlite}\n")).and(contains(cure));
+        replay.current_dir(folder.path()).assert().code(2).stdout("").stderr(says);
     }
     let apart = ["--sqlite", "made/r.sqlite", "--out", "made", "--checkpoint", "kept"];
     checked(folder.path(), &apart).success();

@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Weak};
 
-use crate::decode::avro::{Form, TOPIC_RECORD, WriterSchema};
+use crate::decode::avro::{TOPIC_RECORD, WriterSchema};
+use crate::decode::form::Form;
 use crate::error::{JobError, JobResult};
 use crate::kafka::{Format, KafkaSettings};
 use crate::registry::{Registry, RegistryAddress};
