@@ -50,6 +50,8 @@ pub struct Gathered {
     pub quality: QualitySums,
     /// What the watch of a paced replay tells, until it is shown.
     pub watched: Vec<(SlaBreachRow, Time, Diff)>,
+    /// How far it knows results to reach at least; none where there is no watch.
+    pub watched_until: Option<Time>,
     /// The largest event time accepted; none where there was no fact, or all ended before a given time.
     pub largest_accepted: Option<Time>,
     memory_bytes: usize,
@@ -195,22 +197,19 @@ impl Gathered {
 
     /// The breaches that came due before a time to which the watch has come, in the order in which they did.
     pub fn take_due(&mut self, before: Time) -> Vec<Due> {
-        let mut told = std::mem::take(&mut self.watched);
+        let mut told: Vec<_> = self.watched.extract_if(.., |(_, time, _)| *time < before).collect();
         told.sort_by_key(|(_, time, _)| *time);
-        self.watched = told.split_off(told.partition_point(|(_, time, _)| *time < before));
-        // With a change of an order rows of it may be retracted and told anew.
-        let key = |row: &SlaBreachRow| (row.tenant.clone(), row.order_id.clone(), row.sla, row.deadline_at);
-        let mut standing: BTreeMap<_, Diff> = BTreeMap::new();
-        for (row, _, diff) in &told {
-            *standing.entry(key(row)).or_default() += diff;
-        }
-        let opened = |(row, time, diff): (SlaBreachRow, Time, Diff)| {
-            (diff > 0 && standing.get(&key(&row)) > Some(&0)).then(|| {
-                standing.remove(&key(&row));
-                (time, row)
-            })
+        // A change of an order may retract rows and tell them anew: that opens nothing. What a late fact takes back later was
+        // due nevertheless.
+        let key = |(row, time, _): &(SlaBreachRow, Time, Diff)| {
+            (*time, row.tenant.clone(), row.order_id.clone(), row.sla, row.deadline_at)
         };
-        told.into_iter().filter_map(opened).collect()
+        let mut opened: BTreeMap<_, Diff> = BTreeMap::new();
+        for update in &told {
+            *opened.entry(key(update)).or_default() += update.2;
+        }
+        told.retain(|update| update.2 > 0 && opened.remove(&key(update)).is_some_and(|opened| opened > 0));
+        told.into_iter().map(|(row, time, _)| (time, row)).collect()
     }
 }
 

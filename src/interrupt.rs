@@ -1,20 +1,22 @@
 //! Interruption: Ctrl-C or SIGTERM ends the program with code 130 and leaves no unfinished file behind.
 //!
-//! A command that [`drains`] is asked to stop first: it reads no more and writes what it has. A second signal, and the
-//! first one to any other command, ends the program wherever it stands: nothing cooperates, so a program that waits for
-//! its input ends as well. Invariant: unfinished files are made, and finished ones put in their places, under one lock,
-//! which the end takes before it removes the unfinished ones: a set of files is there whole or not at all. One more
-//! signal does not wait for the lock.
+//! A command that [`drains`] is asked to stop first: it reads no more and writes what it has; of one that [has read
+//! all](has_read_all) it asks nothing. A second signal, and the first one to any other command, ends the program wherever it
+//! stands: nothing cooperates, so a program that waits for its input ends as well. Invariant: unfinished files are made, and
+//! finished ones put in their places, under one lock, which the end takes before it removes the unfinished ones: what was
+//! asked for is there whole or not at all. One more signal does not wait for the lock.
 //!
 //! SIGKILL leaves unfinished files behind. Whoever makes one holds a lock on it, which is gone with the process: so the
 //! next one to write to the same place knows those of the dead, and removes them. Limits: not where files cannot be locked.
 
+use std::cell::Cell;
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
@@ -32,8 +34,10 @@ const A_DAY: Duration = Duration::from_secs(24 * 60 * 60);
 static UNFINISHED: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 /// True where the first signal only asks.
 static DRAINS: AtomicBool = AtomicBool::new(false);
-/// True once it has asked.
-static REQUESTED: AtomicBool = AtomicBool::new(false);
+/// What has come of a command that drains: a signal ([`ASKED`]), the end of what it reads before any did ([`WHOLE`]).
+static STATE: AtomicU8 = AtomicU8::new(0);
+const ASKED: u8 = 1;
+const WHOLE: u8 = 2;
 
 /// True where the last signal was SIGTERM.
 static TERMINATED: AtomicBool = AtomicBool::new(false);
@@ -48,13 +52,17 @@ pub fn watch() -> io::Result<()> {
     flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)))?;
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
     std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        let mut said: Option<JoinHandle<()>> = None;
         for signal in signals.forever() {
             TERMINATED.store(signal == SIGTERM, Ordering::SeqCst);
-            if DRAINS.load(Ordering::SeqCst) && !REQUESTED.swap(true, Ordering::SeqCst) {
-                // Standard error may take nothing: then the next signal ends the program by itself.
-                ends.store(true, Ordering::SeqCst);
-                let _ = writeln!(io::stderr(), "interrupted: finishing what has been read; once more to stop at once");
-                ends.store(false, Ordering::SeqCst);
+            let drains = DRAINS.load(Ordering::SeqCst);
+            let state = if drains { STATE.fetch_or(ASKED, Ordering::SeqCst) } else { ASKED };
+            if state & ASKED == 0 {
+                let what = if state == WHOLE { "all that there is" } else { "what has been read" };
+                // Standard error may take nothing, which holds up no second signal.
+                let say =
+                    move || drop(writeln!(io::stderr(), "interrupted: finishing {what}; once more to stop at once"));
+                said = std::thread::Builder::new().spawn(say).ok();
                 continue;
             }
             ends.store(true, Ordering::SeqCst);
@@ -63,7 +71,9 @@ pub fn watch() -> io::Result<()> {
                 // Those that are finished are gone.
                 let _ = fs::remove_file(path);
             }
-            let _ = writeln!(io::stderr(), "interrupted");
+            if said.is_none_or(|said| said.is_finished()) {
+                let _ = writeln!(io::stderr(), "interrupted");
+            }
             std::process::exit(i32::from(EXIT_CODE));
         }
     })?;
@@ -77,12 +87,17 @@ pub fn drains() {
 
 /// Asks as a signal does: another process of the cluster was asked.
 pub fn request() {
-    REQUESTED.store(true, Ordering::SeqCst);
+    STATE.fetch_or(ASKED, Ordering::SeqCst);
 }
 
-/// True once the program has been asked to stop reading and to finish.
+/// True once the program has been asked to stop reading and to finish, before it had read all.
 pub fn is_requested() -> bool {
-    REQUESTED.load(Ordering::Relaxed)
+    STATE.load(Ordering::Relaxed) == ASKED
+}
+
+/// All there is has been read: from now on a first signal changes nothing. False where one has come before.
+pub fn has_read_all() -> bool {
+    STATE.compare_exchange(0, WHOLE, Ordering::SeqCst, Ordering::SeqCst) != Err(ASKED)
 }
 
 /// True where it was asked by SIGTERM, as who runs a service does: a live job that has drained then has done all it should.
@@ -156,8 +171,30 @@ fn beside(path: &Path) -> (&Path, String) {
     (directory, format!(".{}.", path.file_name().unwrap_or_default().to_string_lossy()))
 }
 
-/// Does what an interruption must not cut in two.
+thread_local! {
+    /// True while this thread does something whole: what is a part of it is done under the same lock.
+    static IS_WHOLE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Does what an interruption must not cut in two. It makes no unfinished file.
 pub fn whole<T>(work: impl FnOnce() -> T) -> T {
+    if IS_WHOLE.get() {
+        return work();
+    }
     let _held = UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner);
-    work()
+    IS_WHOLE.set(true);
+    let done = work();
+    IS_WHOLE.set(false);
+    done
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_whole_may_be_a_part_of_another_whole() {
+        let parts = whole(|| [whole(|| 1), whole(|| 2)]);
+        assert_eq!((parts, IS_WHOLE.get(), whole(|| 3)), ([1, 2], false, 3));
+    }
 }

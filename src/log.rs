@@ -45,8 +45,8 @@ impl Log {
     }
 }
 
-/// Starts the log, on standard error alone where its file cannot be opened, which is the error.
-pub fn start(general: &General, style: Style) -> (Log, JobResult<()>) {
+/// Starts the log, on standard error alone where its file `may_be` none or cannot be opened, which is the error.
+pub fn start(general: &General, style: Style, may_be: impl Fn(&Path) -> JobResult<()>) -> (Log, JobResult<()>) {
     let level = match (general.quiet, general.verbose) {
         (true, _) => LevelFilter::ERROR,
         (false, 0) => LevelFilter::WARN,
@@ -58,9 +58,10 @@ pub fn start(general: &General, style: Style) -> (Log, JobResult<()>) {
     let file = general.log_file.as_ref().and_then(|path| {
         let failed = |error: io::Error| {
             let error = JobError::io("open the log file", path, &error);
-            started = Err(error.remedy("name a file that you may write to with --log-file"));
+            error.remedy("name a file that you may write to with --log-file")
         };
-        BoundedFile::open(path, FILE_BYTES_MAX).map_err(failed).ok()
+        let opened = may_be(path).and_then(|()| BoundedFile::open(path, FILE_BYTES_MAX).map_err(failed));
+        opened.map_err(|error| started = Err(error)).ok()
     });
     let format = general.log_format;
     let log = Log { style, says_outcome: format == LogFormat::Json && file.is_none() };

@@ -6,11 +6,12 @@ use std::process::ExitCode;
 
 use dataflows::model::Rules;
 use orderwatch::checkpoint::listing;
-use orderwatch::cli::{Cli, Command, Explain, General, Replay, Topics};
+use orderwatch::cli::{Cli, Command, Explain, General, Replay, ReplayOptions, Topics};
 use orderwatch::config::{self, Flag, JobConfig};
 use orderwatch::console::{Style, print, visible};
 use orderwatch::error::{JobError, JobResult};
 use orderwatch::explain::{self, Question};
+use orderwatch::replay::apart;
 use orderwatch::source::inputs::named;
 use orderwatch::{check, generate, interrupt, live, log, produce, query, replay, rules, topics};
 
@@ -20,7 +21,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let cli = Cli::from_command_line();
-    let (log, started) = log::start(&cli.general, Style::of(&io::stderr(), cli.general.color));
+    let replay = replay_of(&cli.command);
+    let may_be_log = |path: &Path| replay.as_ref().map_or(Ok(()), |replay| apart::log_stands_apart(path, replay));
+    let (log, started) = log::start(&cli.general, Style::of(&io::stderr(), cli.general.color), may_be_log);
     if let Err(error) = interrupt::watch() {
         tracing::warn!("signals cannot be watched, Ctrl-C may leave unfinished files: {error}");
     }
@@ -33,6 +36,16 @@ fn main() -> ExitCode {
             log.failed(&error.to_string().split('\n').map(visible).collect::<Vec<_>>().join("\n"));
             ExitCode::from(error.exit_code())
         }
+    }
+}
+
+/// What a command reads and writes as a replay does.
+fn replay_of(command: &Command) -> Option<ReplayOptions> {
+    match command {
+        Command::Replay(arguments) => Some(arguments.options.clone()),
+        Command::Check(arguments) => Some(arguments.options.clone()),
+        Command::Explain(arguments) => Some(arguments.replay()),
+        _ => None,
     }
 }
 

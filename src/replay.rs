@@ -95,8 +95,8 @@ pub fn run(config: &JobConfig, options: &ReplayOptions, output: OutputFormat, st
                 display.update(reached, due);
                 note(reached);
             });
-            // Whatever the watch told of later than that is beyond the end of the results, or beyond where time was cut.
-            // Where that was before it passed at all, or the replay has failed, there is no end.
+            // Whatever is due later than that is beyond the end of the results, or beyond where time was cut. Where that was
+            // before it passed at all, or the replay has failed, there is no end.
             let end = Some(shared.selection.until).filter(|until| *until < Time::MAX).or(gathered.largest_accepted);
             let cut = shared.clock.as_ref().filter(|_| interrupt::is_requested()).and_then(|clock| clock.now());
             let end = end.filter(|_| cut != Some(Time::MAX) && !shared.has_failed());
@@ -109,7 +109,7 @@ pub fn run(config: &JobConfig, options: &ReplayOptions, output: OutputFormat, st
         },
         failure,
     );
-    let is_cut_short = interrupt::is_requested();
+    let is_cut_short = !interrupt::has_read_all();
     if let Some(surveyor) = surveyor.lock().unwrap_or_else(PoisonError::into_inner).take() {
         surveyor.finish();
     }
@@ -126,7 +126,7 @@ pub fn run(config: &JobConfig, options: &ReplayOptions, output: OutputFormat, st
     let mut progress = Progress::start(shows_progress);
     results.write_to(&sinks, config.cluster.workers.max(WRITERS_MIN), |rows| progress.update_rows(rows))?;
     progress.finish();
-    stores.iter().try_for_each(|store| store.commit())?;
+    interrupt::whole(|| stores.iter().try_for_each(|store| store.commit()))?;
     if let Some(milestones) = milestones.filter(|_| !is_cut_short) {
         milestones.forget();
     }
@@ -246,13 +246,14 @@ impl ProgressDisplay {
     fn show(&self, due: &[Due], reached: Option<Time>) {
         if let Some(progress) = &self.progress {
             let at = reached.map_or_else(String::new, format_instant);
-            let [passed, now] = match &self.job.clock {
-                Some(clock) => [clock.passed(), clock.now().unwrap_or(0)],
-                None => [0, 0],
-            };
-            // An earlier replay has told of those before. Beyond a clock that was stopped nobody knows, and where it was
-            // stopped before time passed at all it shows the end of time.
-            let due = due.iter().filter(|(time, _)| (passed..=now).contains(time) && now < Time::MAX);
+            let clock = self.job.clock.as_ref();
+            let passed = clock.map_or(0, |clock| clock.passed());
+            // Beyond a clock that was stopped nobody knows, and where it was stopped before time passed at all it shows the
+            // end of time. Until then the clock of another process may be ahead.
+            let stopped = clock.filter(|_| interrupt::is_requested()).map(|clock| clock.now().unwrap_or(0));
+            let end = stopped.map_or(Time::MAX, |stopped| if stopped == Time::MAX { 0 } else { stopped + 1 });
+            // An earlier replay has told of those before.
+            let due = due.iter().filter(|(time, _)| (passed..end).contains(time));
             due.for_each(|(_, breach)| progress.say(&told(breach, &at, self.output)));
         }
     }

@@ -2,10 +2,11 @@
 //!
 //! Read a stretch, give it to the graph, promise the graph that nothing earlier comes, let the graph work. A worker
 //! reads ahead of the graph by a bounded number of stretches, so a quick reader does not fill the memory. Rows are gathered
-//! for the sinks where they are made, sums at worker 0. A paced replay has a second graph of the same orders, the watch: it
-//! tells breaches when they are due, even where it is not known yet whether results will reach that far.
+//! for the sinks where they are made, sums at worker 0. A paced replay has a second graph of the same orders, the watch
+//! (`worker/watch.rs`), to tell breaches when they are due.
 
 pub mod live;
+mod watch;
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -17,7 +18,6 @@ use std::time::Duration;
 use dataflows::graph::{self, Plan};
 use dataflows::model::{Position, Text};
 use dataflows::operators::limit::Until;
-use dataflows::orders::fused::fused;
 use dataflows::orders::outlook::Law;
 use dataflows::orders::parcel::Parcel;
 use dataflows::orders::{Detail, Updates};
@@ -105,6 +105,8 @@ struct Feed {
     quality: Feeder<(QualityKey, Time, QualityCounts)>,
     refused_records: Feeder<(RefusedRecord, Time, Diff)>,
     refused_facts: Feeder<(RefusedFact, Time, Diff)>,
+    /// What the watch gets; none where there is no watch, or no more for it.
+    ahead: Option<Feeder<Parcel>>,
 }
 
 /// Tells every worker of the cluster that this process was asked to stop. It outlives the feed: a worker that has read
@@ -161,11 +163,9 @@ pub fn run(worker: &mut Worker, job: &Arc<Job>, mut progress: impl FnMut(Option<
     let mut supply = Supply::new(readers, intake, &job.selection, job.clock.clone());
     let mut ahead: VecDeque<Time> = VecDeque::new();
     let mut progress = |judged: &ProbeHandle<Time>| {
-        let judged = reached(judged);
-        // When the input ends the watch runs on, beyond the end of the results.
-        let told = judged.zip(reached(&watched)).map(|(judged, watched)| judged.min(watched));
+        let told = watch::told_before(reached(judged), reached(&watched), &gathered.borrow());
         let due = told.map_or(Vec::new(), |told| gathered.borrow_mut().take_due(told));
-        progress(told.or(judged), &due);
+        progress(told, &due);
     };
 
     while !job.has_failed() {
@@ -174,6 +174,7 @@ pub fn run(worker: &mut Worker, job: &Arc<Job>, mut progress: impl FnMut(Option<
         job.records_read.fetch_add(supply.intake.take_records_read(), Ordering::Relaxed);
         job.event_time_read.fetch_max(supply.intake.event_time_read(), Ordering::Relaxed);
         feed.give(&mut supply.intake);
+        watch::show(&mut feed.ahead, &mut supply, reached(&watched));
         let promise = supply.promise();
         feed.advance_to(promise);
         supply.intake.advance(promise);
@@ -245,9 +246,11 @@ fn build(
         let (refused_facts, refused_facts_in) = scope.new_input();
         let (workers, stops) = scope.new_input();
         act_on(stops);
-        if job.clock.is_some() {
-            watch(parcels_in.clone(), job, watched, gathered);
-        }
+        let ahead = job.clock.as_ref().map(|_| {
+            let (ahead, ahead_in) = scope.new_input();
+            watch::watch(ahead_in, job, watched, gathered);
+            ahead
+        });
         let inputs = graph::Inputs {
             parcels: parcels_in,
             record_counts,
@@ -293,7 +296,7 @@ fn build(
         at_first_worker("quality", settled.quality, probe, gathered, |all, bundles| {
             bundles.drain(..).for_each(|bundle| all.quality.merge(bundle));
         });
-        let feed = Feed { parcels, law, quality, refused_records, refused_facts };
+        let feed = Feed { parcels, law, quality, refused_records, refused_facts, ahead };
         (feed, Stop { workers, has_told: false })
     })
 }
@@ -303,18 +306,6 @@ fn act_on<'scope>(stops: Stream<'scope, Time, Vec<u64>>) {
     stops.broadcast().unary::<CapacityContainerBuilder<Vec<()>>, _, _, _>(Pipeline, "Stop", |_, _| {
         |input, _| input.for_each(|_, _| interrupt::request())
     });
-}
-
-/// Keeps the orders a second time, to tell breaches as soon as they are due: the graph of the results waits for a fact
-/// that was accepted later, because results may not reach beyond the last one.
-fn watch<'scope>(
-    parcels: Stream<'scope, Time, Vec<Parcel>>,
-    job: &Arc<Job>,
-    watched: &ProbeHandle<Time>,
-    gathered: &Rc<RefCell<Gathered>>,
-) {
-    let breaches = fused(parcels, Rc::new(job.law.clone()), Until::Given(job.selection.until), Detail::Changes);
-    at_first_worker("breaches due", breaches.sla_breaches, watched, gathered, |all, batch| all.watched.append(batch));
 }
 
 /// Gathers updates where they are made, or at a worker of the process that writes.

@@ -196,7 +196,8 @@ fn read_pairs(
 /// trimmed.
 fn next_row(reader: &mut Reader<impl Read>, row: &mut ByteRecord) -> Result<bool, csv::Error> {
     while reader.read_byte_record(row)? {
-        if row.len() > 1 || row.iter().any(|cell| !cell.trim_ascii().is_empty()) {
+        let is_blank = |cell: &[u8]| std::str::from_utf8(cell).is_ok_and(|text| text.trim().is_empty());
+        if row.len() > 1 || !row.iter().all(is_blank) {
             return Ok(true);
         }
     }

@@ -1,8 +1,11 @@
-//! Outputs that need the same place: a replay with them would fail when all has been read and the results are put there.
+//! Outputs that need the same place: a replay with them would fail when all has been read and the results are put there. And
+//! logs in the place of an input, which they would make longer, or of results.
 //!
 //! Invariant: refused before anything is read, as `orderwatch check` says; whatever of the places exists nothing is made, and
 //! links are followed. Limits: what becomes of the places later their sinks see.
 
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use dataflows::views::COLLECTIONS;
@@ -10,25 +13,58 @@ use dataflows::views::COLLECTIONS;
 use crate::cli::ReplayOptions;
 use crate::error::{JobError, JobResult};
 use crate::sink::files::Files;
+use crate::source::inputs::named;
 use crate::store::directory_of;
 
 /// Refuses a SQLite file where another output is to have its directory or a file.
 pub fn stand_apart(options: &ReplayOptions) -> JobResult<()> {
     let Some(path) = &options.sqlite else { return Ok(()) };
-    let file = resolved(path);
+    match needing(&resolved(path), options) {
+        Some(flag) => Err(refused(&format!("{flag} needs the same place as --sqlite"), "--sqlite", path)),
+        None => Ok(()),
+    }
+}
+
+/// Refuses a log file that is an input, be it a table of a directory, or where an output is to be.
+pub fn log_stands_apart(log: &Path, options: &ReplayOptions) -> JobResult<()> {
+    let place = resolved(log);
+    let is_sqlite = options.sqlite.as_deref().is_some_and(|sqlite| resolved(sqlite) == place);
+    let what = match needing(&place, options).or(is_sqlite.then_some("--sqlite")) {
+        _ if is_input(log, options) => "an input would be written into by --log-file".to_owned(),
+        Some(flag) => format!("{flag} needs the same place as --log-file"),
+        None => return Ok(()),
+    };
+    Err(refused(&what, "--log-file", log))
+}
+
+/// True where there is a file that is read, whatever names it has.
+fn is_input(file: &Path, options: &ReplayOptions) -> bool {
+    let number = |found: Metadata| found.is_file().then(|| (found.dev(), found.ino()));
+    let number_at = |path: &Path| named::metadata(path).ok().and_then(number);
+    let Some(wanted) = file.metadata().ok().and_then(number) else { return false };
+    options.inputs.iter().any(|input| {
+        let within = input.read_dir().into_iter().flatten().flatten().map(|entry| entry.path());
+        let mut tables = within.filter(|path| path.extension().is_some_and(|ending| ending == "csv"));
+        number_at(input) == Some(wanted) || tables.any(|table| number_at(&table) == Some(wanted))
+    })
+}
+
+/// The flag of an output that is to have its directory or a file where `file` is.
+fn needing(file: &Path, options: &ReplayOptions) -> Option<&'static str> {
     let has_result_there = |out: &Path| {
         let name = |name: &str| format!("{name}.{}", options.format.extension());
-        COLLECTIONS.iter().any(|collection| resolved(out).join(name(collection.name)).starts_with(&file))
+        COLLECTIONS.iter().any(|collection| resolved(out).join(name(collection.name)).starts_with(file))
     };
-    let flag = if options.out.as_deref().is_some_and(has_result_there) {
-        "--out"
-    } else if options.store().and_then(directory_of).is_some_and(|store| resolved(store).starts_with(&file)) {
-        "--checkpoint"
-    } else {
-        return Ok(());
-    };
-    let error = JobError::configuration(format!("{flag} needs the same place as --sqlite"));
-    Err(error.at(path.display().to_string()).remedy("name another file with --sqlite"))
+    let has_checkpoints_there = |store: &Path| resolved(store).starts_with(file);
+    if options.out.as_deref().is_some_and(has_result_there) {
+        return Some("--out");
+    }
+    options.store().and_then(directory_of).is_some_and(has_checkpoints_there).then_some("--checkpoint")
+}
+
+fn refused(what: &str, flag: &str, path: &Path) -> JobError {
+    let error = JobError::configuration(what).at(path.display().to_string());
+    error.remedy(format!("name another file with {flag}"))
 }
 
 /// Where a path leads, whatever of it exists.

@@ -79,6 +79,9 @@ const CHANGES: &str = "changes";
 /// So long other replays may hold the directory: they make and rename files, nothing else.
 const ALONE_WITHIN: Duration = Duration::from_secs(5);
 
+/// In the text of an error whose number is 24 (EMFILE): of those of temporary files nothing else is left.
+const TOO_MANY_OPEN: &str = "(os error 24)";
+
 /// A directory of files.
 pub struct Files {
     directory: PathBuf,
@@ -269,6 +272,9 @@ fn refused(doing: &str, path: &Path, error: &io::Error) -> JobError {
     let remedy = match error.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
             "free some space or name another directory with --out; files of an earlier run are as they were"
+        }
+        _ if error.to_string().contains(TOO_MANY_OPEN) => {
+            "let it have more open files (ulimit -n); files of an earlier run are as they were"
         }
         ErrorKind::FileTooLarge => "raise the size limit (ulimit -f); files of an earlier run are as they were",
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {

@@ -262,7 +262,8 @@ pub fn ends_within_quotes(record: &[u8]) -> bool {
 pub fn is_blank(line: &[u8]) -> bool {
     match line.trim_ascii() {
         [] => true,
-        [first, ..] if first.is_ascii() => false,
+        // That knows one blank less.
+        [first, ..] if first.is_ascii() && *first != b'\x0b' => false,
         rest => std::str::from_utf8(rest).is_ok_and(|text| text.trim().is_empty()),
     }
 }
@@ -337,6 +338,20 @@ mod tests {
             };
             assert_eq!((failure.to_string(), blocks.line()), ("broken".to_owned(), 4));
             assert_eq!(given, text.as_bytes()[..text.len() - 4]);
+        }
+    }
+
+    #[test]
+    fn every_blank_of_unicode_is_blank() {
+        let blanks = (0..=u32::from(char::MAX)).filter_map(char::from_u32).filter(|letter| letter.is_whitespace());
+        for blank in blanks {
+            assert!(
+                is_blank(format!("{blank}").as_bytes()) && is_blank(format!(" {blank}\t{blank}").as_bytes()),
+                "{blank:?}"
+            );
+        }
+        for line in [&b"\x0bx"[..], b"\xa0", "\u{200b}".as_bytes(), b"\0", b"\x1f", "\u{a0},".as_bytes()] {
+            assert!(!is_blank(line), "{line:?}");
         }
     }
 

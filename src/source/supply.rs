@@ -2,7 +2,8 @@
 //!
 //! Without a pace every stretch is handed on as it is read. With one, facts are held until the replay clock has passed
 //! their time, and no more is read than a stretch beyond what the clock has passed: so results move as smoothly as time
-//! does, with or without facts. The clock starts from the first time of all, which the graph's own frontier tells, once no
+//! does, with or without facts. The watch has them as they are read, to know what time will come to; where it does not know
+//! beyond the clock some more is read. The clock starts from the first time of all, which the graph's own frontier tells, once no
 //! worker promises less. Asked to stop, a supply reads no more: with a pace it cuts time where the clock stands, without
 //! one it hands on all that was read. What was read and is not handed on is as if it lay behind `--until`.
 
@@ -20,6 +21,8 @@ use crate::interrupt;
 
 /// Facts are held in buckets of so much of the wall clock, in milliseconds.
 const BUCKET_WALL_MS: u64 = 20;
+/// So many stretches more are read for the watch at most: those that follow may all be refused.
+const FOR_WATCH: usize = 4;
 
 /// What a worker reads.
 pub struct Supply {
@@ -57,6 +60,9 @@ impl Supply {
             from: selection.from,
             until: selection.until,
             first_held: Time::MAX,
+            unseen: Vec::new(),
+            watched: None,
+            read_for_watch: 0,
         });
         Supply { intake, readers, pace, promised: 0, until: selection.until, is_cut: false }
     }
@@ -75,9 +81,9 @@ impl Supply {
             self.is_cut |= self.least() <= self.until;
             self.readers.iter_mut().for_each(|reader| reader.stop());
         }
-        // Where nothing is held more is read at once, whenever that is: it may all be refused, and that waits for no time.
-        let is_due = |pace: &Pace| pace.held.is_empty() || self.least() <= now.unwrap_or(0);
-        let reads = !self.readers.is_empty() && self.pace.as_ref().is_none_or(is_due);
+        let least = self.least();
+        let is_due = self.pace.as_mut().is_none_or(|pace| pace.reads_on(least, now.unwrap_or(0)));
+        let reads = !self.readers.is_empty() && is_due;
         if reads
             && let Some((place, reader)) =
                 self.readers.iter_mut().enumerate().min_by_key(|(_, reader)| reader.promise())
@@ -96,7 +102,7 @@ impl Supply {
             promise = promise.min(now.unwrap_or(pace.first_held));
             let end = pace.end(self.intake.event_time_read());
             if let (true, Some(end)) = (is_over, end) {
-                // The watch is not to tell what comes due beyond the end.
+                // Time stops at the end.
                 promise = promise.min(end.saturating_add(1));
             }
             let is_cut = interrupt::is_requested() && now.is_some_and(|now| least > now);
@@ -112,6 +118,15 @@ impl Supply {
             (_, true) => Supplied::Read,
             (_, false) => Supplied::Waits,
         })
+    }
+
+    /// For the watch, which has come to a time: what was read since this was asked last, and before when nothing is to be
+    /// read any more; none where that is all.
+    pub fn read_ahead(&mut self, watched: Option<Time>) -> (Vec<Parcel>, Option<Time>) {
+        let promise = (!self.readers.is_empty()).then(|| self.least());
+        let Some(pace) = &mut self.pace else { return (Vec::new(), promise) };
+        pace.watched = watched;
+        (std::mem::take(&mut pace.unseen), promise)
     }
 
     /// True where it was asked to stop before it had handed on all there is.
@@ -140,6 +155,11 @@ struct Pace {
     held: Stash,
     /// The first time of all facts ever held.
     first_held: Time,
+    /// What the watch has not had.
+    unseen: Vec<Parcel>,
+    /// How far the watch knows what time comes to; none where it has seen all.
+    watched: Option<Time>,
+    read_for_watch: usize,
 }
 
 impl Pace {
@@ -156,8 +176,17 @@ impl Pace {
         self.clock.now().map(|now| if now > self.until { Time::MAX } else { now })
     }
 
+    /// True where it is time to read a stretch of what has nothing before `least`.
+    fn reads_on(&mut self, least: Time, now: Time) -> bool {
+        // Where nothing is held more is read at once, whenever that is: it may all be refused, and that waits for no time.
+        let is_due = self.held.is_empty() || least <= now;
+        let is_unknown = self.watched.is_some_and(|watched| watched <= now) && self.read_for_watch < FOR_WATCH;
+        self.read_for_watch = if is_due { 0 } else { self.read_for_watch + usize::from(is_unknown) };
+        is_due || is_unknown
+    }
+
     fn hold(&mut self, parcels: Vec<Parcel>) {
-        for parcel in parcels {
+        for parcel in &parcels {
             let mut rest = &*parcel.bytes;
             while let Some((time, fact)) = Parcel::first_of(rest) {
                 self.held.push(time, parcel.to as u32, fact);
@@ -165,6 +194,7 @@ impl Pace {
                 rest = &rest[fact.len()..];
             }
         }
+        self.unseen.extend(parcels);
     }
 
     fn release(&mut self, now: Time, intake: &mut Intake) {

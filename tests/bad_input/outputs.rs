@@ -1,10 +1,12 @@
 //! Outputs that cannot be written.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::process::{Command, Stdio};
 
 use super::lines::placed;
 use super::outcome::{Place, assert_failed};
+use super::rows::shop;
 use super::run::{Ended, orderwatch, replay, run};
 
 #[test]
@@ -183,4 +185,51 @@ fn a_check_tries_whether_there_can_be_temporary_files() {
     assert_eq!(ended.code, Some(0), "{}", ended.stdout);
     assert!(ended.stdout.contains("ok       output, temporary files in .: can be written\n"), "{}", ended.stdout);
     assert_eq!(fs::read_dir(place.folder.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn too_few_open_files_are_no_fault_of_the_directory() {
+    let place = Place::new();
+    place.write("x.jsonl", placed("a", 1));
+    // How many are needed beside results depends on the system.
+    let ended = (8..64)
+        .step_by(3)
+        .map(|limit| by_shell(&place, &format!("ulimit -n {limit};"), "replay x.jsonl --out out -w 1"));
+    let failed: Vec<Ended> = ended.filter(|ended| ended.stderr.contains("cannot write: Too many open files")).collect();
+    assert!(!failed.is_empty());
+    failed.iter().for_each(|ended| assert_failed(ended, 1, &["cannot write: Too many open files", "ulimit -n"]));
+}
+
+#[test]
+fn a_log_is_written_into_no_input_and_no_result() {
+    let place = Place::new();
+    place.write("x.jsonl", placed("a", 1));
+    shop(&place, b"", b"", b"");
+    fs::hard_link(place.path("x.jsonl"), place.path("hard")).unwrap();
+    symlink("x.jsonl", place.path("link")).unwrap();
+    let input = "an input would be written into by --log-file";
+    let inputs =
+        ["x.jsonl", "shop/../x.jsonl", "hard", "link", "shop/olist_orders_dataset.csv"].map(|log| (log, input));
+    let results = [
+        ("r.sqlite", "--sqlite needs the same place as --log-file"),
+        ("out/orders.csv", "--out needs the same place as --log-file"),
+        ("out", "--out needs the same place as --log-file"),
+    ];
+    for (log, says) in inputs.into_iter().chain(results) {
+        let says = [says, &format!("where: {log}\n"), "name another file with --log-file"];
+        for command in ["replay", "check"] {
+            let arguments = [command, "x.jsonl", "shop", "--sqlite", "r.sqlite", "--out", "out", "--log-file", log];
+            assert_failed(&run(orderwatch().args(arguments).current_dir(place.folder.path())), 2, &says);
+        }
+        if says[0] == input {
+            let arguments = ["explain", "a", "--input", "x.jsonl", "shop", "--log-file", log];
+            assert_failed(&run(orderwatch().args(arguments).current_dir(place.folder.path())), 2, &says);
+        }
+    }
+    assert_eq!(fs::read_to_string(place.path("x.jsonl")).unwrap(), placed("a", 1));
+    assert!(!place.out().exists() && !place.path("r.sqlite").exists());
+    // Beside them it does no harm.
+    place.replay(&["x.jsonl", "shop", "--log-file", "shop/log"]);
+    let arguments = ["replay", "x.jsonl", "shop", "--out", "out", "--log-file", "out/log"];
+    assert_eq!(run(orderwatch().args(arguments).current_dir(place.folder.path())).code, Some(0));
 }

@@ -119,6 +119,9 @@ fn an_interrupted_job_that_writes_leaves_all_files_or_none() {
             }
             std::thread::sleep(std::time::Duration::from_micros(200));
         }
+        // All has been read: once alone it lets the job finish.
+        signal(&running, "INT");
+        std::thread::sleep(std::time::Duration::from_millis(2));
         signal(&running, "INT");
         let ended = running.wait();
         let left = names();

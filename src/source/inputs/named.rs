@@ -51,7 +51,8 @@ fn is_standard_input(input: &Path) -> bool {
     input.as_os_str() == "-"
 }
 
-fn metadata(input: &Path) -> io::Result<Metadata> {
+/// What is known of the file that an input is.
+pub fn metadata(input: &Path) -> io::Result<Metadata> {
     match is_standard_input(input) {
         true => File::from(io::stdin().as_fd().try_clone_to_owned()?).metadata(),
         false => fs::metadata(input),
