@@ -28,8 +28,12 @@ use crate::sink::text_row::TextRow;
 
 /// So many breaches wait for standard output, a line each.
 const LINES_MAX: usize = 10_000;
-/// How long it has to take one of them where there is no room, and all of them in the end.
+/// So many of them are written at once: few, for only then it shows that an output is slow and not stuck.
+const LINES_AT_ONCE: usize = 64;
+/// How long it has to take some of them, where there is no room and in the end.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// How long it has to take all of them in the end.
+const LAST_WITHIN: Duration = Duration::from_secs(5);
 
 /// How a replay that takes its time tells a breach: as a live job does.
 pub fn told(breach: &SlaBreachRow, at: &str, output: OutputFormat) -> String {
@@ -64,6 +68,8 @@ pub struct Teller {
     is_stuck: bool,
     /// Breaches left out that nobody has been told of.
     untold: Arc<AtomicU64>,
+    /// How often something was written.
+    written: Arc<AtomicU64>,
     /// Says that the thread has ended: by then nobody can send.
     ended: Receiver<()>,
 }
@@ -77,16 +83,16 @@ impl Teller {
     fn writing_to(output: OutputFormat, out: impl Write + Send + 'static) -> Teller {
         let (lines, received) = sync_channel(LINES_MAX);
         let (ends, ended) = channel::<()>();
-        let untold = Arc::<AtomicU64>::default();
-        let left_out = Arc::clone(&untold);
+        let (untold, written) = (Arc::<AtomicU64>::default(), Arc::<AtomicU64>::default());
+        let counts = [&untold, &written].map(Arc::clone);
         let writes = move || {
-            write(&received, &left_out, out);
+            write(&received, &counts, out);
             drop(ends);
         };
         if let Err(error) = thread::Builder::new().name("teller".to_owned()).spawn(writes) {
             tracing::warn!("breaches are not told: their thread cannot be started: {error}");
         }
-        Teller { output, open: HashSet::new(), lines: Some(lines), is_stuck: false, untold, ended }
+        Teller { output, open: HashSet::new(), lines: Some(lines), is_stuck: false, untold, written, ended }
     }
 
     /// Tells the breaches that are new among `changes`. An output that is slow is waited for; one that took nothing for a
@@ -123,18 +129,25 @@ impl Teller {
 impl Drop for Teller {
     fn drop(&mut self) {
         self.lines = None;
-        if self.ended.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
-            tracing::warn!("standard output takes nothing: the last breaches are not told");
+        let (until, mut written) = (Instant::now() + LAST_WITHIN, self.written.load(Ordering::Relaxed));
+        while self.ended.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+            let before = std::mem::replace(&mut written, self.written.load(Ordering::Relaxed));
+            if before == written || Instant::now() > until {
+                let more = self.untold.load(Ordering::Relaxed);
+                tracing::warn!("standard output is stuck: the last breaches are not told, nor {more} before them");
+                return;
+            }
         }
     }
 }
 
 /// Writes lines as they come, those that wait together, until no more can come.
-fn write(lines: &Receiver<String>, untold: &AtomicU64, mut out: impl Write) {
+fn write(lines: &Receiver<String>, [untold, written]: &[Arc<AtomicU64>; 2], mut out: impl Write) {
     while let Ok(first) = lines.recv() {
-        let text: String = iter::once(first).chain(lines.try_iter().take(LINES_MAX)).collect();
+        let text: String = iter::once(first).chain(lines.try_iter().take(LINES_AT_ONCE)).collect();
         // Whoever closed standard output does not want to know.
         let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+        written.fetch_add(1, Ordering::Relaxed);
         let left_out = untold.swap(0, Ordering::Relaxed);
         if left_out > 0 {
             tracing::warn!("{left_out} breaches were not told: standard output took nothing for too long");

@@ -33,7 +33,7 @@ use crate::kafka::avro::Writer;
 use crate::kafka::{ANSWER_TIMEOUT, Format, Inquirer, KafkaSettings, Listener, is_silence};
 use sending::send;
 
-/// How long the end of a transaction may take; also that of one that was left open by a process that is gone. So long
+/// How long the beginning, which ends what a process left open that is gone, and the end of a transaction may take. So long
 /// nothing may arrive of one that is under way.
 const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(30);
 /// Whoever takes longer to commit may have lost a broker meanwhile; as a rule it takes a twentieth of that.

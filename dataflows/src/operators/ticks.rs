@@ -150,7 +150,11 @@ impl<K: Eq + Hash, R: Semigroup + Default> Ticks<K, R> {
     }
 
     /// See [`Ticks::take_closed`]: it is given together, as of `tick`.
-    pub fn put_closed(&mut self, tick: Time, closed: Ticks<K, R>) {
+    pub fn put_closed(&mut self, tick: Time, mut closed: Ticks<K, R>) {
+        // Time 0 is a tick of its own, however long ticks are.
+        while !closed.others.is_empty() {
+            closed.reopen();
+        }
         if closed.sums.is_empty() {
             self.spare = closed.sums;
         } else {
@@ -210,5 +214,24 @@ mod tests {
         assert_eq!(ticks.first(), Some(20));
         ticks.publish_rest(25, |time, key, diff| published.push((time, key, diff)));
         assert_eq!(published, [(10, 'a', 2), (20, 'a', 5), (25, 'a', 9)]);
+    }
+
+    #[test]
+    fn what_is_added_to_what_was_closed_is_given_with_it_and_the_rest_later() {
+        let mut ticks = Ticks::new(Time::MAX);
+        ticks.give(5, 'a', &1);
+        ticks.close(10);
+        ticks.give(11, 'a', &7);
+        let mut closed = ticks.take_closed();
+        for time in [5, 0, 5] {
+            closed.give(time, 'a', &1);
+        }
+        ticks.put_closed(10, closed);
+        let mut published = Vec::new();
+        ticks.publish_before(11, |time, key, diff: isize| published.push((time, key, diff)));
+        assert_eq!(published, [(10, 'a', 4)]);
+        ticks.close(20);
+        ticks.publish_before(21, |time, key, diff| published.push((time, key, diff)));
+        assert_eq!(published, [(10, 'a', 4), (20, 'a', 7)]);
     }
 }

@@ -77,7 +77,7 @@ impl Keeper {
             let after_side = Side { share: progress.share(), items: &after.items, payments: &after.payments };
             let change = Change { tenant, facts, before: before_side, after: after_side, time };
             match epochs {
-                Some(epochs) => epochs.take(noted, &change, contributions, law.settings.tick_ms),
+                Some(epochs) => epochs.take(noted, &change, contributions, law.settings.tick_ms.max(1)),
                 None => contributions.take(&change),
             }
             if detail == Detail::Changes && epochs.is_none() {
