@@ -47,6 +47,8 @@ const EPOCH_AT_MOST: Duration = Duration::from_millis(500);
 const EPOCH_SHARE: u32 = 5;
 /// A job whose promise is less behind than this, in milliseconds, is up to date.
 const BEHIND_MS: u64 = 1_000;
+/// So many portions are read before the graph works: of a backlog many records at once take less than a few at a time.
+const READS_AT_ONCE: usize = 4;
 /// How often the log is told how far it has been read.
 const TELL_EVERY: Duration = Duration::from_secs(1);
 /// How long a worker without anything to do sleeps at most, for what was read meanwhile to be taken in soon.
@@ -133,7 +135,12 @@ fn work(worker: &mut Worker, job: &Arc<LiveJob>) -> JobResult<()> {
         }
         let mut is_idle = true;
         if each.has_ticked && !job.is_stopping() && !job.holds_back() {
-            is_idle = !reading.read(judged)?;
+            for _ in 0..READS_AT_ONCE {
+                if !reading.read(judged)? {
+                    break;
+                }
+                is_idle = false;
+            }
             reading.parcels().for_each(|parcel| feed.parcels.send(parcel));
             reading.updates().for_each(|update| feed.updates.send(update));
         }
