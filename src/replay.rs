@@ -5,6 +5,7 @@
 
 pub mod apart;
 mod milestones;
+mod served;
 
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -39,6 +40,7 @@ use crate::source::intake::Selection;
 use crate::validate::Limits;
 use crate::worker::{self, Job};
 use milestones::Milestones;
+use served::Served;
 
 /// How often progress is shown.
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
@@ -56,6 +58,7 @@ pub fn run(config: &JobConfig, options: &ReplayOptions, output: OutputFormat, st
     let milestones = Milestones::of(config, options);
     let job = Arc::new(prepare(config, options)?);
     let passed = job.clock.as_ref().map_or(0, |clock| clock.passed());
+    let served = Served::start(options.served_at())?;
     let shows_progress = is_writer && !options.no_console;
     let surveyor = match milestones.as_ref().filter(|_| is_writer) {
         Some(milestones) => Some(milestones.survey(passed, Duration::from_millis(config.checkpoint_interval_ms))?),
@@ -76,6 +79,8 @@ pub fn run(config: &JobConfig, options: &ReplayOptions, output: OutputFormat, st
     };
     let (shared, surveyor) = (Arc::clone(&job), Arc::new(Mutex::new(surveyor)));
     let surveying = Arc::clone(&surveyor);
+    served.begin(config.cluster.workers);
+    let serving = served.clone();
     let gathered = cluster::execute(
         &config.cluster,
         fingerprint(config, options, passed),
@@ -91,16 +96,17 @@ pub fn run(config: &JobConfig, options: &ReplayOptions, output: OutputFormat, st
                     surveyor.note(clock.now().filter(|now| *now < Time::MAX).min(told).unwrap_or(0));
                 }
             };
+            let mut served = serving.worker(worker.index());
             let mut gathered = worker::run(worker, &shared, |reached, due| {
-                display.update(reached, due);
-                note(reached);
+                served.turn(shared.records_read.load(Ordering::Relaxed), reached);
+                // Once it is asked to stop others may be at their ends with much unread: what is due then nobody knows.
+                let told = (!interrupt::is_requested()).then_some(due);
+                display.update(reached, told.unwrap_or_default());
+                note(reached.filter(|_| told.is_some()));
             });
-            // Whatever is due later than that is beyond the end of the results, or beyond where time was cut. Where that was
-            // before it passed at all, or the replay has failed, there is no end.
+            // Whatever is due later than that is beyond the end of the results. One that was cut short, or failed, has none.
             let end = Some(shared.selection.until).filter(|until| *until < Time::MAX).or(gathered.largest_accepted);
-            let cut = shared.clock.as_ref().filter(|_| interrupt::is_requested()).and_then(|clock| clock.now());
-            let end = end.filter(|_| cut != Some(Time::MAX) && !shared.has_failed());
-            let end = end.map(|end| end.min(cut.unwrap_or(Time::MAX)));
+            let end = end.filter(|_| !interrupt::is_requested() && !shared.has_failed());
             let due = gathered.take_due(end.map_or(0, |end| end.saturating_add(1)));
             display.show(&due, end);
             display.finish();
@@ -109,6 +115,7 @@ pub fn run(config: &JobConfig, options: &ReplayOptions, output: OutputFormat, st
         },
         failure,
     );
+    served.finish();
     let is_cut_short = !interrupt::has_read_all();
     if let Some(surveyor) = surveyor.lock().unwrap_or_else(PoisonError::into_inner).take() {
         surveyor.finish();
@@ -246,14 +253,9 @@ impl ProgressDisplay {
     fn show(&self, due: &[Due], reached: Option<Time>) {
         if let Some(progress) = &self.progress {
             let at = reached.map_or_else(String::new, format_instant);
-            let clock = self.job.clock.as_ref();
-            let passed = clock.map_or(0, |clock| clock.passed());
-            // Beyond a clock that was stopped nobody knows, and where it was stopped before time passed at all it shows the
-            // end of time. Until then the clock of another process may be ahead.
-            let stopped = clock.filter(|_| interrupt::is_requested()).map(|clock| clock.now().unwrap_or(0));
-            let end = stopped.map_or(Time::MAX, |stopped| if stopped == Time::MAX { 0 } else { stopped + 1 });
+            let passed = self.job.clock.as_ref().map_or(0, |clock| clock.passed());
             // An earlier replay has told of those before.
-            let due = due.iter().filter(|(time, _)| (passed..end).contains(time));
+            let due = due.iter().filter(|(time, _)| *time >= passed);
             due.for_each(|(_, breach)| progress.say(&told(breach, &at, self.output)));
         }
     }

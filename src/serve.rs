@@ -1,4 +1,4 @@
-//! What a live job says over HTTP of itself: `/metrics`, `/healthz`, `/readyz`.
+//! What a live job, or a replay that runs, says over HTTP of itself: `/metrics`, `/healthz`, `/readyz`.
 //!
 //! Invariant: it runs on a thread of its own and only looks at numbers that workers put down, so no request waits for a
 //! worker, and no worker for a request.

@@ -1,11 +1,111 @@
-//! What clap cannot say of the options of a replay: which of them contradict each other, which are configuration.
+//! The options of a replay, and what clap cannot say of them: which contradict each other, which are configuration.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 
 use super::run::NONE;
-use super::{JobFlags, ReplayOptions};
+use super::{DEFAULT_INPUT, INPUT, JobFlags, OUTPUT, OutputFormat, Reading};
+use crate::clock::Speed;
 use crate::config::Flag;
 use crate::error::{JobError, JobResult};
 use crate::instant::format_instant;
-use crate::sink::postgres::address::Address;
+use crate::sink::files::Format;
+use crate::sink::postgres::address::{Address, Url};
+
+/// `orderwatch replay`.
+#[derive(Args, Debug)]
+pub struct Replay {
+    /// What this replay reads and writes.
+    #[command(flatten)]
+    pub options: ReplayOptions,
+    /// How totals are written to standard output: tables, or one JSON object
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT", help_heading = OUTPUT)]
+    pub output: OutputFormat,
+    /// Flags with a key in the configuration.
+    #[command(flatten)]
+    pub job: JobFlags,
+}
+
+/// What a replay reads and writes.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReplayOptions {
+    /// What to replay: Olist directories, or files of JSON lines of order events or sales; `-` is standard input
+    ///
+    /// Any of them may be compressed with gzip or zstd. kafka://BROKERS/TOPIC,TOPIC reads topics up to where they end now.
+    /// Kinds may be mixed. All inputs are merged by event time.
+    #[arg(value_name = "INPUT", default_value = DEFAULT_INPUT)]
+    pub inputs: Vec<PathBuf>,
+    /// Which of it counts, and in which order.
+    #[command(flatten)]
+    pub reading: Reading,
+    /// Replay only the first N orders
+    ///
+    /// Inputs come one after another as they are named, lines and rows of an orders file as they stand; broken ones name no
+    /// order. Their order matters for this option, as it does for no other but --arrival-order.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), help_heading = INPUT)]
+    pub limit: Option<u64>,
+    /// How fast time passes: max, or how many times faster than it happened
+    ///
+    /// 100 is a hundred times faster: a day takes 864 s, whether anything happens in it or not. Time passes smoothly, and
+    /// each breach is told on the console when it is due.
+    #[arg(long, value_name = "max|N", default_value = "max", help_heading = INPUT)]
+    pub speed: Speed,
+    /// Send the inputs into the topics of these brokers, host:port separated by commas, instead of computing
+    ///
+    /// In the order of event time, at --speed, with the order's id as key: rows of orders (each as it fills up), events and
+    /// sales into the first of kafka.topics, items into the second, payments into the third.
+    #[arg(long, value_name = "BROKERS", conflicts_with_all = ["limit", "out", "sqlite", "arrival_order", "serve"], help_heading = OUTPUT)]
+    pub produce: Option<String>,
+    /// Write every collection into DIR, a file each
+    #[arg(long, value_name = "DIR", help_heading = OUTPUT)]
+    pub out: Option<PathBuf>,
+    /// How files in --out are written; they hold the same rows
+    ///
+    /// In JSON, whole numbers and booleans are JSON's own, no value is null, and everything else (amounts, rates, seconds,
+    /// times) is a string, as in CSV. In Parquet, times are UTC milliseconds and amounts, rates and seconds exact decimals.
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT", requires = "out", help_heading = OUTPUT)]
+    pub format: Format,
+    /// Write into DIR/changes, too, how every collection came about: a file each with (time, diff, row)
+    ///
+    /// In the order of time; of a row that changes the old one goes (-1) before the new one comes (1). Added up to a time
+    /// they are the collection as of then: to the end, the file in DIR. It takes more time and more space in TMPDIR.
+    #[arg(long, help_heading = OUTPUT)]
+    pub changes: bool,
+    /// Write every collection into FILE, a table each, with views for reports
+    ///
+    /// A SQLite database that any SQL tool opens. The content of an earlier one is replaced in one step; a file that
+    /// orderwatch did not write is refused. Tables, views and types: docs/collections.md.
+    #[arg(long, value_name = "FILE", help_heading = OUTPUT)]
+    pub sqlite: Option<PathBuf>,
+    /// Write every collection into a PostgreSQL database, a table each, with views for reports
+    ///
+    /// postgresql://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=verify-full. The server is waited for, tables are made where
+    /// there are none, their content is replaced in one step; tables that orderwatch did not make are refused. Tables,
+    /// views and types: docs/collections.md.
+    #[arg(long, value_name = "URL", help_heading = OUTPUT)]
+    pub postgres: Option<Url>,
+    /// Keep in DIR, or s3://BUCKET/PREFIX, how far a replay with a --speed has come
+    ///
+    /// Started again, one that was stopped or killed reads what lies before at full speed, and goes on from there without
+    /// telling those breaches again (killed: but for those of the last --checkpoint-interval). One that has come to its
+    /// end begins anew. All processes need it. Without a --speed nothing is kept: to read everything again is
+    /// quicker than to write down and restore what has come of it. `none` is none.
+    #[arg(long, value_name = "DIR|URL", value_parser = NonEmptyStringValueParser::new(), conflicts_with = "produce", help_heading = OUTPUT)]
+    pub checkpoint: Option<String>,
+    /// How often it is written down how far a replay is [default: 10s]
+    #[arg(long, value_name = "DURATION", requires = "checkpoint", help_heading = OUTPUT)]
+    pub checkpoint_interval: Option<String>,
+    /// Where /metrics (Prometheus), /healthz and /readyz are served while it runs: HOST:PORT, or `none` [default: none]
+    ///
+    /// Records read, memory, and how far results have come. Each process of a cluster serves its own numbers.
+    #[arg(long, value_name = "ADDR", help_heading = OUTPUT)]
+    pub serve: Option<String>,
+    /// Show neither progress nor totals
+    #[arg(long, help_heading = OUTPUT)]
+    pub no_console: bool,
+}
 
 /// The flag --checkpoint-interval, where it was given.
 pub(super) fn checkpoint_interval(text: &Option<String>) -> Option<Flag> {
@@ -23,6 +123,11 @@ impl ReplayOptions {
     /// Where checkpoints are kept, if they are.
     pub fn store(&self) -> Option<&str> {
         self.checkpoint.as_deref().filter(|store| *store != NONE)
+    }
+
+    /// Where metrics are served, if they are.
+    pub fn served_at(&self) -> Option<&str> {
+        self.serve.as_deref().filter(|address| *address != NONE)
     }
 
     /// True where some sink wants every row, not only their number.

@@ -38,6 +38,8 @@ impl Counters {
 /// See [`Counters`].
 #[derive(Clone, Debug, Default)]
 pub struct Numbers {
+    /// True of a replay, which publishes nothing before it is over.
+    pub is_replay: bool,
     /// How many workers this process is to have.
     pub workers_wanted: usize,
     /// Those that read.

@@ -56,6 +56,11 @@ impl Collector for Scraped {
         let numbers = self.0.numbers();
         let mut out = Out(encoder);
         of_process(&mut out, &numbers)?;
+        of_time(&mut out, &numbers)?;
+        if numbers.is_replay {
+            return Ok(());
+        }
+        of_orders(&mut out, &numbers)?;
         of_partitions(&mut out, &numbers)?;
         of_results(&mut out, &numbers)?;
         of_checkpoints(&mut out, &numbers)?;
@@ -126,7 +131,17 @@ fn of_process(out: &mut Out<'_>, numbers: &Numbers) -> fmt::Result {
     let memory = [resident_memory_bytes(), peak_memory_bytes()].map(|bytes| bytes.map(|bytes| bytes as f64));
     out.gauge("resident_memory_bytes", "Memory that the process holds", memory[0])?;
     out.gauge("peak_memory_bytes", "The most memory that the process ever held", memory[1])?;
-    out.counter("records_read", "Records that this process has read since it started", numbers.records_read())?;
+    out.counter("records_read", "Records that this process has read since it started", numbers.records_read())
+}
+
+fn of_time(out: &mut Out<'_>, numbers: &Numbers) -> fmt::Result {
+    let frontier = Some(numbers.frontier).filter(|frontier| *frontier > 0);
+    let help = "Everything before this time has been published";
+    out.gauge("frontier_timestamp_seconds", help, frontier.map(seconds))?;
+    out.gauge("frontier_lag_seconds", "Wall clock less the frontier", frontier.map(seconds_since))
+}
+
+fn of_orders(out: &mut Out<'_>, numbers: &Numbers) -> fmt::Result {
     let census = |count: fn(&super::counters::Turn) -> usize| numbers.workers.values().map(count).sum::<usize>() as f64;
     out.gauge("live_orders", "Orders that this process keeps the state of", [census(|turn| turn.census.live)])?;
     let tombstones = [census(|turn| turn.census.tombstones)];
@@ -151,10 +166,6 @@ fn of_partitions(out: &mut Out<'_>, numbers: &Numbers) -> fmt::Result {
 }
 
 fn of_results(out: &mut Out<'_>, numbers: &Numbers) -> fmt::Result {
-    let frontier = Some(numbers.frontier).filter(|frontier| *frontier > 0);
-    let help = "Everything before this time has been published";
-    out.gauge("frontier_timestamp_seconds", help, frontier.map(seconds))?;
-    out.gauge("frontier_lag_seconds", "Wall clock less the frontier", frontier.map(seconds_since))?;
     let tally = &numbers.tally;
     let facts = [("accepted", tally.accepted), ("duplicate", tally.duplicates), ("refused", tally.refused)];
     let facts = facts.map(|(outcome, count)| (outcome, counted(count)));

@@ -43,9 +43,8 @@ fn is_input(file: &Path, options: &ReplayOptions) -> bool {
     let number_at = |path: &Path| named::metadata(path).ok().and_then(number);
     let Some(wanted) = file.metadata().ok().and_then(number) else { return false };
     options.inputs.iter().any(|input| {
-        let within = input.read_dir().into_iter().flatten().flatten().map(|entry| entry.path());
-        let mut tables = within.filter(|path| path.extension().is_some_and(|ending| ending == "csv"));
-        number_at(input) == Some(wanted) || tables.any(|table| number_at(&table) == Some(wanted))
+        let mut within = input.read_dir().into_iter().flatten().flatten().map(|entry| entry.path());
+        number_at(input) == Some(wanted) || within.any(|table| number_at(&table) == Some(wanted))
     })
 }
 

@@ -82,15 +82,15 @@ impl Supply {
             self.readers.iter_mut().for_each(|reader| reader.stop());
         }
         let least = self.least();
-        let is_due = self.pace.as_mut().is_none_or(|pace| pace.reads_on(least, now.unwrap_or(0)));
+        let is_due = self.pace.as_mut().is_none_or(|pace| pace.reads_on(least, now.unwrap_or(pace.from)));
         let reads = !self.readers.is_empty() && is_due;
         if reads
             && let Some((place, reader)) =
                 self.readers.iter_mut().enumerate().min_by_key(|(_, reader)| reader.promise())
             && reader.poll(&mut self.intake)? == Polled::Done
         {
-            // It may have been told to stop before this was.
-            self.is_cut |= interrupt::is_requested();
+            // It may have been told to stop before this was. Nothing is missing of what lies behind the end.
+            self.is_cut |= interrupt::is_requested() && least <= self.until;
             self.readers.remove(place);
         }
         let least = self.least();
@@ -169,8 +169,10 @@ impl Pace {
         if interrupt::is_requested() {
             self.clock.stop();
         }
-        // A graph that is at 0 may have promised nothing yet, or hold what is of that instant.
-        if let Some(reached) = reached.filter(|reached| *reached > 0 || self.first_held == 0) {
+        // A graph that is at 0 may have promised nothing yet, or hold what is of that instant. What lies before `--from` is
+        // passed over first, which may take longer than what lies behind it.
+        let may_start = |reached: &Time| *reached >= self.from && (*reached > 0 || self.first_held == 0);
+        if let Some(reached) = reached.filter(may_start) {
             self.clock.start(Some(self.from).filter(|from| *from > 0), reached);
         }
         self.clock.now().map(|now| if now > self.until { Time::MAX } else { now })

@@ -2,7 +2,7 @@
 //!
 //! So it is known before time comes there which breaches fall due, and how far results reach at least: the graph of the
 //! results hears of neither before the clock has passed the next fact. Invariant: no breach is told that is due later than
-//! results are known to reach. Limits: where all that was read ahead is refused it is told late.
+//! results are known to reach, unless they are cut short. Limits: where all that was read ahead is refused it is told late.
 
 use std::cell::RefCell;
 use std::rc::Rc;

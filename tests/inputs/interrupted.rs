@@ -189,3 +189,61 @@ fn a_process_that_is_interrupted_tells_the_others() {
         assert_eq!(files(&folder.path().join(out)).len(), 14);
     }
 }
+
+#[test]
+fn breaches_are_told_once_and_none_for_nothing_where_time_passed_what_was_read() {
+    let folder = tempfile::tempdir().unwrap();
+    // Every other order is processed too late. Long names: what is read at once is a small part of the file.
+    let name = "x".repeat(3_000);
+    let mut lines = Vec::new();
+    for number in 0..2_000 {
+        let (placed, processed) = (1_709_251_200 + number, 1_709_251_200 + number + 300 + number % 2 * 1_500);
+        let line = |at: i64, rest: &str| {
+            let line = format!(r#"{{"order_id":"o-{number}","timestamp":{at}000,"event_type":{rest}}}"#);
+            (at, line + "\n")
+        };
+        lines.push(line(placed, &format!(r#""ORDER_PLACED","item_name":"{name}","price":1"#)));
+        lines.push(line(processed, r#""PROCESSING_STARTED""#));
+    }
+    lines.sort();
+    fs::write(folder.path().join("events"), lines.into_iter().map(|(_, line)| line).collect::<String>()).unwrap();
+    fs::write(folder.path().join("rules"), "[[rule]]\nsla = \"processing\"\nwithin = \"10m\"\n").unwrap();
+    // Half an hour in 1.8 s.
+    let arguments = [
+        "events",
+        "--sla-rules",
+        "rules",
+        "--until",
+        "2024-03-01T00:30:00Z",
+        "--speed",
+        "1000",
+        "--checkpoint",
+        "kept",
+    ];
+    let told = |said: &str| -> Vec<String> {
+        let breaches = said.lines().filter_map(|line| line.split_once("SLA BREACH: order ")?.1.split(' ').next());
+        breaches.map(str::to_owned).collect()
+    };
+    let began = |running: &mut Running| running.wait_until_it_prints("SLA BREACH");
+    for workers in ["1", "2"] {
+        let command = [&arguments[..], &["--checkpoint-interval", "50ms", "-w", workers, "--out", "out"]].concat();
+        let mut running = start(replay(&command).current_dir(folder.path()));
+        began(&mut running);
+        signal(&running, "STOP");
+        // Time is over meanwhile, and most of the file has not been read.
+        std::thread::sleep(Duration::from_secs(2));
+        signal(&running, "INT");
+        signal(&running, "CONT");
+        let first = running.wait();
+        let second = start(replay(&command).current_dir(folder.path())).wait();
+        assert_eq!(second.code, Some(0), "{}", second.stderr);
+        let mut all = [told(&first.stdout), told(&second.stdout)].concat();
+        assert!(first.code == Some(0) || all.len() > told(&first.stdout).len(), "{}", first.stderr);
+        all.sort();
+        let breaches = fs::read_to_string(folder.path().join("out/sla_breaches.csv")).unwrap();
+        let mut due: Vec<String> =
+            breaches.lines().skip(1).filter_map(|row| Some(row.split(',').next()?.to_owned())).collect();
+        due.sort();
+        assert!(due.len() > 400 && all == due, "-w {workers}: {} told, {} due", all.len(), due.len());
+    }
+}

@@ -310,3 +310,38 @@ fn a_job_between_real_servers_is_caught_up_and_tells_the_broker_so() {
         (told as f64 == ends).then_some(())
     });
 }
+
+/// Two orders in forty hours.
+const STORY: &str = r#"{"order_id":"a","event_type":"ORDER_PLACED","timestamp":"2024-03-01T00:00:00Z"}
+{"order_id":"b","event_type":"ORDER_PLACED","timestamp":"2024-03-02T16:00:00Z"}
+"#;
+
+#[test]
+fn a_replay_serves_how_far_it_is_if_it_is_asked_to() {
+    let (folder, address) = (tempfile::tempdir().unwrap(), free_address());
+    std::fs::write(folder.path().join("story.jsonl"), STORY).unwrap();
+    let mut command = orderwatch();
+    command.args(["replay", "story.jsonl", "-w", "2", "--speed", "4000", "--serve", &address]);
+    let mut running = start(command.current_dir(folder.path()));
+    let ready = |path: &str| ask(&address, path).filter(|(status, _)| *status == 200);
+    wait_until("it is ready", || ready("/readyz"));
+    assert_eq!(ready("/healthz"), Some((200, "ok\n".to_owned())));
+    let frontier = |found: &BTreeMap<String, f64>| found["orderwatch_frontier_timestamp_seconds"];
+    let first = scrape(&address);
+    assert_eq!(first["orderwatch_records_read_total"], 2.0);
+    // Time passes, and has not passed yet.
+    let placed = [1_709_251_200.0, 1_709_395_200.0];
+    wait_until("time has passed", || Some(frontier(&scrape(&address))).filter(|now| *now > frontier(&first)));
+    assert!((placed[0]..placed[1]).contains(&frontier(&first)), "{first:?}");
+    // What is not known before the end is not said to be nothing.
+    assert!(!first.keys().any(|name| name.contains("facts") || name.contains("live_orders")), "{first:?}");
+    running.child.kill().unwrap();
+    // Where it cannot be had, and where it is not wanted.
+    let busy = TcpListener::bind("127.0.0.1:0").unwrap();
+    for (address, code) in [(&*busy.local_addr().unwrap().to_string(), 1), ("8080", 2), ("none", 0)] {
+        let mut command = orderwatch();
+        let ended = run(command.args(["replay", "story.jsonl", "--serve", address]).current_dir(folder.path()));
+        assert_eq!(ended.code, Some(code), "{}", ended.stderr);
+        assert_eq!(code != 0, ended.stderr.contains("flag --serve"), "{}", ended.stderr);
+    }
+}
