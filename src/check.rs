@@ -20,6 +20,7 @@ use crate::error::{JobError, JobResult};
 use crate::kafka::KafkaSettings;
 use crate::produce;
 use crate::replay::apart::stand_apart;
+use crate::serve;
 use crate::sink::files::Files;
 use crate::sink::postgres::Replacement;
 use crate::sink::sqlite::Sqlite;
@@ -134,6 +135,10 @@ pub fn findings(config: JobResult<JobConfig>, options: &ReplayOptions) -> Vec<Fi
     findings
         .extend(options.postgres.iter().map(|url| of_output(format!("--postgres {url:?}"), Replacement::probe(url))));
     findings.extend(options.store().map(|store| of_store(format!("--checkpoint {store}"), store)));
+    findings.extend(options.served_at().map(|address| match serve::bind(address) {
+        Ok(_) => Finding::ok("output", format!("--serve {address}"), "nobody else answers there"),
+        Err(error) => Finding::failed("output", format!("--serve {address}"), &error),
+    }));
     findings.push(open_files(options.inputs.len() as u64));
     findings
 }

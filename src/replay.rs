@@ -96,7 +96,7 @@ pub fn run(config: &JobConfig, options: &ReplayOptions, output: OutputFormat, st
                     surveyor.note(clock.now().filter(|now| *now < Time::MAX).min(told).unwrap_or(0));
                 }
             };
-            let mut served = serving.worker(worker.index());
+            let mut served = serving.worker(worker.index(), worker.index().is_multiple_of(shared.local_workers.max(1)));
             let mut gathered = worker::run(worker, &shared, |reached, due| {
                 served.turn(shared.records_read.load(Ordering::Relaxed), reached);
                 // Once it is asked to stop others may be at their ends with much unread: what is due then nobody knows.

@@ -23,17 +23,24 @@ struct Served {
     page: Page,
 }
 
-/// Begins to answer at `address`, a host and a port.
-pub fn start(address: &str, counters: Arc<Counters>) -> JobResult<()> {
-    let failed = |error: io::Error| {
-        let what = format!("cannot serve at {address}: {error}");
-        let (failure, remedy) = match error.kind() {
-            io::ErrorKind::InvalidInput => (JobError::configuration(what), "write HOST:PORT, or `none`"),
-            _ => (JobError::job(what), "give this process an address of its own, as in 127.0.0.1:8081, or `none`"),
-        };
-        failure.at("flag --serve").remedy(remedy)
+/// Takes an address, a host and a port, to answer there.
+pub fn bind(address: &str) -> JobResult<TcpListener> {
+    TcpListener::bind(address).map_err(|error| failed(address, &error))
+}
+
+fn failed(address: &str, error: &io::Error) -> JobError {
+    let what = format!("cannot serve at {address}: {error}");
+    let (failure, remedy) = match error.kind() {
+        io::ErrorKind::InvalidInput => (JobError::configuration(what), "write HOST:PORT, or `none`"),
+        _ => (JobError::job(what), "give this process an address of its own, as in 127.0.0.1:8081, or `none`"),
     };
-    let listener = TcpListener::bind(address).map_err(failed)?;
+    failure.at("flag --serve").remedy(remedy)
+}
+
+/// Begins to answer at `address`.
+pub fn start(address: &str, counters: Arc<Counters>) -> JobResult<()> {
+    let failed = |error: io::Error| failed(address, &error);
+    let listener = bind(address)?;
     listener.set_nonblocking(true).map_err(failed)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build().map_err(failed)?;
     let served = Arc::new(Served { page: Page::of(Arc::clone(&counters)), counters });

@@ -75,6 +75,11 @@ pub fn tick_at_or_after(time: Time, tick_ms: u64) -> Time {
     time.div_ceil(tick_ms).saturating_mul(tick_ms)
 }
 
+/// True where `tick` is that multiple: quicker than asking which it is.
+pub fn is_of_tick(time: Time, tick: Time, tick_ms: u64) -> bool {
+    time <= tick && tick - time < tick_ms
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -84,6 +89,7 @@ mod tests {
         assert_eq!(tick_at_or_after(0, 50), 0);
         assert_eq!(tick_at_or_after(1, 50), 50);
         assert_eq!(tick_at_or_after(50, 50), 50);
+        assert_eq!([49, 50, 51, 100, 101].map(|time| is_of_tick(time, 100, 50)), [false, false, true, true, false]);
         assert_eq!(Window::Hour.start(HOUR_MS + 1), HOUR_MS);
         assert_eq!(Window::Total.start(HOUR_MS + 1), 0);
         assert_eq!(Window::Day.end(DAY_MS), Some(2 * DAY_MS));

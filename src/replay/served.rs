@@ -35,9 +35,9 @@ impl Served {
         self.note(|counters| counters.note(|numbers| numbers.workers_wanted = workers));
     }
 
-    /// The numbers of one worker.
-    pub fn worker(&self, index: usize) -> ServedWorker {
-        ServedWorker { served: self.clone(), index, noted: None }
+    /// The numbers of one worker; records of a process are counted together, and its first worker tells them.
+    pub fn worker(&self, index: usize, is_first: bool) -> ServedWorker {
+        ServedWorker { served: self.clone(), index, is_first, noted: None }
     }
 
     /// All has been read: what is left is to write results.
@@ -56,6 +56,7 @@ impl Served {
 pub struct ServedWorker {
     served: Served,
     index: usize,
+    is_first: bool,
     noted: Option<Instant>,
 }
 
@@ -66,15 +67,11 @@ impl ServedWorker {
             return;
         }
         let at = *self.noted.insert(Instant::now());
-        let index = self.index;
+        let records_read = if self.is_first { records_read } else { 0 };
+        let turn = Turn { at, records_read, census: Census::default() };
         self.served.note(|counters| {
             counters.note(|numbers| {
-                numbers.workers.insert(index, Turn { at, records_read: 0, census: Census::default() });
-                // They are counted together: the first worker of the process tells them.
-                if let Some(mut first) = numbers.workers.first_entry() {
-                    let before = first.get().records_read;
-                    first.get_mut().records_read = records_read.max(before);
-                }
+                numbers.workers.insert(self.index, turn);
                 numbers.frontier = numbers.frontier.max(reached.filter(|time| *time < Time::MAX).unwrap_or(0));
             });
         });

@@ -343,5 +343,7 @@ fn a_replay_serves_how_far_it_is_if_it_is_asked_to() {
         let ended = run(command.args(["replay", "story.jsonl", "--serve", address]).current_dir(folder.path()));
         assert_eq!(ended.code, Some(code), "{}", ended.stderr);
         assert_eq!(code != 0, ended.stderr.contains("flag --serve"), "{}", ended.stderr);
+        let checked = run(orderwatch().args(["check", "story.jsonl", "--serve", address]).current_dir(folder.path()));
+        assert_eq!(code != 0, checked.stdout.contains(&format!("failed   output, --serve {address}: cannot serve")));
     }
 }

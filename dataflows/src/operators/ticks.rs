@@ -11,7 +11,7 @@ use std::hash::Hash;
 use differential_dataflow::difference::Semigroup;
 use hashbrown::HashMap;
 
-use crate::time::{Time, tick_at_or_after};
+use crate::time::{Time, is_of_tick, tick_at_or_after};
 
 /// Up to so many differences of a tick are looked through one by one, which costs less than hashing their keys does.
 const FEW: usize = 16;
@@ -107,7 +107,7 @@ impl<K: Eq + Hash, R: Semigroup + Default> Ticks<K, R> {
 
     /// True where what takes effect at `time` is published at `tick`: quicker than asking which tick it is.
     pub fn is_of_tick(&self, time: Time, tick: Time) -> bool {
-        time <= tick && tick - time < self.tick_ms
+        is_of_tick(time, tick, self.tick_ms)
     }
 
     #[cold]

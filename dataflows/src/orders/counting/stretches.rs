@@ -7,7 +7,7 @@
 use super::super::contribution::{Change, Share};
 use super::{CHANGES_AT_ONCE, Contributions, ShareChange, count_shares};
 use crate::model::Symbol;
-use crate::time::{Time, tick_at_or_after};
+use crate::time::{Time, is_of_tick, tick_at_or_after};
 
 /// Changes of what an order contributes as a whole, one after the other, that are counted as one when an epoch ends.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ impl Contributions {
             && known.after == before
             && [&known.before, &known.before_tick, &before, &after].into_iter().all(stays_open)
         {
-            if !(time <= known.tick && known.tick - time < tick_ms) {
+            if !is_of_tick(time, known.tick, tick_ms) {
                 (known.before_tick, known.tick) = (before, tick_at_or_after(time, tick_ms));
             }
             (known.after, known.time) = (after, time);
