@@ -40,7 +40,7 @@ use updates::updates_of;
 
 /// How often marks are put down and time is promised, in milliseconds of the wall clock: all workers do so at its multiples, for
 /// results wait for the one that promised least.
-const TICK_MS: u64 = 20;
+const TICK_MS: u64 = 10;
 /// How long an epoch lasts at most, of a job that is far behind; of one that is up to date it is a tick.
 const EPOCH_AT_MOST: Duration = Duration::from_millis(500);
 /// Before that it lasts this part of the time for which the job has been behind.
