@@ -7,6 +7,15 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
+/// What to do where too many files are open.
+pub const MORE_OPEN_FILES: &str = "let it have more open files (ulimit -n); files of an earlier run are as they were";
+
+/// True where this process may not have more open files. In the text of an error, for of temporary files nothing else is
+/// left of its number, 24 (EMFILE).
+pub fn is_of_open_files(error: &io::Error) -> bool {
+    error.to_string().contains("(os error 24)")
+}
+
 /// Whose fault an error is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {

@@ -2,7 +2,7 @@
 //! they stand in files.
 //!
 //! What a record is follows from the names of its members, never from the topic: one with an event type or a status is
-//! an event or a sale, one with a column that only rows have is a row. A row of an order is published again as it fills
+//! an event or a sale, one with a column that only rows have is a row; columns without a value tell nothing. A row of an order is published again as it fills
 //! up: its facts have the event types as their identity, so what it said before are copies.
 
 use dataflows::model::fact::DEFAULT_TENANT;
@@ -31,7 +31,7 @@ pub(super) fn members<'a>(
 }
 
 fn facts(record: &Record<'_>, columns: &Columns<'_>, limits: &Limits) -> Result<Facts, Broken> {
-    match columns.row {
+    match columns.row() {
         Some(row) if record.event_type.text().is_none() && record.status.text().is_none() => {
             let reading = Reading::new(record, limits);
             match row {
@@ -61,7 +61,8 @@ enum Row {
 /// The columns that only rows have.
 #[derive(Debug, Default)]
 struct Columns<'a> {
-    row: Option<Row>,
+    /// Which row the first of them that is named is of.
+    named: Option<Row>,
     order_status: Cell<'a>,
     purchased_at: Cell<'a>,
     approved_at: Cell<'a>,
@@ -94,8 +95,19 @@ impl<'a> Columns<'a> {
             }
             _ => return,
         };
-        self.row.get_or_insert(row);
+        self.named.get_or_insert(row);
         *column = cell;
+    }
+
+    /// Which row it is: a schema of all three names the columns of the others, too, without a value.
+    fn row(&self) -> Option<Row> {
+        let of_order =
+            [&self.order_status, &self.purchased_at, &self.approved_at, &self.carrier_at, &self.delivered_at];
+        let of_item = [&self.order_item_id, &self.freight_value];
+        let of_payment = [&self.payment_sequential, &self.payment_installments, &self.payment_value];
+        let rows = [(Row::Order, &of_order[..]), (Row::Item, &of_item), (Row::Payment, &of_payment)];
+        let told = rows.into_iter().find(|(_, cells)| cells.iter().any(|cell| !cell.is_absent()));
+        told.map(|(row, _)| row).or(self.named)
     }
 }
 

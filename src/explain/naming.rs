@@ -13,7 +13,7 @@ use dataflows::views::dead_letters::{RAW_BYTES_MAX, RefusedRecord};
 use serde_json::Value;
 
 use crate::decode::row::cells;
-use crate::source::blocks::{Blocks, Framing, ends_within_quotes};
+use crate::source::blocks::{Blocks, Framing, ends_within_quotes, without_blank_lines};
 use crate::source::bytes;
 use crate::source::inputs::SourceFile;
 
@@ -54,7 +54,7 @@ impl Columns {
         let directory = Path::new(&file.source);
         let name = file.place.strip_suffix(':').filter(|_| directory.is_dir())?;
         let header = Blocks::new(bytes::open(&directory.join(name)).ok()?, Framing::Csv).take_header().ok()?;
-        let header = cells(&header)?;
+        let header = cells(without_blank_lines(&header))?;
         let is_id = |name: &[u8]| std::str::from_utf8(name).is_ok_and(|name| name.trim() == ORDER_ID);
         let order_id = header.iter().position(is_id)?;
         Some(Columns { width: header.len(), order_id })

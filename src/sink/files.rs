@@ -22,7 +22,7 @@ use tempfile::NamedTempFile;
 
 use super::text_row::TextRow;
 use super::{CHANGE_COLUMNS, Found, Sink, Writer, would_overwrite};
-use crate::error::{JobError, JobResult};
+use crate::error::{JobError, JobResult, MORE_OPEN_FILES, is_of_open_files};
 use crate::interrupt::{self, Death};
 
 /// How rows become a file.
@@ -78,9 +78,6 @@ impl Format {
 const CHANGES: &str = "changes";
 /// So long other replays may hold the directory: they make and rename files, nothing else.
 const ALONE_WITHIN: Duration = Duration::from_secs(5);
-
-/// In the text of an error whose number is 24 (EMFILE): of those of temporary files nothing else is left.
-const TOO_MANY_OPEN: &str = "(os error 24)";
 
 /// A directory of files.
 pub struct Files {
@@ -273,9 +270,7 @@ fn refused(doing: &str, path: &Path, error: &io::Error) -> JobError {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
             "free some space or name another directory with --out; files of an earlier run are as they were"
         }
-        _ if error.to_string().contains(TOO_MANY_OPEN) => {
-            "let it have more open files (ulimit -n); files of an earlier run are as they were"
-        }
+        _ if is_of_open_files(error) => MORE_OPEN_FILES,
         ErrorKind::FileTooLarge => "raise the size limit (ulimit -f); files of an earlier run are as they were",
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
             "name a directory that you may write to with --out"

@@ -96,19 +96,21 @@ impl Blocks {
         }
     }
 
-    /// Takes the first record, the header of a CSV file: its bytes, line end included.
+    /// Takes the first record, the header of a CSV file: its bytes, line end and blank lines before it included.
     pub fn take_header(&mut self) -> io::Result<Vec<u8>> {
         self.fill(BLOCK_BYTES);
         if let Some(failure) = self.failure.take() {
             return Err(failure);
         }
-        let end = match self.framing {
-            Framing::Lines => memchr(b'\n', &self.pending).map_or(self.pending.len(), |end| end + 1),
-            Framing::Csv => first_csv_record_end(&self.pending).unwrap_or(self.pending.len()),
+        let header = without_blank_lines(&self.pending);
+        let found = match self.framing {
+            Framing::Lines => memchr(b'\n', header).map(|end| end + 1),
+            Framing::Csv => first_csv_record_end(header),
         };
+        let end = self.pending.len() - header.len() + found.unwrap_or(header.len());
         let block = self.give(end);
         self.number = 0;
-        if self.framing == Framing::Csv && goes_on_behind_a_return(&block.bytes) {
+        if self.framing == Framing::Csv && goes_on_behind_a_return(without_blank_lines(&block.bytes)) {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "lines end in CR alone"));
         }
         Ok(block.bytes)
@@ -189,6 +191,15 @@ impl Blocks {
             }
         }
     }
+}
+
+/// A header without the blank lines before it.
+pub fn without_blank_lines(header: &[u8]) -> &[u8] {
+    let mut header = header;
+    while let Some(end) = memchr(b'\n', header).filter(|end| is_blank(&header[..*end])) {
+        header = &header[end + 1..];
+    }
+    header
 }
 
 /// True where CR alone ends a line of what is taken for a header: rows would be part of it, and lost.
@@ -303,6 +314,11 @@ mod tests {
         let header = |text: &[u8]| Blocks::new(Box::new(io::Cursor::new(text.to_vec())), Framing::Csv).take_header();
         for whole in [&b"a,b\r\n1,2\r"[..], b"\r\ra,b\r", b"\"a\rb\",c\n1,2\n", b"a,b\r\r\n1,2", b"", b"\r"] {
             assert!(header(whole).is_ok(), "{whole:?}");
+        }
+        for (text, taken) in [("\n \r\na,b\n1,2\n", "a,b\n"), ("\n\n", ""), ("\n", ""), (" ", " "), ("\na", "a")] {
+            let found = header(text.as_bytes()).unwrap();
+            assert_eq!(without_blank_lines(&found), taken.as_bytes());
+            assert!(text.as_bytes().starts_with(&found));
         }
         for swallowed in [&b"a,b\r1,2\r"[..], b"a,\"b\"\r1,2\n3,4\n", b"\ra,b\r\r1,2"] {
             assert_eq!(header(swallowed).unwrap_err().kind(), io::ErrorKind::InvalidData, "{swallowed:?}");

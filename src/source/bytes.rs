@@ -14,6 +14,7 @@ use std::time::Duration;
 use flate2::read::MultiGzDecoder;
 use rustix::io::Errno;
 
+use super::inputs::named::is_standard_input;
 use super::no_thread;
 use crate::error::{JobError, JobResult};
 use crate::interrupt;
@@ -88,7 +89,7 @@ pub fn open(path: &Path) -> JobResult<Bytes> {
 /// The same of a file that had so many bytes once: what was appended since is not part of it either.
 pub fn open_as_it_was(path: &Path, length: Option<u64>) -> JobResult<Bytes> {
     let claimed = claimed(path);
-    if path.as_os_str() == "-" {
+    if is_standard_input(path) {
         return Ok(Box::new(Decompressed::Unknown { raw: piped(io::stdin())?, claimed: None }));
     }
     let file = open_file(path)?;

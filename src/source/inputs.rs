@@ -30,6 +30,7 @@ use crate::decode::decode_line;
 use crate::error::{JobError, JobResult};
 use crate::interrupt;
 use crate::validate::Limits;
+use named::is_standard_input;
 
 /// A file of a source, or a partition of a topic, as dead letters name it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -136,7 +137,7 @@ impl Inputs {
                 inputs.push(Input::Topics(Arc::new(topics)));
                 continue;
             }
-            if options.limit.is_some() && kind == Kind::JsonLines && !path.is_file() {
+            if options.limit.is_some() && kind == Kind::JsonLines && (is_standard_input(&path) || !path.is_file()) {
                 let file = spool(&path)?;
                 path = file.path().to_path_buf();
                 spooled.push(file);
@@ -259,7 +260,7 @@ pub fn kind_of(path: &Path, given: Option<InputKind>) -> JobResult<Kind> {
     if KafkaSettings::default().at_address(path).is_some() {
         return Ok(Kind::Topics);
     }
-    if path.as_os_str() == "-" {
+    if is_standard_input(path) {
         return match given {
             Some(InputKind::Olist) => Err(JobError::configuration("standard input cannot be an Olist directory")
                 .at("flag --as")

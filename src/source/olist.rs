@@ -23,7 +23,7 @@ use csv::ByteRecord;
 use dataflows::model::Text;
 use dataflows::time::Time;
 
-use super::blocks::{Block, Blocks, Framing};
+use super::blocks::{Block, Blocks, Framing, without_blank_lines};
 use super::intake::Intake;
 use super::{Polled, Share, Source, bytes};
 use crate::clock::Watermark;
@@ -293,9 +293,8 @@ fn wrong_header(path: &Path) -> impl Fn(HeaderError) -> JobError {
     }
 }
 
-fn read_header(file: &TableFile) -> JobResult<Header> {
-    let path = &file.path;
-    let mut blocks = Blocks::new(file.reader(), Framing::Csv);
+/// Takes the header off a file: its names, and how many bytes it takes.
+fn take_header(path: &Path, blocks: &mut Blocks) -> JobResult<(ByteRecord, u64)> {
     let bytes = blocks.take_header().map_err(|error| match error.kind() {
         io::ErrorKind::InvalidData => JobError::job(format!("the header has no end: {error}"))
             .at(format!("{}, line 1", path.display()))
@@ -303,16 +302,23 @@ fn read_header(file: &TableFile) -> JobResult<Header> {
         _ => unreadable(path, &error),
     })?;
     let mut record = ByteRecord::new();
-    let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(&*bytes);
+    let header = without_blank_lines(&bytes);
+    let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(header);
     let found = reader.read_byte_record(&mut record).unwrap_or(false);
     if !found {
         let error = JobError::job("the file is empty: it has no header").at(path.display().to_string());
         return Err(error.remedy("give the file the column names of the Olist data set"));
     }
+    Ok((record, bytes.len() as u64))
+}
+
+fn read_header(file: &TableFile) -> JobResult<Header> {
+    let mut blocks = Blocks::new(file.reader(), Framing::Csv);
+    let (record, bytes) = take_header(&file.path, &mut blocks)?;
     let mut start = [0; 3];
-    let read = file.text.read_at(&mut start, 0).map_err(|error| unreadable(path, &error))?;
+    let read = file.text.read_at(&mut start, 0).map_err(|error| unreadable(&file.path, &error))?;
     let mark = if start[..read] == *b"\xEF\xBB\xBF" { 3 } else { 0 };
-    Ok(Header { record, offset: mark + bytes.len() as u64, line: blocks.line() })
+    Ok(Header { record, offset: mark + bytes, line: blocks.line() })
 }
 
 /// A file cut into blocks, its header taken off.

@@ -51,6 +51,10 @@ fn members_tell_what_a_record_is() {
         (r#"{"order_id":1,"order_item_id":1,"price":1.5,"freight_value":"0","timestamp":5,"tenant":"t"}"#, "ok"),
         (r#"{"order_id":1,"payment_sequential":1,"payment_type":"boleto","payment_value":1,"timestamp":5}"#, "ok"),
         (r#"{"order_id":1,"timestamp":5}"#, "missing_field:event_type"),
+        (
+            r#"{"order_status":null,"payment_value":" ","order_id":1,"order_item_id":1,"price":1,"freight_value":0,"timestamp":5}"#,
+            "ok",
+        ),
         (r#"{"order_id":1,"order_status":null}"#, "missing_field:order_purchase_timestamp;missing_field:order_status"),
         (
             r#"{"order_id":"*","order_status":"gone","order_purchase_timestamp":"x","tenant":"*"}"#,

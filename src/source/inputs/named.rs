@@ -12,8 +12,9 @@ use std::path::{Path, PathBuf};
 use crate::cli::ReplayOptions;
 use crate::error::{JobError, JobResult};
 
-/// Refuses an input that cannot be there twice, and one that this many processes, or the same command later, would not read alike.
-pub fn check(options: &ReplayOptions, processes: usize) -> JobResult<()> {
+/// Refuses an input that cannot be there twice, and one that this many processes, or the same command where it `goes_on`
+/// later, would not read alike.
+pub fn check(options: &ReplayOptions, processes: usize, goes_on: bool) -> JobResult<()> {
     let mut seen: Vec<(&PathBuf, Option<(u64, u64)>)> = Vec::new();
     for input in &options.inputs {
         // Topics are no files, and what is not there is told when it is opened.
@@ -35,7 +36,7 @@ pub fn check(options: &ReplayOptions, processes: usize) -> JobResult<()> {
         } else if is_read_once && processes > 1 {
             JobError::configuration("processes of a cluster cannot share an input that can be read once only")
                 .remedy("put it into a file that all of them can read, or leave -n and -p out")
-        } else if is_read_once && options.store().is_some() {
+        } else if is_read_once && goes_on {
             JobError::configuration("of an input that can be read once only nobody knows whether it is the same again")
                 .remedy("put it into a file, or leave --checkpoint out")
         } else {
@@ -47,7 +48,8 @@ pub fn check(options: &ReplayOptions, processes: usize) -> JobResult<()> {
     Ok(())
 }
 
-fn is_standard_input(input: &Path) -> bool {
+/// True where an input is standard input, whatever file may have that name.
+pub fn is_standard_input(input: &Path) -> bool {
     input.as_os_str() == "-"
 }
 

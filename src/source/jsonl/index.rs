@@ -22,6 +22,7 @@ use super::unreadable;
 use crate::decode::decode_line;
 use crate::error::JobResult;
 use crate::source::blocks::{BYTE_ORDER_MARK, Block};
+use crate::source::inputs::named::is_standard_input;
 use crate::source::{bytes, on_threads};
 use crate::validate::{Limits, MAX_RECORD_BYTES, timestamp};
 
@@ -64,7 +65,7 @@ impl LineIndex {
     /// Looks a file over with this many threads; none where it cannot be read as a stream, or where the facts of more than
     /// `waiting_bytes` of it would have to wait at once.
     pub fn find(path: &Path, limits: &Limits, threads: usize, waiting_bytes: u64) -> JobResult<Option<LineIndex>> {
-        if !path.is_file() {
+        if is_standard_input(path) || !path.is_file() {
             return Ok(None);
         }
         let failed = |error: io::Error| unreadable(&path.display().to_string(), 1, &error);

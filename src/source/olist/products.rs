@@ -4,7 +4,6 @@
 //! stands in two of them is one item, and its category no part of what it says: so that it does not matter which copy comes
 //! first, all are joined with one table. Limits: while two tables become one, both are in memory.
 
-use std::io;
 use std::path::Path;
 
 use super::table_file::TableFile;
@@ -28,18 +27,22 @@ pub fn of_directory(directory: &Path) -> JobResult<ProductCategories> {
         let error = JobError::job(error.to_string()).at(path.display().to_string());
         error.remedy(format!("mend the file, or remove it: {without}"))
     };
-    let opened = |name: &str| {
-        let found = TableFile::find(directory, name).map(|_| TableFile::open(directory, name));
-        found.transpose().map(|file| file.map(|file| (file.path.clone(), io::BufReader::new(file.reader()))))
-    };
+    let opened = |name: &str| TableFile::find(directory, name).map(|_| TableFile::stream(directory, name)).transpose();
     let translation = match opened(TRANSLATION)? {
         Some((path, file)) => Translation::read(file)
             .map_err(|error| wrong(&path, error, "categories then keep the names that products have"))?,
         None => Translation::default(),
     };
-    match opened(PRODUCTS)? {
-        Some((path, file)) => ProductCategories::read(file, &translation)
-            .map_err(|error| wrong(&path, error, "every category is then `unknown`")),
-        None => Ok(ProductCategories::default()),
+    let Some((path, file)) = opened(PRODUCTS)? else { return Ok(ProductCategories::default()) };
+    let products = ProductCategories::read(file, &translation)
+        .map_err(|error| wrong(&path, error, "every category is then `unknown`"))?;
+    if products.skipped() > 0 {
+        tracing::warn!(
+            "{} rows of {} or of its translation cannot be read, be it for a quote that is not closed or text that is not \
+             UTF-8: items of these products have the category `unknown`",
+            products.skipped(),
+            path.display()
+        );
     }
+    Ok(products)
 }

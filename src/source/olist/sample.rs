@@ -4,11 +4,11 @@ use std::path::Path;
 
 use csv::ByteRecord;
 
-use super::{FILES, TableFile, body, products, read_header, unreadable, wrong_header};
+use super::{FILES, TableFile, products, take_header, unreadable, wrong_header};
 use crate::decode::cells::CsvRows;
 use crate::decode::olist::{HeaderError, ItemColumns, OrderColumns, PaymentColumns};
 use crate::error::JobResult;
-use crate::source::blocks::is_blank;
+use crate::source::blocks::{Blocks, Framing, is_blank};
 use crate::source::sample::Sample;
 use crate::validate::{Broken, Limits, Reason};
 
@@ -31,11 +31,11 @@ fn of_file<C>(
     columns: impl Fn(&ByteRecord) -> Result<C, HeaderError>,
     decode: impl Fn(&C, &ByteRecord) -> Result<(), Broken>,
 ) -> JobResult<Sample> {
-    let (file, mut sample) = (TableFile::open(directory, name)?, Sample::of(name));
-    let columns = columns(&read_header(&file)?.record).map_err(wrong_header(&file.path))?;
-    let mut blocks = body(&file)?;
+    let (path, text) = TableFile::stream(directory, name)?;
+    let (mut sample, mut blocks) = (Sample::of(name), Blocks::new(text, Framing::Csv));
+    let columns = columns(&take_header(&path, &mut blocks)?.0).map_err(wrong_header(&path))?;
     while !sample.is_full() {
-        let Some(block) = blocks.next_block().map_err(|error| unreadable(&file.path, &error))? else { break };
+        let Some(block) = blocks.next_block().map_err(|error| unreadable(&path, &error))? else { break };
         if block.is_too_large {
             sample.add::<()>(block.first_line, Err(Broken::only(Reason::TooLarge)));
             continue;

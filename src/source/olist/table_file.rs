@@ -34,28 +34,40 @@ impl TableFile {
 
     /// Opens the file of this name.
     pub fn open(directory: &Path, name: &str) -> JobResult<TableFile> {
-        let path = TableFile::find(directory, name).unwrap_or_else(|| directory.join(name));
-        let failed = |error: io::Error| {
-            let remedy = bytes::remedy_of(&error, "an Olist directory holds at least orders, items and payments");
-            JobError::io("open an Olist file", &path, &error).remedy(remedy)
-        };
-        // Files are read more than once, which a pipe is not made for: opening one would wait for ever.
-        if !path.metadata().map_err(failed)?.is_file() {
-            let error = io::Error::other("it is no file");
-            let error = JobError::io("open an Olist file", &path, &error);
-            return Err(error.remedy("put a file there: directories and pipes cannot be read in its place"));
-        }
-        let file = File::open(&path).map_err(failed)?;
+        let (path, file) = opened(directory, name)?;
         let is_compressed = bytes::is_compressed(&path, &file).map_err(|error| unreadable(&path, &error))?;
         tracing::debug!(is_compressed, "table {}", path.display());
         let text = Arc::new(if is_compressed { unpack(&path)? } else { file });
         Ok(TableFile { path, text })
     }
 
+    /// The text of the file of this name, once and from its beginning: a compressed one is unpacked as it is read.
+    pub fn stream(directory: &Path, name: &str) -> JobResult<(PathBuf, Bytes)> {
+        let (path, _) = opened(directory, name)?;
+        let text = bytes::open(&path)?;
+        Ok((path, text))
+    }
+
     /// Its text from the beginning, whoever else reads it.
     pub fn reader(&self) -> Bytes {
         Box::new(FromStart { text: Arc::clone(&self.text), offset: 0 })
     }
+}
+
+/// Opens the file of this name as it stands in the directory.
+fn opened(directory: &Path, name: &str) -> JobResult<(PathBuf, File)> {
+    let path = TableFile::find(directory, name).unwrap_or_else(|| directory.join(name));
+    let failed = |error: io::Error| {
+        let remedy = bytes::remedy_of(&error, "an Olist directory holds at least orders, items and payments");
+        JobError::io("open an Olist file", &path, &error).remedy(remedy)
+    };
+    // Files are read more than once, which a pipe is not made for: opening one would wait for ever.
+    if !path.metadata().map_err(failed)?.is_file() {
+        let error = JobError::io("open an Olist file", &path, &io::Error::other("it is no file"));
+        return Err(error.remedy("put a file there: directories and pipes cannot be read in its place"));
+    }
+    let file = File::open(&path).map_err(failed)?;
+    Ok((path, file))
 }
 
 /// Unpacks a compressed file.

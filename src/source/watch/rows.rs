@@ -11,7 +11,9 @@ use xxhash_rust::xxh3::Xxh3;
 
 use crate::decode::form::Form;
 use crate::decode::row::{RowColumns, cells};
-use crate::source::blocks::{Block, Blocks, Framing, ends_within_quotes, first_csv_record_end, is_blank};
+use crate::source::blocks::{
+    Block, Blocks, Framing, ends_within_quotes, first_csv_record_end, is_blank, without_blank_lines,
+};
 use crate::source::bytes::{Bytes, ENDINGS};
 use crate::source::jsonl::JsonLines;
 use crate::validate::Reason;
@@ -54,7 +56,7 @@ impl Rows {
             Framing::Lines => None,
             Framing::Csv => {
                 let header = blocks.take_header()?;
-                let cells = cells(&header).unwrap_or_default();
+                let cells = cells(without_blank_lines(&header)).unwrap_or_default();
                 let name = |cell: &[u8]| String::from_utf8_lossy(cell.trim_ascii()).into_owned();
                 Some(RowColumns::new(cells.iter().map(name).collect()))
             }
