@@ -7,6 +7,7 @@
 
 mod claims;
 pub mod listing;
+mod pruning;
 
 use std::fmt;
 
@@ -16,11 +17,10 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use crate::clock::partitions::Cut;
 use crate::instant::format_instant;
+pub use claims::Successors;
 
 /// The version of what is written. Others are refused.
 pub const FORMAT: u32 = 2;
-/// So many checkpoints that may be restored are kept, should the newest be damaged.
-const KEPT: usize = 3;
 
 /// Where checkpoints are kept: the third seam. Names are paths with `/`.
 pub trait Store {
@@ -189,9 +189,25 @@ impl Checkpoints {
         claims::withdraw(store, &self.job, self.incarnation)
     }
 
-    /// Notes that this incarnation went on from the history of the earlier ones at `time`. Only then may it write.
+    /// Notes that this incarnation went on from the history of the earlier ones at `time`. Only then may it write; an
+    /// error where whoever it would have replaced has ruled it out meanwhile.
     pub fn leave_at(&self, store: &mut impl Store, time: Time) -> Result<(), StoreError> {
-        store.put(&departure(&self.job, self.incarnation), time.to_string().as_bytes())
+        if self.depart(store, self.incarnation, time)? {
+            return Ok(());
+        }
+        Err(StoreError(format!(
+            "this start (incarnation {}) took so long that job {}, which still runs, took it for killed: stop that one \
+             and start this one again",
+            self.incarnation, self.job
+        )))
+    }
+
+    /// Notes where an incarnation leaves the history of the earlier ones, once and for all; false where it was decided
+    /// otherwise.
+    fn depart(&self, store: &mut impl Store, incarnation: u64, time: Time) -> Result<bool, StoreError> {
+        let (name, text) = (departure(&self.job, incarnation), time.to_string());
+        // What is there may be of this very request, whose answer was lost.
+        Ok(store.create(&name, text.as_bytes())? || store.get(&name)?.as_deref() == Some(text.as_bytes()))
     }
 
     /// Writes a part of the state as of `frontier`: no part of a checkpoint before there is a manifest. Its name says what
@@ -288,17 +304,6 @@ impl Checkpoints {
         Ok(newest.map(|name| name.replace("/floors/", "/manifests/")))
     }
 
-    /// Notes that marks before this manifest are to be forgotten. One that is older may still come: of a process that does
-    /// not know that it was replaced.
-    fn raise_floor(&self, store: &mut impl Store, manifest: &str) -> Result<(), StoreError> {
-        let (floor, earlier) =
-            (manifest.replace("/manifests/", "/floors/"), store.list(&format!("{}/floors/", self.job))?);
-        if !earlier.contains(&floor) {
-            store.put(&floor, b"")?;
-        }
-        earlier.iter().filter(|name| **name < floor).try_for_each(|name| store.delete(name))
-    }
-
     /// The earliest time at which an incarnation after `incarnation` left its history; none where none has.
     fn left_at(&self, store: &impl Store, incarnation: u64) -> Result<Option<Time>, StoreError> {
         let prefix = format!("{}/departures/", self.job);
@@ -312,46 +317,6 @@ impl Checkpoints {
             }
         }
         Ok(earliest)
-    }
-
-    /// Removes checkpoints that are not needed any more: all but the newest few that are fit and no further than
-    /// `slowest`, and as many that are further, for when it comes there: while a sink is away there would be ever more. The
-    /// cut of the oldest that is kept; none where none may be restored. Whoever was replaced removes nothing, which is an
-    /// error: his successor may have a sink that he does not know.
-    pub fn prune(&self, store: &mut impl Store, slowest: Time) -> Result<Option<Cut>, StoreError> {
-        let newest = claims::newest_standing(store, &self.job)?;
-        if newest > self.incarnation {
-            return Err(StoreError(format!(
-                "job {} was started once more (incarnation {newest}), which may need them; if that start came to nothing, \
-                 stop this one and start it again",
-                self.job
-            )));
-        }
-        let (mut kept, mut ahead, mut oldest, mut gone) = (0, 0, None, Vec::new());
-        for name in store.list(&format!("{}/manifests/", self.job))?.into_iter().rev() {
-            if kept == KEPT {
-                gone.push(name);
-                continue;
-            }
-            match self.fit(store, &name, slowest) {
-                Ok(manifest) => {
-                    kept += 1;
-                    oldest = Some((name, manifest.cut));
-                }
-                Err(Unfit::Ahead) if ahead == KEPT => gone.push(name),
-                Err(Unfit::Ahead) => ahead += 1,
-                Err(_) => {}
-            }
-        }
-        let Some((name, cut)) = oldest else { return Ok(None) };
-        self.raise_floor(store, &name)?;
-        for name in gone {
-            // First the manifest: parts without one are no checkpoint, a manifest without parts is a damaged one.
-            store.delete(&name)?;
-            let parts = name.replace("/manifests/", "/parts/").replace(".json", "/");
-            store.list(&parts)?.iter().try_for_each(|part| store.delete(part))?;
-        }
-        Ok(Some(cut))
     }
 }
 

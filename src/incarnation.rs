@@ -111,6 +111,7 @@ fn go_on<U>(
     let trail = furthest.map_or_else(Trail::new, |furthest| furthest.trail.clone());
     let at = restored.as_ref().map_or(0, |restored| restored.manifest.frontier);
     let followed_until = furthest.map_or(at, |furthest| furthest.frontier.max(at));
+    // A start that was too slow, and was ruled out, ends here: the checkpoint may be gone, but nothing was written.
     checkpoints.leave_at(store, followed_until)?;
     Ok(Start { checkpoints, restored, passed_over, trail, followed_until, sinks: progress })
 }

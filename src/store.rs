@@ -25,11 +25,6 @@ const BUCKET_SCHEME: &str = "s3://";
 const REQUEST_WITHIN: Duration = Duration::from_secs(30);
 const TRIED_FOR: Duration = Duration::from_secs(10);
 
-/// True where an address names a bucket.
-pub fn is_bucket(url: &str) -> bool {
-    url.starts_with(BUCKET_SCHEME)
-}
-
 /// The directory that an address names; none where it is another URL.
 pub fn directory_of(url: &str) -> Option<&FilePath> {
     let path = url.strip_prefix("file://").unwrap_or(url);
@@ -81,7 +76,7 @@ impl Objects {
 fn directory(path: &FilePath) -> Result<Arc<dyn ObjectStore>, String> {
     std::fs::create_dir_all(path).map_err(|error| error.to_string())?;
     let store = LocalFileSystem::new_with_prefix(path).map_err(|error| error.to_string())?;
-    Ok(Arc::new(store.with_fsync(true)))
+    Ok(Arc::new(store.with_fsync(true).with_automatic_cleanup(true)))
 }
 
 fn bucket(

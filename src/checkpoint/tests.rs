@@ -1,7 +1,9 @@
 //! Which checkpoints are kept, and what becomes of starts and checkpoints that fail.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use super::pruning::KEPT;
 use super::*;
 use crate::incarnation::{self, StartError};
 use crate::sink::commits::{Outcome, Progress, Transactions};
@@ -69,11 +71,16 @@ impl Transactions<()> for Empty {
     }
 }
 
+/// Removes what is not needed, by a process that has found no other start before.
+fn prune(store: &mut Memory, checkpoints: &Checkpoints, slowest: Time) -> Result<Option<Cut>, StoreError> {
+    checkpoints.prune(store, slowest, &mut Successors::default())
+}
+
 /// Writes a checkpoint and removes those that are not needed; which there are then.
 fn write(store: &mut Memory, checkpoints: &Checkpoints, frontier: Time, slowest: Time) -> Vec<Time> {
     let part = checkpoints.put_part(store, frontier, 0, b"state").unwrap();
     checkpoints.complete(store, frontier, &Cut::new(), vec![part]).unwrap();
-    checkpoints.prune(store, slowest).unwrap();
+    prune(store, checkpoints, slowest).unwrap();
     assert_eq!(store.frontiers("parts"), store.frontiers("manifests"));
     store.frontiers("manifests")
 }
@@ -148,13 +155,80 @@ fn a_start_that_fails_does_not_keep_the_one_before_from_removing_checkpoints() {
     // One that was killed while it started cannot say so, and may be at work: nothing is removed, and it is told why.
     let killed = Checkpoints::begin(&mut store, "job", 7).unwrap();
     assert_eq!(killed.incarnation(), 3, "no number is taken twice");
-    let refused = running.prune(&mut store, Time::MAX).unwrap_err();
-    assert!(refused.0.contains("incarnation 3") && refused.0.contains("start it again"), "{refused}");
+    let refused = prune(&mut store, &running, Time::MAX).unwrap_err();
+    assert!(refused.0.contains("incarnation 3") && refused.0.contains("stop one of the two"), "{refused}");
     killed.withdraw(&mut store).unwrap();
-    running.prune(&mut store, Time::MAX).unwrap();
+    prune(&mut store, &running, Time::MAX).unwrap();
     // Of one that went on and one after it that failed the first still counts.
     let successor = start(&mut store, false).unwrap().checkpoints;
     start(&mut store, true).unwrap_err();
-    running.prune(&mut store, Time::MAX).unwrap_err();
-    successor.prune(&mut store, Time::MAX).unwrap();
+    prune(&mut store, &running, Time::MAX).unwrap_err();
+    prune(&mut store, &successor, Time::MAX).unwrap();
+}
+
+#[test]
+fn a_start_that_was_killed_is_ruled_out_after_a_while_and_one_that_is_slow_fails() {
+    let mut store = Memory::default();
+    let start = |store: &mut Memory| incarnation::start(store, "job", 7, &mut [Empty::default()]).unwrap().checkpoints;
+    let running = start(&mut store);
+    write(&mut store, &running, 1, Time::MAX);
+    let slow = Checkpoints::begin(&mut store, "job", 7).unwrap();
+    prune(&mut store, &running, Time::MAX).unwrap_err();
+    let mut found = Successors::that_start_within(Duration::ZERO);
+    // That it is ruled out is not known for sure, and found out the next time.
+    store.loses_next = true;
+    running.prune(&mut store, Time::MAX, &mut found).unwrap_err();
+    running.prune(&mut store, Time::MAX, &mut found).unwrap();
+    // Checkpoints that it may have gone on from go; so it must not go on, and what is written since is not abandoned.
+    for frontier in 2..=5 {
+        write(&mut store, &running, frontier, Time::MAX);
+    }
+    let late = slow.leave_at(&mut store, 1).unwrap_err();
+    assert!(late.0.contains("incarnation 2") && late.0.contains("start this one again"), "{late}");
+    slow.withdraw(&mut store).unwrap();
+    assert_eq!(running.newest(&store, Time::MAX).unwrap().0.unwrap().manifest.frontier, 5);
+    // One that has said where it goes on is at work, however long that takes, and so may be one behind it.
+    start(&mut store);
+    let behind = Checkpoints::begin(&mut store, "job", 7).unwrap();
+    running.prune(&mut store, Time::MAX, &mut found).unwrap_err();
+    behind.leave_at(&mut store, 5).unwrap();
+}
+
+#[test]
+fn a_departure_whose_answer_was_lost_is_found_when_it_is_tried_again() {
+    let mut store = Memory::default();
+    let checkpoints = Checkpoints::begin(&mut store, "job", 7).unwrap();
+    store.loses_next = true;
+    checkpoints.leave_at(&mut store, 3).unwrap_err();
+    checkpoints.leave_at(&mut store, 3).unwrap();
+    checkpoints.leave_at(&mut store, 4).unwrap_err();
+}
+
+#[test]
+fn parts_that_never_became_a_checkpoint_are_removed() {
+    let mut store = Memory::default();
+    let put = |store: &mut Memory, checkpoints: &Checkpoints, frontier| {
+        checkpoints.put_part(store, frontier, 1, b"state").unwrap();
+    };
+    let killed = Checkpoints::begin(&mut store, "job", 7).unwrap();
+    put(&mut store, &killed, 4);
+    let running = Checkpoints::begin(&mut store, "job", 7).unwrap();
+    // Of one that was given up, of one that is being written, and of a start that is found the next time.
+    put(&mut store, &running, 5);
+    put(&mut store, &running, 12);
+    put(&mut store, &Checkpoints::joined("job", 7, 3), 5);
+    let complete = |store: &mut Memory, frontier| {
+        let part = running.put_part(store, frontier, 0, b"state").unwrap();
+        running.complete(store, frontier, &Cut::new(), vec![part]).unwrap();
+        prune(store, &running, Time::MAX).unwrap();
+    };
+    complete(&mut store, 3);
+    assert_eq!(store.frontiers("parts"), [3, 4, 5, 5, 12], "none is kept that is beyond them");
+    (6..=8).for_each(|frontier| complete(&mut store, frontier));
+    assert_eq!(store.frontiers("parts"), [5, 6, 7, 8, 12]);
+    assert!(store.list("job/parts/").unwrap()[0].contains("-0000000003/"), "the later incarnation's");
+    // A removal that broke off behind the manifest is made up for.
+    store.objects.retain(|name, _| !name.contains("/manifests/00000000000000000006-"));
+    (9..=10).for_each(|frontier| complete(&mut store, frontier));
+    assert_eq!(store.frontiers("parts"), [5, 8, 9, 10, 12]);
 }

@@ -9,7 +9,7 @@ use std::time::Instant;
 use dataflows::time::Time;
 use serde::{Deserialize, Serialize};
 
-use crate::checkpoint::{Checkpoints, Part, StoreError};
+use crate::checkpoint::{Checkpoints, Part, StoreError, Successors};
 use crate::clock::partitions::{Cut, Mark, Partition};
 use crate::error::{JobError, JobResult};
 use crate::store::Objects;
@@ -81,7 +81,7 @@ impl Archive {
 }
 
 fn work(mut store: Objects, checkpoints: &Checkpoints, requests: &Receiver<Request>) {
-    let mut complaint = String::new();
+    let (mut successors, mut complaint) = (Successors::default(), String::new());
     for request in requests {
         let (report, reply) = match request {
             Request::Put { frontier, number, bytes, reply } => {
@@ -95,7 +95,7 @@ fn work(mut store: Objects, checkpoints: &Checkpoints, requests: &Receiver<Reque
                 let started = Instant::now();
                 // It may have been there, unheard of: it stands, whatever becomes of those before it.
                 let done = checkpoints.complete(&mut store, frontier, &cut, parts).map(|_| {
-                    let pruned = checkpoints.prune(&mut store, slowest);
+                    let pruned = checkpoints.prune(&mut store, slowest, &mut successors);
                     pruned.inspect(|_| complaint.clear()).unwrap_or_else(|StoreError(why)| {
                         if complaint != why {
                             tracing::warn!("checkpoints that are no longer needed cannot be removed: {why}");

@@ -118,11 +118,24 @@ impl Head {
         }
     }
 
+    /// Gives up the checkpoint that is being written; of one that was given up before nothing more is to be known.
     fn give_up(&mut self, frontier: Time, why: &str) {
-        if self.unfinished.take_if(|unfinished| unfinished.frontier == frontier).is_some() {
-            tracing::warn!("no checkpoint could be written: {why}; the job goes on from the one before if it has to");
-            self.counters.note(|numbers| numbers.checkpoints_failed += 1);
+        if self.unfinished.take_if(|unfinished| unfinished.frontier == frontier).is_none() {
+            return;
         }
+        self.counters.note(|numbers| numbers.checkpoints_failed += 1);
+        if self.stands() == Some(frontier) {
+            // There will be no better one.
+            self.archive = None;
+            tracing::warn!("the job ends without its last checkpoint: {why}; it will go on from the one before");
+        } else {
+            tracing::warn!("no checkpoint could be written: {why}; the job goes on from the one before if it has to");
+        }
+    }
+
+    /// Where all workers stand, once they have stopped.
+    fn stands(&self) -> Option<Time> {
+        self.stopped.values().copied().min().filter(|_| self.stopped.len() == self.peers)
     }
 
     /// The time as of which workers are to put down their state, where it is time for a checkpoint: the one that this
@@ -135,7 +148,7 @@ impl Head {
     /// The same for the last one, once all workers have stopped: as of where they stand, and whether there is to be a
     /// checkpoint of it.
     pub fn ask_last(&mut self) -> Option<(Time, bool)> {
-        let least = self.stopped.values().copied().min().filter(|_| self.stopped.len() == self.peers)?;
+        let least = self.stands()?;
         // Time will not come to one that was begun when this worker was ahead of another.
         self.unfinished.take_if(|unfinished| unfinished.frontier > least);
         Some((least, least > self.kept && self.begin(least)))
@@ -154,8 +167,7 @@ impl Head {
 
     /// True once all workers have stopped and nothing is left to be written down.
     pub fn is_over(&self) -> bool {
-        let least = self.stopped.values().copied().min().filter(|_| self.stopped.len() == self.peers);
-        least.is_some_and(|least| match self.archive {
+        self.stands().is_some_and(|least| match self.archive {
             Some(_) => self.unfinished.is_none() && self.kept >= least,
             None => self.published >= least,
         })
@@ -171,13 +183,7 @@ impl Head {
                 }
                 self.complete();
             }
-            Report::Failed { frontier, why } => {
-                self.give_up(frontier, &why);
-                if !self.stopped.is_empty() {
-                    // There will be no better one.
-                    self.archive = None;
-                }
-            }
+            Report::Failed { frontier, why } => self.give_up(frontier, &why),
             Report::Completed { frontier, oldest } => {
                 let finished = self.unfinished.take_if(|unfinished| unfinished.frontier == frontier);
                 self.kept = self.kept.max(frontier);
@@ -240,5 +246,71 @@ impl Head {
             result = result.and(sink.drain(until.saturating_duration_since(Instant::now())));
         }
         result
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, channel};
+
+    use dataflows::orders::Rows;
+    use dataflows::settings::{Settings, Transitions};
+    use dataflows::time::{DAY_MS, Window};
+
+    use super::super::publisher::Publisher;
+    use super::*;
+    use crate::checkpoint::Checkpoints;
+    use crate::store::Objects;
+
+    /// The head of two workers, without sinks, that keeps checkpoints there; and what the archive answers.
+    fn head(store: &str) -> (Head, Receiver<Report>) {
+        let settings = Settings {
+            transitions: Transitions::Lenient,
+            grace_ms: 0,
+            tick_ms: 1,
+            abandon_after_ms: DAY_MS,
+            expect_payments: true,
+            retention_ms: 0,
+            max_age_ms: DAY_MS,
+            horizon_ms: DAY_MS,
+            windows: vec![Window::Total],
+        };
+        let (counters, (reply, replies)) = (Arc::<Counters>::default(), channel());
+        let publisher = Publisher::new(&settings, Rows::All, Box::new(|_| Default::default()));
+        let publishing = Publishing::start(publisher, Vec::new(), Box::new(|_| {}), Arc::clone(&counters), 0).unwrap();
+        let archive = Archive::start(Objects::open(store).unwrap(), Checkpoints::joined("job", 7, 1)).unwrap();
+        (Head::new(publishing, Some(archive), reply, counters, 2, 0, Duration::ZERO), replies)
+    }
+
+    #[test]
+    fn what_fails_while_workers_stop_does_not_cancel_the_last_checkpoint() {
+        let directory = tempfile::tempdir().unwrap();
+        let (mut head, replies) = head(&directory.path().display().to_string());
+        let failed = |frontier| Report::Failed { frontier, why: "the store is away".to_owned() };
+        assert_eq!(head.ask(5), Some(5));
+        head.hear(Report::Stopped { worker: 0, promise: 8 });
+        head.hear(failed(5));
+        head.hear(Report::Stopped { worker: 1, promise: 7 });
+        assert_eq!(head.ask_last(), Some((7, true)), "the last one is tried");
+        // That the others of the one that was given up fail, too, says nothing of the last one.
+        head.hear(failed(5));
+        head.advance(7);
+        assert!(matches!(replies.recv().unwrap(), Report::Part { frontier: 7, number: 0, .. }));
+        assert!(!head.is_over());
+        head.hear(Report::Completed { frontier: 7, oldest: None });
+        assert!(head.is_over());
+        assert_eq!(head.counters.numbers().checkpoints_failed, 1);
+    }
+
+    #[test]
+    fn a_job_whose_last_checkpoint_fails_ends_without_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let (mut head, replies) = head(&directory.path().display().to_string());
+        (0..2).for_each(|worker| head.hear(Report::Stopped { worker, promise: 7 }));
+        assert_eq!(head.ask_last(), Some((7, true)));
+        head.advance(7);
+        assert!(matches!(replies.recv().unwrap(), Report::Part { frontier: 7, number: 0, .. }));
+        head.hear(Report::Failed { frontier: 7, why: "the store is away".to_owned() });
+        assert_eq!((head.is_over(), head.ask_last()), (true, Some((7, false))));
     }
 }

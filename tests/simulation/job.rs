@@ -3,9 +3,10 @@
 //! Its graph only keeps which record counted when: as of a frontier that is all that any graph's state is made of.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use dataflows::time::Time;
-use orderwatch::checkpoint::{Checkpoints, StoreError};
+use orderwatch::checkpoint::{Checkpoints, StoreError, Successors};
 use orderwatch::clock::partitions::{Backlog, Partition, PartitionClock, Standing, Trail, cut_at, put_down};
 use orderwatch::incarnation::{self, StartError};
 use orderwatch::sink::commits::{Commits, Outcome};
@@ -32,6 +33,7 @@ struct Kept {
 
 pub struct Job {
     checkpoints: Checkpoints,
+    successors: Successors,
     clock: PartitionClock,
     counted: BTreeMap<Record, Time>,
     waiting: BTreeSet<(Time, Record)>,
@@ -66,9 +68,12 @@ impl Job {
             (frontier, cut) = (restored.manifest.frontier, restored.manifest.cut);
         }
         let mut clock = PartitionClock::new(world.mode, world.out_of_orderness_ms, frontier, start.followed_until);
+        let mut successors = Successors::default();
         if world.furthest_behind > 30 {
             // So that ticks move watermarks that records leave where they are.
             clock.unmoving_records = 3;
+            // Whoever has not said where it goes on was killed: to start takes one step.
+            successors = Successors::that_start_within(Duration::ZERO);
         }
         for partition in world.partitions.keys() {
             let marks = start.trail.get(partition).map_or(&[][..], Vec::as_slice);
@@ -78,6 +83,7 @@ impl Job {
         }
         let mut job = Job {
             checkpoints: start.checkpoints,
+            successors,
             clock,
             counted: kept.counted.into_iter().collect(),
             waiting: kept.waiting.into_iter().map(|(record, time)| (time, record)).collect(),
@@ -179,6 +185,10 @@ impl Job {
     }
 
     fn checkpoint(&mut self, world: &mut World, random: &mut Random) -> Result<(), Stopped> {
+        if world.furthest_behind > 30 && random.one_in(4) {
+            // Another start is killed as soon as it has its number.
+            let _ = Checkpoints::begin(&mut world.store, NAME, FINGERPRINT);
+        }
         match self.write_checkpoint(world, random) {
             // Half of those who cannot write a checkpoint go on without.
             Err(_) if random.one_in(2) => Err(Stopped::Failed),
@@ -208,7 +218,7 @@ impl Job {
         };
         let parts = parts.iter().enumerate().map(put).collect::<Result<Vec<_>, StoreError>>()?;
         self.checkpoints.complete(&mut world.store, self.frontier, &cut, parts)?;
-        let oldest = self.checkpoints.prune(&mut world.store, slowest)?;
+        let oldest = self.checkpoints.prune(&mut world.store, slowest, &mut self.successors)?;
         oldest.iter().for_each(|cut| self.commits.iter_mut().for_each(|commits| commits.trim(cut)));
         if self.frontier > 0 && random.one_in(20) {
             world.store.damage_newest();
