@@ -95,6 +95,11 @@ pub fn is_requested() -> bool {
     STATE.load(Ordering::Relaxed) == ASKED
 }
 
+/// True once a signal has come, also after all had been read: what may never come is then waited for no longer.
+pub fn is_signalled() -> bool {
+    STATE.load(Ordering::Relaxed) & ASKED != 0
+}
+
 /// All there is has been read: from now on a first signal changes nothing. False where one has come before.
 pub fn has_read_all() -> bool {
     STATE.compare_exchange(0, WHOLE, Ordering::SeqCst, Ordering::SeqCst) != Err(ASKED)
@@ -196,5 +201,14 @@ mod tests {
     fn what_is_whole_may_be_a_part_of_another_whole() {
         let parts = whole(|| [whole(|| 1), whole(|| 2)]);
         assert_eq!((parts, IS_WHOLE.get(), whole(|| 3)), ([1, 2], false, 3));
+    }
+
+    #[test]
+    fn a_signal_after_all_has_been_read_asks_for_nothing_but_ends_a_wait() {
+        assert!(has_read_all() && !is_signalled());
+        request();
+        assert!(is_signalled() && !is_requested());
+        // Other tests are of this process, too.
+        STATE.store(0, Ordering::SeqCst);
     }
 }

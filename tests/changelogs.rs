@@ -52,11 +52,7 @@ static JOBS: AtomicUsize = AtomicUsize::new(0);
 
 /// Settings with topics of the test's own; none where there is no broker, which is said by name.
 fn settings() -> Option<ChangelogSettings> {
-    let Ok(brokers) = std::env::var("ORDERWATCH_KAFKA") else {
-        eprintln!("not checked: ORDERWATCH_KAFKA names no broker (eval \"$(scripts/services up kafka)\")");
-        return None;
-    };
-    Some(settings_at(brokers))
+    broker::broker().map(settings_at)
 }
 
 fn settings_at(brokers: String) -> ChangelogSettings {
@@ -230,6 +226,40 @@ fn what_a_process_began_that_is_gone_is_given_up() {
     assert_eq!(kafka.commit(0, &progress(1, 2), &updates), Outcome::Done);
     assert!(zombie.commit_transaction(PATIENCE).is_err());
     assert_holds(&settings, &wanted);
+}
+
+/// Commits a record to a topic of the job, as whoever is not the job would.
+fn put(settings: &ChangelogSettings, name: &str) {
+    let producer: BaseProducer =
+        ClientConfig::new().set("bootstrap.servers", &settings.kafka.brokers).create().unwrap();
+    let topic = format!("{}.{name}", settings.job);
+    producer.send(BaseRecord::<str, str>::to(&topic).key("{}").payload("{}")).unwrap();
+    producer.flush(PATIENCE).unwrap();
+}
+
+#[track_caller]
+fn assert_refused(settings: &ChangelogSettings, what: &str, name: &str) {
+    let error = Kafka::connect(settings).map(drop).unwrap_err().to_string();
+    let topic = format!("topic {}.{name}, Kafka at {}", settings.job, settings.kafka.brokers);
+    assert!(error.contains(what) && error.contains(&topic) && error.contains("--job"), "{error}");
+}
+
+#[test]
+fn changelogs_that_cannot_be_gone_on_with_are_refused_and_stay() {
+    let (Some(foreign), Some(gone)) = (settings(), settings()) else { return };
+    let mut kafka = Kafka::connect(&foreign).unwrap();
+    kafka.fence(1).unwrap();
+    put(&foreign, "progress");
+    for _ in 0..2 {
+        assert_refused(&foreign, "not written as this version writes it", "progress");
+        assert_eq!(kafka.fence(2), None, "it is not overwritten");
+    }
+    // Topics that are there and empty are taken.
+    drop(Kafka::connect(&gone).unwrap());
+    let mut kafka = Kafka::connect(&gone).unwrap();
+    put(&gone, "orders");
+    assert_refused(&gone, "nothing says how far they are", "orders");
+    assert_eq!(kafka.fence(1), None);
 }
 
 #[test]

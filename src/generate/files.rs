@@ -15,22 +15,25 @@ use crate::interrupt::{self, Death};
 /// Bytes gathered before they are written.
 const BUFFER_BYTES: usize = 1 << 20;
 
-/// A file on its way.
+/// A file on its way, to one place or several.
 #[derive(Debug)]
 pub struct PartialFile {
-    path: PathBuf,
-    partial: NamedTempFile,
+    /// Where it is to be, and what it is until then.
+    partial: Vec<(PathBuf, NamedTempFile)>,
     buffer: Vec<u8>,
     written_bytes: u64,
 }
 
 impl PartialFile {
-    /// Opens a partial file for `name` in `directory`. Rows go to [`row`](Self::row).
-    pub fn create(directory: &Path, name: &str) -> Result<Self, GenerateError> {
-        let path = directory.join(name);
-        let partial = interrupt::temporary(&path, Death::Unlocked);
-        let partial = partial.map_err(|source| GenerateError::Write { path: path.clone(), source })?;
-        Ok(PartialFile { path, partial, buffer: Vec::with_capacity(BUFFER_BYTES + 4_096), written_bytes: 0 })
+    /// Opens a partial file for `name` in each of these directories. Rows go to [`row`](Self::row).
+    pub fn create(directories: &[impl AsRef<Path>], name: &str) -> Result<Self, GenerateError> {
+        let paths = directories.iter().map(|directory| directory.as_ref().join(name));
+        let partial = paths.map(|path| match interrupt::temporary(&path, Death::Unlocked) {
+            Ok(partial) => Ok((path, partial)),
+            Err(source) => Err(GenerateError::Write { path, source }),
+        });
+        let (partial, buffer) = (partial.collect::<Result<_, _>>()?, Vec::with_capacity(BUFFER_BYTES + 4_096));
+        Ok(PartialFile { partial, buffer, written_bytes: 0 })
     }
 
     /// The buffer to append to.
@@ -46,18 +49,21 @@ impl PartialFile {
 
     /// Writes out everything; the file is complete, but not yet in place.
     pub fn flush(&mut self) -> Result<(), GenerateError> {
-        let written = self.partial.as_file_mut().write_all(&self.buffer);
-        written.map_err(|source| GenerateError::Write { path: self.path.clone(), source })?;
+        for (path, partial) in &mut self.partial {
+            let written = partial.as_file_mut().write_all(&self.buffer);
+            written.map_err(|source| GenerateError::Write { path: path.clone(), source })?;
+        }
         self.written_bytes += self.buffer.len() as u64;
         self.buffer.clear();
         Ok(())
     }
 
-    /// Puts the flushed file in its place; returns its length in bytes.
+    /// Puts the flushed file in its places; returns its length in bytes.
     pub fn place(self) -> Result<u64, GenerateError> {
-        let PartialFile { path, partial, written_bytes, .. } = self;
-        partial.persist(&path).map_err(|error| GenerateError::Write { path, source: error.error })?;
-        Ok(written_bytes)
+        for (path, partial) in self.partial {
+            partial.persist(&path).map_err(|error| GenerateError::Write { path, source: error.error })?;
+        }
+        Ok(self.written_bytes)
     }
 }
 

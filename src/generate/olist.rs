@@ -25,6 +25,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::files::{PartialFile, push_cents, push_id, push_number, push_padded, push_time};
 use super::random::Random;
 use super::{GenerateError, Statistics};
+use crate::interrupt;
 use basket::Basket;
 use calendar::Calendar;
 use catalogue::{CATEGORIES, Catalogue};
@@ -92,17 +93,19 @@ pub struct OlistOptions {
     pub invalid: u64,
 }
 
-/// Writes the seven files into `directory`, which is created where it does not exist; files there with their names
-/// are replaced. Progress goes to standard error where that is a terminal.
-pub fn generate_olist(options: &OlistOptions, directory: &Path) -> Result<Statistics, GenerateError> {
+/// Writes the seven files into each of `directories`, which are created where they do not exist; files there with their
+/// names are replaced. Progress goes to standard error where that is a terminal.
+pub fn generate_olist(options: &OlistOptions, directories: &[impl AsRef<Path>]) -> Result<Statistics, GenerateError> {
     let OlistOptions { count, seed, .. } = *options;
     if count > COUNT_MAX {
         return Err(GenerateError::CountTooLarge { count, limit: COUNT_MAX });
     }
     let started = Instant::now();
-    std::fs::create_dir_all(directory).map_err(|source| GenerateError::Write { path: directory.to_owned(), source })?;
+    for path in directories.iter().map(AsRef::<Path>::as_ref) {
+        std::fs::create_dir_all(path).map_err(|source| GenerateError::Write { path: path.to_owned(), source })?;
+    }
     let [orders, items, payments, customers, products, sellers, translation] =
-        FILES.map(|(name, header)| open(directory, name, header));
+        FILES.map(|(name, header)| open(directories, name, header));
     let mut files = [orders?, items?, payments?, customers?];
     let (mut products, mut sellers, mut translation) = (products?, sellers?, translation?);
 
@@ -134,15 +137,14 @@ pub fn generate_olist(options: &OlistOptions, directory: &Path) -> Result<Statis
     for file in &mut all {
         file.flush()?;
     }
-    for file in all {
-        statistics.bytes += file.place()?;
-    }
+    let place = |file: PartialFile| file.place().map(|bytes| statistics.bytes += bytes);
+    interrupt::whole(|| all.into_iter().try_for_each(place))?;
     statistics.elapsed = started.elapsed();
     Ok(statistics)
 }
 
-fn open(directory: &Path, name: &str, header: &str) -> Result<PartialFile, GenerateError> {
-    let mut file = PartialFile::create(directory, name)?;
+fn open(directories: &[impl AsRef<Path>], name: &str, header: &str) -> Result<PartialFile, GenerateError> {
+    let mut file = PartialFile::create(directories, name)?;
     file.row().extend_from_slice(header.as_bytes());
     file.end_row()?;
     Ok(file)

@@ -29,7 +29,7 @@ pub struct Statistics {
     pub duplicate_facts: u64,
     /// Broken rows.
     pub invalid_rows: u64,
-    /// Bytes written, all files.
+    /// Bytes of all files; each directory gets them all.
     pub bytes: u64,
     /// Wall-clock time it took.
     pub elapsed: Duration,

@@ -34,7 +34,7 @@ use life::{Lives, Schedule};
 use record::push_line;
 pub use tally::StreamStatistics;
 use targets::Targets;
-pub use targets::is_standard_output;
+pub use targets::{is_standard_output, named_once};
 
 /// What random numbers are drawn for.
 mod draws {
@@ -80,7 +80,7 @@ pub fn generate_stream(
         seed: options.seed,
         schedule,
         breaker: Breaker::new(kind),
-        targets: Targets::open(&options.to, start.is_some(), kafka)?,
+        targets: Targets::open(kind, &options.to, start.is_some(), kafka)?,
         buffer: Vec::with_capacity(BUFFER_BYTES + 4_096),
         line: Vec::new(),
         statistics: StreamStatistics::default(),
@@ -140,7 +140,7 @@ impl Writer {
         push_line(self.kind, self.seed, line.moment, &life, &mut self.line);
         match line.writing {
             Writing::Broken => _ = self.breaker.push_broken(&self.line, &mut self.buffer),
-            Writing::Plain | Writing::Late | Writing::Copy => self.buffer.extend_from_slice(&self.line),
+            Writing::Plain | Writing::Late(_) | Writing::Copy => self.buffer.extend_from_slice(&self.line),
         }
         self.buffer.push(b'\n');
         let (_, step) = life.steps()[usize::from(line.moment.step)];

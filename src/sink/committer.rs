@@ -67,6 +67,8 @@ pub struct Committer {
     /// Disconnected once the thread has ended.
     ended: Mutex<Receiver<()>>,
     frontier: Arc<AtomicU64>,
+    /// Everything before this is to be committed.
+    asked: AtomicU64,
     counters: Arc<CommitterCounters>,
     failure: Arc<Mutex<Option<JobError>>>,
 }
@@ -102,7 +104,8 @@ impl Committer {
         })?;
         let SinkConfig { memory_bytes, spill_bytes, .. } = settings.sink;
         let ended = Mutex::new(ended);
-        Ok(Committer { name, memory_bytes, spill_bytes, messages, overflow, ended, frontier, counters, failure })
+        let asked = AtomicU64::new(0);
+        Ok(Committer { name, memory_bytes, spill_bytes, messages, overflow, ended, frontier, asked, counters, failure })
     }
 
     /// Gives changes, each with its time; those before the sink's frontier are there already.
@@ -120,6 +123,7 @@ impl Committer {
 
     /// Has everything before `frontier` committed, all of which has been given, and all marks that lead there.
     pub fn commit(&self, frontier: Time) {
+        self.asked.store(frontier, Ordering::Relaxed);
         self.pass(Message::Commit(frontier));
     }
 
@@ -137,7 +141,8 @@ impl Committer {
     pub fn is_full(&self) -> bool {
         let bytes = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         match self.spill_bytes {
-            0 => bytes(&self.counters.waiting_bytes) > self.memory_bytes,
+            // What waits for a frontier that nobody has told yet becomes less by going on alone.
+            0 => bytes(&self.counters.waiting_bytes) > self.memory_bytes && self.frontier() < bytes(&self.asked),
             most => bytes(&self.counters.spilled_bytes) > most || self.counters.is_stuck.load(Ordering::Relaxed),
         }
     }

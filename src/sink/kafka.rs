@@ -4,9 +4,10 @@
 //! is one transaction: the last change of each key, and the progress, in a topic of the job's own. Whoever reads committed
 //! records alone sees all of a commit or nothing; after compaction a topic is the collection. Invariant: nothing is sent
 //! through a producer that did not fence off all before it and read the progress after that, so an answer that was lost is never
-//! guessed. Limits: a topic that was there before is taken as it is. Source: outputs.md; decision 10.
+//! guessed. Limits: a topic that was there before is taken as it is, and has to be empty. Source: outputs.md; decision 10.
 
 pub mod avro;
+mod progress;
 mod sending;
 mod unshown;
 
@@ -19,9 +20,7 @@ use dataflows::views::collection::Column;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::Message;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::cell;
 use super::change::{Change, netted};
@@ -30,7 +29,7 @@ use super::text_row::TextRow;
 use crate::error::{JobError, JobResult};
 use crate::interrupt;
 use crate::kafka::avro::Writer;
-use crate::kafka::{ANSWER_TIMEOUT, Format, Inquirer, KafkaSettings, Listener, is_silence};
+use crate::kafka::{ANSWER_TIMEOUT, Format, KafkaSettings, Listener, is_silence};
 use sending::send;
 
 /// How long the beginning, which ends what a process left open that is gone, and the end of a transaction may take. So long
@@ -42,8 +41,6 @@ const COMMIT_AT_ONCE: Duration = Duration::from_secs(1);
 const WAIT: Duration = Duration::from_millis(50);
 /// How long reading the progress may take.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
-/// So many records before the end of its topic the progress is looked for first.
-const RECORDS_BACK: i64 = 64;
 /// How long to listen, after a commit, whether a broker was lost.
 const HEAR_COMPLAINTS: Duration = Duration::from_millis(5);
 /// How often it is said that a broker is waited for.
@@ -89,10 +86,6 @@ impl ChangelogSettings {
         format!("{}.{collection}", self.job)
     }
 
-    fn progress_topic(&self) -> String {
-        self.topic("progress")
-    }
-
     fn producer(&self) -> JobResult<BaseProducer<Listener>> {
         let own = [
             ("transactional.id", self.job.as_str()),
@@ -109,7 +102,7 @@ impl ChangelogSettings {
     /// Makes the topics that are missing; none where nobody answers, or does not know them yet.
     fn create_topics(&self) -> JobResult<Option<()>> {
         let topics: Vec<String> = COLLECTIONS.iter().map(|collection| self.topic(collection.name)).collect();
-        let progress = self.progress_topic();
+        let progress = self.topic(progress::NAME);
         let new = |topic, partitions| {
             // As many replicas as the broker makes by default.
             let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(-1));
@@ -137,54 +130,9 @@ impl ChangelogSettings {
         let known = self.kafka.inquirer()?.fetch_watermarks(&progress, 0, ANSWER_TIMEOUT);
         Ok(known.is_ok().then_some(()))
     }
-
-    /// What the job last committed, by this process or others; before all where there is nothing.
-    fn read_progress(&self) -> Result<Progress, Failure> {
-        let own = [
-            ("group.id", self.job.as_str()),
-            ("isolation.level", "read_committed"),
-            ("enable.auto.commit", "false"),
-            ("enable.partition.eof", "true"),
-        ];
-        let reader: Inquirer = self.kafka.create(&own, Listener::default())?;
-        let topic = self.progress_topic();
-        let (low, high) = reader.fetch_watermarks(&topic, 0, ANSWER_TIMEOUT)?;
-        let mut back = RECORDS_BACK;
-        loop {
-            let from = (high - back).max(low);
-            let found = last_record(&reader, &topic, from)?;
-            if let Some(found) = found {
-                // What cannot be read is as if it had been written by nobody: the job then says that nothing fits.
-                return Ok(postcard::from_bytes(&found).unwrap_or_default());
-            }
-            if from == low {
-                return Ok(Progress::default());
-            }
-            back = back.saturating_mul(8);
-        }
-    }
 }
 
-/// The last committed record from `from` to the end.
-fn last_record(reader: &Inquirer, topic: &str, from: i64) -> Result<Option<Vec<u8>>, Failure> {
-    let mut assigned = TopicPartitionList::new();
-    assigned.add_partition_offset(topic, 0, Offset::Offset(from))?;
-    reader.assign(&assigned)?;
-    let (started, mut last) = (Instant::now(), None);
-    loop {
-        match reader.poll(WAIT) {
-            Some(Ok(record)) => last = record.payload().map(<[u8]>::to_vec).or(last),
-            Some(Err(KafkaError::PartitionEOF(_))) => return Ok(last),
-            Some(Err(error)) if !error.rdkafka_error_code().is_some_and(is_silence) => return Err(error.into()),
-            Some(Err(_)) | None => {}
-        }
-        if started.elapsed() > READ_TIMEOUT {
-            return Err(KafkaError::MessageConsumption(RDKafkaErrorCode::OperationTimedOut).into());
-        }
-    }
-}
-
-/// What went wrong: with a client's settings, or with what was asked of a broker.
+/// What went wrong: with a client's settings or what was found, or with what was asked of a broker.
 enum Failure {
     Settings(JobError),
     Broker(KafkaError),
@@ -203,7 +151,8 @@ impl From<KafkaError> for Failure {
 }
 
 impl Kafka {
-    /// Waits for a broker and, where there is one, a schema registry, and makes the topics that are missing.
+    /// Waits for a broker and, where there is one, a schema registry, and makes the topics that are missing. Changelogs that
+    /// cannot be gone on with are an error.
     pub fn connect(settings: &ChangelogSettings) -> JobResult<Kafka> {
         let kafka = sending::with_timeouts(&settings.kafka.with_defaults(&DEFAULTS));
         let settings = ChangelogSettings { kafka, ..settings.clone() };
@@ -220,6 +169,12 @@ impl Kafka {
             }
             std::thread::sleep(WAIT);
         }
+        // Where a broker does not answer now, whoever fences says so.
+        match settings.read_progress() {
+            Err(Failure::Settings(error)) => return Err(error),
+            Ok(None) => settings.check_empty()?,
+            Ok(Some(_)) | Err(Failure::Broker(_)) => {}
+        }
         let mut writers = Writers::new();
         for collection in COLLECTIONS.iter().filter(|_| settings.kafka.format == Format::Avro) {
             let (topic, schema) = (settings.topic(collection.name), avro::schema(collection));
@@ -232,14 +187,14 @@ impl Kafka {
     fn fenced(&mut self, incarnation: u64) -> Result<Progress, Failure> {
         self.session = None;
         // The newest producer wins: whoever was replaced must not become that.
-        let found = self.settings.read_progress()?;
+        let found = self.settings.read_progress()?.unwrap_or_default();
         if found.incarnation > incarnation {
             return Ok(found);
         }
         let producer = self.settings.producer()?;
         producer.init_transactions(TRANSACTION_TIMEOUT)?;
         // From here on all that others began is done or was given up.
-        let found = self.settings.read_progress()?;
+        let found = self.settings.read_progress()?.unwrap_or_default();
         if found.incarnation > incarnation {
             return Ok(found);
         }
@@ -359,12 +314,6 @@ impl ChangelogSettings {
         }
         self.send_progress(producer, to)?;
         sending::commit(producer)
-    }
-
-    fn send_progress(&self, producer: &BaseProducer<Listener>, progress: &Progress) -> Result<(), KafkaError> {
-        let written = postcard::to_stdvec(progress).unwrap_or_default();
-        let topic = self.progress_topic();
-        send(producer, BaseRecord::to(&topic).key(self.job.as_bytes()).payload(written.as_slice()))
     }
 }
 

@@ -176,7 +176,7 @@ mod tests {
     fn every_kind_of_broken_row_is_refused_for_its_reason_alone() {
         let directory = tempfile::tempdir().unwrap();
         let options = OlistOptions { count: 40, seed: 3, duplicates: 0, invalid: 100_000 };
-        let statistics = generate_olist(&options, directory.path()).unwrap();
+        let statistics = generate_olist(&options, &[directory.path()]).unwrap();
         let mut wanted: BTreeMap<String, u64> = BTreeMap::new();
         for (table, rows) in [(ORDERS, statistics.orders), (ITEMS, statistics.items), (PAYMENTS, statistics.payments)] {
             for (_, reason) in table.iter().cycle().take(rows as usize) {

@@ -1,7 +1,7 @@
 //! What goes wrong with a line on its way: late, twice, out of order, broken; and the queue in which lines wait for it.
 //!
 //! Invariant: what becomes of a line depends on seed and moment alone, not on other lines. A line waits as its moment,
-//! not as its text. Late lines are written after a newer one, where one comes at all.
+//! not as its text. Late lines are written after a newer one, where one comes soon.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -15,6 +15,8 @@ use crate::generate::random::Random;
 
 /// How much later than its time a late line is written.
 const LATE_MS: (i64, i64) = (6 * MINUTE_MS as i64, 30 * MINUTE_MS as i64);
+/// So often a late line waits for a newer one: where most lines are late, those that come next may wait as well.
+const PUT_OFF_MAX: u8 = 16;
 /// How long after the first a copy is written, where not at once.
 const COPY_MS: (i64, i64) = (0, 10 * MINUTE_MS as i64);
 
@@ -23,8 +25,8 @@ const COPY_MS: (i64, i64) = (0, 10 * MINUTE_MS as i64);
 pub enum Writing {
     /// As it is.
     Plain,
-    /// As it is, but late.
-    Late,
+    /// As it is, but late; put off so often.
+    Late(u8),
     /// Once more.
     Copy,
     /// With a rule broken.
@@ -76,7 +78,7 @@ impl Queue {
         if is_late {
             due += random.between(LATE_MS.0, LATE_MS.1).unsigned_abs();
         }
-        self.push(due, moment, if is_late { Writing::Late } else { Writing::Plain });
+        self.push(due, moment, if is_late { Writing::Late(0) } else { Writing::Plain });
         if random.chance(self.duplicates) {
             let after_ms = if random.below(2) == 0 { 0 } else { random.between(COPY_MS.0, COPY_MS.1).unsigned_abs() };
             self.push(due + after_ms, moment, Writing::Copy);
@@ -95,10 +97,10 @@ impl Queue {
                 return None;
             }
             let Reverse(next) = self.waiting.pop()?;
-            match time {
+            match (time, next.writing) {
                 // Nothing newer has been written: it waits for what happens next.
-                Some(time) if next.writing == Writing::Late && next.moment.at >= newest => {
-                    self.push(time + self.disorder_ms + 1, next.moment, Writing::Late);
+                (Some(time), Writing::Late(put_off)) if put_off < PUT_OFF_MAX && next.moment.at >= newest => {
+                    self.push(time + self.disorder_ms + 1, next.moment, Writing::Late(put_off + 1));
                 }
                 _ => return Some(next),
             }

@@ -17,6 +17,8 @@ const BEGIN: Time = 1_577_836_800_000;
 /// All are placed within five years of 365 days, so that nobody's wall clock is behind them.
 const SPAN_US: u64 = 5 * 365 * 86_400 * 1_000_000;
 const SECOND_US: u64 = 1_000_000;
+/// Rates are in ten-thousandths: so many orders in so many seconds.
+const RATE_PERIOD_US: u64 = SECOND_US * DECIMAL_UNIT;
 
 /// Something that happens to an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +70,9 @@ pub struct Schedule {
     seed: u64,
     scale: u64,
     start: Time,
-    interval_us: u64,
+    /// So many orders, one after another, are placed within so long.
+    orders_a_period: u64,
+    period_us: u64,
     orders: u64,
     /// Nothing that happens after it is told.
     end: Time,
@@ -80,8 +84,9 @@ impl Schedule {
         let (seed, scale) = (options.seed, options.time_scale);
         match options.rate {
             None => {
-                let interval_us = (SECOND_US * scale / DECIMAL_UNIT).min(SPAN_US / options.count).max(1);
-                Schedule { kind, seed, scale, start: BEGIN, interval_us, orders: options.count, end: Time::MAX }
+                let period_us = (SECOND_US * scale / DECIMAL_UNIT).min(SPAN_US / options.count).max(1);
+                let (orders_a_period, orders) = (1, options.count);
+                Schedule { kind, seed, scale, start: BEGIN, orders_a_period, period_us, orders, end: Time::MAX }
             }
             Some(rate) => {
                 let end = options.duration.map_or(Time::MAX, |duration| now.saturating_add(duration));
@@ -92,8 +97,8 @@ impl Schedule {
 
     /// Order events of so many orders a second, in ten-thousandths, from `start` on.
     pub fn endless(seed: u64, scale: u64, rate: u64, start: Time) -> Schedule {
-        let interval_us = (SECOND_US * DECIMAL_UNIT / rate.max(1)).max(1);
-        Schedule { kind: StreamKind::Orders, seed, scale, start, interval_us, orders: u64::MAX, end: Time::MAX }
+        let (kind, orders_a_period, period_us) = (StreamKind::Orders, rate.max(1), RATE_PERIOD_US);
+        Schedule { kind, seed, scale, start, orders_a_period, period_us, orders: u64::MAX, end: Time::MAX }
     }
 
     /// The first order that may still have something before it at `time`; all before it have ended.
@@ -101,13 +106,17 @@ impl Schedule {
         let longest_ms: i64 = STAGES.iter().map(|(_, _, most_ms)| most_ms).sum::<i64>() + HELD_MS.1;
         let since_ms =
             time.saturating_sub(self.start).saturating_sub(longest_ms.unsigned_abs() * self.scale / DECIMAL_UNIT);
-        // The order of this interval may have been placed at its end.
-        (u128::from(since_ms) * 1_000 / u128::from(self.interval_us)).saturating_sub(1) as u64
+        let begun = u128::from(since_ms) * 1_000 * u128::from(self.orders_a_period) / u128::from(self.period_us);
+        // The last one may have been placed at the end of its time.
+        begun.saturating_sub(1) as u64
     }
 
     fn placed_at(&self, order: u64) -> Time {
-        let within_us = Random::of(self.seed, draws::PLACEMENT, order).below(self.interval_us);
-        self.start + ((u128::from(order) * u128::from(self.interval_us) + u128::from(within_us)) / 1_000) as Time
+        // What each has of the period is not rounded: the rate would be another one.
+        let begins_us = u128::from(order) * u128::from(self.period_us) / u128::from(self.orders_a_period);
+        let least_us = (self.period_us / self.orders_a_period).max(1);
+        let within_us = Random::of(self.seed, draws::PLACEMENT, order).below(least_us);
+        self.start + ((begins_us + u128::from(within_us)) / 1_000) as Time
     }
 
     fn scaled(&self, random: &mut Random, (least_ms, most_ms): (i64, i64)) -> u64 {

@@ -1,4 +1,5 @@
-//! Where a stream goes: files, compressed by their names' endings, standard output, and topics; each gets every line.
+//! Where a stream goes: files, compressed by their names' endings, directories, standard output, and topics; each gets
+//! every line.
 //!
 //! Invariant: targets get whole lines, and are ended properly whatever ended the stream. A file that is made at once
 //! appears when it is complete; one that is made as time passes grows in its place, for others to follow. Pipes and
@@ -13,6 +14,7 @@ use flate2::write::GzEncoder;
 use tempfile::TempPath;
 use zstd::stream::write::Encoder as ZstdEncoder;
 
+use super::StreamKind;
 use crate::decode::topic::order_id;
 use crate::error::{JobError, JobResult};
 use crate::interrupt::{self, Death};
@@ -42,16 +44,17 @@ pub struct Targets {
 }
 
 impl Targets {
-    /// Opens every target; files that are to `grow` in their places do.
-    pub fn open(paths: &[PathBuf], grow: bool, kafka: &KafkaSettings) -> JobResult<Targets> {
-        let places: Vec<PathBuf> = paths.iter().map(|path| place(path)).collect();
-        for (index, path) in paths.iter().enumerate() {
-            if places[..index].contains(&places[index]) {
-                let error = JobError::configuration("a target is named twice").at(path.display().to_string());
-                return Err(error.remedy("name each target once with --to"));
+    /// Opens every target; files that are to `grow` in their places do. Directories are made where they are missing.
+    pub fn open(kind: StreamKind, paths: &[PathBuf], grow: bool, kafka: &KafkaSettings) -> JobResult<Targets> {
+        let files: Vec<PathBuf> = paths.iter().map(|path| file_of(kind, path, kafka)).collect();
+        named_once(&files)?;
+        let open = |(path, file): (&PathBuf, &PathBuf)| {
+            if file != path {
+                fs::create_dir_all(path).map_err(|error| failed(path, &error))?;
             }
-        }
-        let targets = paths.iter().map(|path| Target::open(path, grow, kafka)).collect::<JobResult<Vec<Target>>>()?;
+            Target::open(file, grow, kafka)
+        };
+        let targets = paths.iter().zip(&files).map(open).collect::<JobResult<Vec<Target>>>()?;
         Ok(Targets { targets })
     }
 
@@ -118,7 +121,7 @@ impl Target {
         if !(is_lines || is_special) || existing.is_some_and(|existing| existing.is_dir()) {
             let error = JobError::configuration("a stream is written to a file of JSON lines");
             let error = error.at(format!("--to {name}"));
-            return Err(error.remedy("name a file that ends in .jsonl, .jsonl.gz or .jsonl.zst, or `-`"));
+            return Err(error.remedy("name a file that ends in .jsonl, .jsonl.gz or .jsonl.zst, a directory, or `-`"));
         }
         let opened = match grow || is_special {
             true => File::create(path).map(|file| (file, None)),
@@ -166,6 +169,29 @@ impl Encoding {
             Encoding::Topic(sender, _) => sender.finish().map(drop).map_err(io::Error::other),
         }
     }
+}
+
+/// The file of a target: in a directory, one that is there or whose name ends in `/`, it has the name of what the lines
+/// are.
+fn file_of(kind: StreamKind, path: &Path, kafka: &KafkaSettings) -> PathBuf {
+    let is_directory = path.is_dir() || path.as_os_str().as_encoded_bytes().ends_with(b"/");
+    if !is_directory || is_standard_output(path) || kafka.at_address(path).is_some() {
+        return path.to_owned();
+    }
+    path.join(match kind {
+        StreamKind::Orders => "orders.jsonl",
+        StreamKind::Sales => "sales.jsonl",
+    })
+}
+
+/// An error where two targets are one, however their paths are written.
+pub fn named_once(paths: &[PathBuf]) -> JobResult<()> {
+    let places: Vec<PathBuf> = paths.iter().map(|path| place(path)).collect();
+    let twice = paths.iter().enumerate().find(|(index, _)| places[..*index].contains(&places[*index]));
+    twice.map_or(Ok(()), |(_, path)| {
+        let error = JobError::configuration("a target is named twice").at(path.display().to_string());
+        Err(error.remedy("name each target once with --to"))
+    })
 }
 
 /// Where a target is, however its path is written.

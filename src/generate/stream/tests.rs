@@ -7,7 +7,9 @@ use std::collections::BTreeSet;
 use super::catalogue::Basket;
 use super::life::Step;
 use super::*;
+use crate::cli::DECIMAL_UNIT;
 use crate::decode::decode_line;
+use crate::generate::random::CERTAIN;
 use crate::validate::Limits;
 
 const NOW: Time = 1_735_689_600_000;
@@ -118,6 +120,36 @@ fn a_rate_and_a_scale_change_what_they_say() {
     // However many there are, all are placed within five years.
     let last = Schedule::of(StreamKind::Orders, &options(1_000_000_000), 0).life(999_999_999).steps()[0].0;
     assert!(last < NOW, "{last}");
+}
+
+#[test]
+fn a_rate_is_kept_to_whatever_part_of_a_microsecond_an_order_has() {
+    for rate in [7_000, 3 * DECIMAL_UNIT, 600_000 * DECIMAL_UNIT, 1_000_000 * DECIMAL_UNIT] {
+        let schedule = Schedule::endless(1, DECIMAL_UNIT, rate, 0);
+        let placed_at = |order| schedule.life(order).steps()[0].0;
+        // Rates are in ten-thousandths: so many are placed in ten thousand seconds.
+        let at = placed_at(rate);
+        assert_eq!(at / 10_000, 1_000, "{rate}: {at}");
+        assert!((0..1_000).map(placed_at).is_sorted());
+        let ended = schedule.life(schedule.first_alive_at(at) - 1);
+        assert!(ended.steps().iter().all(|(time, _)| *time < at), "{rate}");
+    }
+}
+
+#[test]
+fn where_all_lines_are_late_they_are_written_all_the_same() {
+    let options = GenerateStream { late: CERTAIN, ..options(2_000) };
+    let (mut lives, mut queue) = (Lives::new(Schedule::of(StreamKind::Orders, &options, 0)), Queue::new(&options));
+    let (mut newest, mut happened, mut written) = (0, 0, 0);
+    while let Some(next) = lives.next_time() {
+        while let Some(line) = queue.pop_before(Some(next), newest) {
+            newest = newest.max(line.moment.at);
+            written += 1;
+        }
+        lives.next().into_iter().for_each(|moment| queue.take_in(moment));
+        happened += 1;
+    }
+    assert!(written > happened / 3, "{written} of {happened} are written while others happen");
 }
 
 #[test]

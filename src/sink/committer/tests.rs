@@ -272,6 +272,22 @@ fn a_sink_that_fails_all_the_time_fills_memory_and_a_drain_says_what_is_left() {
 }
 
 #[test]
+fn a_sink_is_not_full_of_what_it_may_not_commit_yet() {
+    let fake = Fake::default();
+    let committer = started(&fake);
+    for time in 100..2_100 {
+        let row = Some("x".repeat(1_000).into_boxed_str());
+        committer.give(vec![(Change { row, ..change(time, None) }, time)]);
+    }
+    committer.commit(50);
+    wait_until(|| committer.frontier() == 50);
+    assert!(!committer.is_full());
+    fake.table().happens = vec![Happens::Fails; 100_000];
+    committer.commit(3_000);
+    assert!(committer.is_full());
+}
+
+#[test]
 fn a_sink_that_was_put_back_is_not_gone_on_with() {
     let fake = Fake::default();
     let mut sink: Box<dyn Transactions<Change> + Send> = Box::new(fake.clone());

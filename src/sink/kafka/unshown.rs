@@ -18,9 +18,9 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::sending::send;
-use super::{ChangelogSettings, Failure, READ_TIMEOUT, TRANSACTION_TIMEOUT, WAIT};
+use super::{ChangelogSettings, Failure, READ_TIMEOUT, TRANSACTION_TIMEOUT, WAIT, progress};
 use crate::clock::partitions::Partition;
-use crate::kafka::{ANSWER_TIMEOUT, Inquirer, Listener, is_silence, offsets_of, partitions_of};
+use crate::kafka::{ANSWER_TIMEOUT, Inquirer, Listener, is_silence, offsets_of};
 
 /// Markers take a moment: so long they are waited for.
 const MARKED_WITHIN: Duration = Duration::from_secs(2);
@@ -32,12 +32,8 @@ pub fn show(settings: &ChangelogSettings, producer: &BaseProducer<Listener>) -> 
         [("isolation.level", "read_uncommitted"), ("enable.auto.commit", "false"), ("enable.partition.eof", "true")];
     let own = [&reads_all[..], &[("group.id", settings.job.as_str())]].concat();
     let all: Inquirer = settings.kafka.create(&own, Listener::default())?;
-    let mut partitions = Vec::new();
-    for name in COLLECTIONS.iter().map(|collection| collection.name).chain(["progress"]) {
-        let topic = settings.topic(name);
-        let numbers = partitions_of(&committed, &topic, ANSWER_TIMEOUT)?.unwrap_or_default();
-        partitions.extend(numbers.into_iter().map(|number| Partition { topic: topic.clone(), number }));
-    }
+    let names = COLLECTIONS.iter().map(|collection| collection.name).chain([progress::NAME]);
+    let partitions = settings.partitions(&committed, names)?;
     let started = Instant::now();
     let hidden = loop {
         let shown = offsets_of(&committed, &partitions, Offset::End, ANSWER_TIMEOUT)?;

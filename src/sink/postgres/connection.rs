@@ -35,7 +35,8 @@ pub(super) fn connect(address: &Address) -> JobResult<Client> {
         match connect_once(address) {
             Ok(client) => return Ok(client),
             Err(error) if !may_come(&error) => return Err(cannot_connect(address, &error)),
-            Err(_) if interrupt::is_requested() => {
+            // A server that does not come back keeps what was read from being written, too.
+            Err(_) if interrupt::is_signalled() => {
                 let error = JobError::job("PostgreSQL was not there, and the program was asked to end");
                 return Err(error.at(address.shown.clone()).remedy("start the server, then this again"));
             }
