@@ -1,7 +1,9 @@
-//! `orderwatch check`: what a replay would find, before it is started. A line for each thing looked at.
+//! `orderwatch check`: what a replay or a live job would find, before it is started. A line for each thing looked at.
 //!
 //! Invariant: it changes nothing and reads no input to its end. Whether an output can be written its sink says itself,
 //! what a record is worth the decoders say. Limits: a good beginning is no promise for the rest.
+
+mod live;
 
 use std::io::Write;
 use std::path::Path;
@@ -12,9 +14,9 @@ use rustix::process::{Resource, getrlimit};
 use serde::Serialize;
 
 use crate::checkpoint::Store;
-use crate::cli::{OutputFormat, ReplayOptions};
+use crate::cli::{Check, OutputFormat, ReplayOptions};
 use crate::clock::wall_clock_ms;
-use crate::config::JobConfig;
+use crate::config::{JobConfig, Kind, Outputs};
 use crate::console::{Style, print, visible};
 use crate::error::{JobError, JobResult};
 use crate::kafka::KafkaSettings;
@@ -43,9 +45,9 @@ const SPARE_BYTES: u64 = 64 << 20;
 pub enum State {
     /// As it should be.
     Ok,
-    /// The replay will run, but perhaps not as wanted.
+    /// It will run, but perhaps not as wanted.
     Warning,
-    /// The replay would fail.
+    /// It would fail.
     Failed,
 }
 
@@ -83,10 +85,10 @@ impl Finding {
 }
 
 /// Checks and writes the findings to standard output; an error where one failed.
-pub fn run(config: JobResult<JobConfig>, options: &ReplayOptions, output: OutputFormat, style: Style) -> JobResult<()> {
-    let findings = findings(config, options);
+pub fn run(config: JobResult<JobConfig>, arguments: &Check, style: Style) -> JobResult<()> {
+    let findings = findings(config, arguments);
     let failed = findings.iter().filter(|finding| finding.state == State::Failed).count();
-    let text = match output {
+    let text = match arguments.output {
         OutputFormat::Text => findings.iter().map(|finding| line(finding, style)).collect(),
         OutputFormat::Json => serde_json::json!({ "ok": failed == 0, "checks": findings }).to_string() + "\n",
     };
@@ -98,49 +100,65 @@ pub fn run(config: JobResult<JobConfig>, options: &ReplayOptions, output: Output
     }
 }
 
-/// Looks at everything that a replay with these options needs.
-pub fn findings(config: JobResult<JobConfig>, options: &ReplayOptions) -> Vec<Finding> {
+/// Looks at everything that a replay or a live job with these arguments needs.
+fn findings(config: JobResult<JobConfig>, arguments: &Check) -> Vec<Finding> {
+    let options = &arguments.options;
     let mut findings = Vec::new();
-    let mut limits = Limits::at(wall_clock_ms());
-    let mut kafka = KafkaSettings::default();
-    match options.check().and(config) {
+    let config = match options.check().and(config) {
         Ok(config) => {
             let rules = format!("{} rules, those by default included", config.rules.iter().count());
             findings.push(Finding::ok("configuration", &*config.name, "every value is as it may be"));
             findings.push(Finding::ok("SLA rules", "all", rules));
-            let JobConfig { max_future_skew_ms, max_price, .. } = config;
-            if let Some(brokers) = &options.produce {
-                let target = format!("--produce {brokers}");
-                findings.push(match produce::connect(&config, brokers) {
-                    Ok(_) => Finding::ok("output", target, "the topics are there"),
-                    Err(error) => Finding::failed("output", target, &error),
-                });
-            }
-            kafka = config.kafka;
-            limits = Limits { max_future_skew_ms, max_price, ..limits };
+            Some(config)
         }
-        // Inputs are looked at all the same, with the limits by default.
-        Err(error) => findings.push(Finding::failed("configuration", "all layers", &error)),
+        Err(error) => {
+            findings.push(Finding::failed("configuration", "all layers", &error));
+            None
+        }
+    };
+    let outputs = config.as_ref().map(|config| config.outputs.clone()).unwrap_or_default();
+    match (arguments.kind(), &config) {
+        (Kind::Bounded, config) => of_replay(config.as_ref(), &outputs, options, &mut findings),
+        (Kind::Live, Some(config)) => live::look(config, arguments, &mut findings),
+        (Kind::Live, None) => {}
     }
+    findings.push(temporary_files());
+    findings.extend(outputs.store.iter().map(|store| of_store(format!("--checkpoint {store}"), store)));
+    findings.extend(outputs.served_at.iter().map(|address| match serve::bind(address) {
+        Ok(_) => Finding::ok("output", format!("--serve {address}"), "nobody else answers there"),
+        Err(error) => Finding::failed("output", format!("--serve {address}"), &error),
+    }));
+    let workers = config.as_ref().map_or(1, |config| config.cluster.workers as u64);
+    findings.push(open_files(options.inputs.len() as u64, workers));
+    findings
+}
+
+/// What a replay reads, where there is room, and where it writes. Without a configuration inputs are looked at all the same,
+/// with the limits by default.
+fn of_replay(config: Option<&JobConfig>, outputs: &Outputs, options: &ReplayOptions, findings: &mut Vec<Finding>) {
+    let mut limits = Limits::at(wall_clock_ms());
+    if let Some(JobConfig { max_future_skew_ms, max_price, .. }) = config {
+        limits = Limits { max_future_skew_ms: *max_future_skew_ms, max_price: *max_price, ..limits };
+    }
+    if let (Some(config), Some(brokers)) = (config, &options.produce) {
+        let target = format!("--produce {brokers}");
+        findings.push(match produce::connect(config, brokers) {
+            Ok(_) => Finding::ok("output", target, "the topics are there"),
+            Err(error) => Finding::failed("output", target, &error),
+        });
+    }
+    let kafka = config.map(|config| config.kafka.clone()).unwrap_or_default();
     options.inputs.iter().for_each(|input| findings.extend(of_input(input, options, &limits, &kafka)));
     let input_bytes = options.inputs.iter().map(|input| bytes_of(input)).sum();
     let files = options.out.iter().map(|path| ("--out", path, Files::probe(path, options.format, options.changes)));
-    let of_sqlite = |path: &Path| stand_apart(options).and_then(|()| Sqlite::probe(path));
-    let sqlite = options.sqlite.iter().map(|path| ("--sqlite", path, of_sqlite(path)));
+    let of_sqlite = |path: &Path| stand_apart(options, outputs).and_then(|()| Sqlite::probe(path));
+    let sqlite = outputs.sqlite.iter().map(|path| ("--sqlite", path, of_sqlite(path)));
     for (name, path, probed) in files.chain(sqlite) {
         findings.push(of_output(format!("{name} {}", path.display()), probed));
         findings.extend(free_space(path, input_bytes));
     }
-    findings.push(temporary_files());
-    findings
-        .extend(options.postgres.iter().map(|url| of_output(format!("--postgres {url:?}"), Replacement::probe(url))));
-    findings.extend(options.store().map(|store| of_store(format!("--checkpoint {store}"), store)));
-    findings.extend(options.served_at().map(|address| match serve::bind(address) {
-        Ok(_) => Finding::ok("output", format!("--serve {address}"), "nobody else answers there"),
-        Err(error) => Finding::failed("output", format!("--serve {address}"), &error),
-    }));
-    findings.push(open_files(options.inputs.len() as u64));
-    findings
+    let postgres = outputs.postgres.iter();
+    findings.extend(postgres.map(|url| of_output(format!("--postgres {url:?}"), Replacement::probe(url))));
 }
 
 /// What has to be sorted and is too much for memory goes there.
@@ -227,8 +245,10 @@ fn free_space(path: &Path, input_bytes: u64) -> Option<Finding> {
     })
 }
 
-fn open_files(inputs: u64) -> Finding {
-    let (limit, needed) = (getrlimit(Resource::Nofile).current, OPEN_FILES + FILES_OF_INPUT * inputs);
+/// Each worker may need a temporary file for what it sorts of an input.
+fn open_files(inputs: u64, workers: u64) -> Finding {
+    let needed = OPEN_FILES * workers + (FILES_OF_INPUT + workers) * inputs;
+    let limit = getrlimit(Resource::Nofile).current;
     let shown = limit.map_or_else(|| "no limit".into(), |limit| limit.to_string());
     let found = Finding::ok("open files", "limit", shown);
     match limit {

@@ -3,6 +3,39 @@
 //! Flags that have a key in the configuration stay text here and become its last layer ([`JobFlags::layer`]), so each is
 //! checked in one place whatever layer it came from. Invariant: parsing reads no file and no environment.
 
+/// Makes flags that have a key in the configuration, and their layer of it, from one table.
+macro_rules! configuration_flags {
+    (
+        $(#[$meaning:meta])*
+        pub struct $name:ident;
+        $($(#[$attribute:meta])* $field:ident: $flag:literal => $key:literal,)*
+    ) => {
+        $(#[$meaning])*
+        #[derive(clap::Args, Clone, Default, PartialEq, Eq)]
+        pub struct $name {
+            $($(#[$attribute])* pub $field: Option<String>,)*
+        }
+
+        impl $name {
+            /// Their layer of the configuration: those that were given.
+            pub fn layer(&self) -> Vec<crate::config::Flag> {
+                let all = [$(($key, $flag, &self.$field)),*];
+                let given = |(key, flag, text): (_, _, &Option<String>)| {
+                    Some(crate::config::Flag { key, flag, text: text.clone()? })
+                };
+                all.into_iter().filter_map(given).collect()
+            }
+        }
+
+        impl std::fmt::Debug for $name {
+            // Without their values, which may be passwords.
+            fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.debug_list().entries(self.layer()).finish()
+            }
+        }
+    };
+}
+
 mod check;
 mod checkpoint;
 mod explain;
@@ -19,16 +52,15 @@ use std::path::PathBuf;
 use clap::builder::PossibleValuesParser;
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
-use crate::config::Flag;
-pub use check::Check;
+pub use check::{Check, LiveFlags};
 pub use checkpoint::{Checkpoint, StoredCheckpoints};
 pub use explain::Explain;
 pub use generate::{DECIMAL_UNIT, Generate, GenerateOlist, GenerateStream};
 pub use output::OutputFormat;
 pub use query::{Query, Question};
 pub use reading::{InputKind, Reading, Start};
-pub use replay::{Replay, ReplayOptions};
-pub use run::{Clock, LiveStart, Run, RunOptions};
+pub use replay::{Replay, ReplayFlags, ReplayOptions};
+pub use run::{Clock, LiveStart, Run, RunFlags, RunOptions};
 pub use topics::{CreateTopics, KafkaFlags, ListTopics, Retention, Topics};
 
 /// Where a replay reads when no input is named.
@@ -50,8 +82,9 @@ Examples:
     orderwatch replay data/olist --out results -w 2
   Why is this order late?
     orderwatch explain ORD-001234 --input events.jsonl
-  Will a long replay find all it needs?
+  Will a long replay, or a live job, find all it needs?
     orderwatch check data/olist --out results
+    orderwatch check --kafka localhost:9092 --postgres postgresql://shop@localhost/shop
   Every collection as a table for SQL, then the last broken promises:
     orderwatch replay data/olist --sqlite results.sqlite
     orderwatch query breaches results.sqlite --limit 5
@@ -177,7 +210,7 @@ pub enum Command {
     Checkpoint(Checkpoint),
     /// Explain one order: where it stands, why, and on which lines that is written
     Explain(Box<Explain>),
-    /// Check configuration, inputs and outputs before a replay: a line each, and what to do where one fails
+    /// Check configuration, inputs and outputs of a replay or a live job: a line each, and what to do where one fails
     Check(Box<Check>),
     /// Show results of a replay: the latest events, breaches, funnel, sales, payments, orders
     Query(Query),
@@ -196,27 +229,9 @@ pub enum Command {
     },
 }
 
-/// Makes the flags that have a key in the configuration, and their layer, from one table.
-macro_rules! job_flags {
-    ($($(#[$attribute:meta])* $field:ident: $flag:literal => $key:literal,)*) => {
-        /// Flags with a key in the configuration: the text given, checked when the configuration is resolved.
-        #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
-        pub struct JobFlags {
-            $($(#[$attribute])* pub $field: Option<String>,)*
-        }
-
-        impl JobFlags {
-            /// The last layer of the configuration: the flags that were given.
-            pub fn layer(&self) -> Vec<Flag> {
-                let all = [$(($key, $flag, &self.$field)),*];
-                let given = |(key, flag, text): (_, _, &Option<String>)| Some(Flag { key, flag, text: text.clone()? });
-                all.into_iter().filter_map(given).collect()
-            }
-        }
-    };
-}
-
-job_flags! {
+configuration_flags! {
+    /// Flags with a key in the configuration: the text given, checked when the configuration is resolved.
+    pub struct JobFlags;
     /// Worker threads of each process [default: 1]
     ///
     /// Results never depend on it.

@@ -6,6 +6,7 @@
 
 pub mod duration;
 mod layer;
+mod outputs;
 mod raw;
 mod resolve;
 #[cfg(test)]
@@ -27,6 +28,7 @@ use figment::value::Value;
 use crate::error::{JobError, JobResult};
 use crate::kafka::KafkaSettings;
 use layer::{ENVIRONMENT_PREFIX, Layer, Schema, YAML};
+pub use outputs::Outputs;
 
 /// Every key with its default and its reason.
 pub const DEFAULT: &str = include_str!("../config/default.toml");
@@ -60,6 +62,8 @@ pub struct JobConfig {
     pub max_price: Money,
     /// How a live job treats its sinks.
     pub sink: SinkConfig,
+    /// Where it writes, and where it keeps and says how far it is.
+    pub outputs: Outputs,
     /// Brokers, topics, and settings of their clients.
     pub kafka: KafkaSettings,
     /// So many files of a watched directory are picked up at once; at least 1.
@@ -105,7 +109,7 @@ impl fmt::Debug for Secret {
 }
 
 /// A flag that was given and the key it sets.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Flag {
     /// The key, as `section.key`.
     pub key: &'static str,
@@ -115,11 +119,18 @@ pub struct Flag {
     pub text: String,
 }
 
+impl fmt::Debug for Flag {
+    // Without its value, which may be a password.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.flag)
+    }
+}
+
 /// What a live job takes for default where it differs from a replay.
 pub const LIVE_DEFAULT: &str = include_str!("../config/live.toml");
 
 /// The keys whose values are never shown: they may hold passwords.
-const SECRETS: [&str; 3] = ["cluster.secret", "kafka.client", "kafka.schema_registry"];
+const SECRETS: [&str; 4] = ["cluster.secret", "kafka.client", "kafka.schema_registry", "sink.postgres"];
 
 /// What is configured: which defaults hold differs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,7 +165,7 @@ pub fn load(
     }
     layers.push(schema.environment(environment)?);
     layers.push(schema.flags(flags)?);
-    Merged::new(schema, &layers).resolve(read_rules)
+    Merged::new(schema, &layers).resolve(kind, read_rules)
 }
 
 /// The environment of this process, for [`load`]; of variables that are not UTF-8 ours are refused, others are left out.
@@ -208,12 +219,15 @@ impl Merged {
             true => "not shown".into(),
             false => self.figment.find_value(key).map_or_else(|_| "missing".into(), |value| show(&value)),
         };
+        JobError::configuration(format!("{key} is {value}: {wrong}")).at(self.origin(key)).remedy(remedy)
+    }
+
+    /// Where the value of `key` was written.
+    fn origin(&self, key: &str) -> String {
         let keys: Vec<&str> = key.split('.').collect();
         let metadata = self.figment.find_metadata(key);
         let origin = metadata.map(|metadata| metadata.interpolate(self.figment.profile(), &keys));
-        JobError::configuration(format!("{key} is {value}: {wrong}"))
-            .at(origin.unwrap_or_else(|| "built-in default".into()))
-            .remedy(remedy)
+        origin.unwrap_or_else(|| "built-in default".into())
     }
 }
 

@@ -32,14 +32,15 @@ pub fn run(what: &Generate, kafka: &KafkaSettings) -> JobResult<()> {
 }
 
 fn run_olist(arguments: &GenerateOlist, kafka: &KafkaSettings) -> JobResult<()> {
-    if kafka.at_address(&arguments.to).is_some() {
+    if arguments.to.iter().any(|to| kafka.at_address(to).is_some()) {
         let error = JobError::configuration("a directory is not sent into topics as it is made").at("flag --to");
         return Err(error.remedy("generate it into a directory, then: orderwatch replay DIR --produce BROKERS"));
     }
-    if stream::is_standard_output(&arguments.to) {
+    if arguments.to.iter().any(|to| stream::is_standard_output(to)) {
         let error = JobError::configuration("a directory is not written to standard output").at("flag --to");
         return Err(error.remedy("name a directory; one that is called `-` is ./-"));
     }
+    stream::named_once(&arguments.to)?;
     let options = OlistOptions {
         count: arguments.count,
         seed: arguments.seed,

@@ -23,21 +23,23 @@ use dataflows::orders::Rows;
 use dataflows::settings::Settings;
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::checkpoint::StoreError;
-use crate::cli::RunOptions;
+use crate::checkpoint::{StoreError, listing};
+use crate::cli::{LiveStart, ReplayOptions, RunOptions};
 use crate::cluster;
-use crate::config::{Cluster, JobConfig, Plan};
+use crate::config::{Cluster, JobConfig, Outputs, Plan};
 use crate::error::{JobError, JobResult};
 use crate::incarnation::{self, Start, StartError};
 use crate::instant::format_instant;
 use crate::interrupt;
 use crate::kafka::KafkaSettings;
+use crate::replay::apart::stand_apart;
 use crate::serve;
 use crate::sink::change::Change;
 use crate::sink::commits::{Progress, Transactions};
 use crate::sink::committer::{Committer, CommitterSettings};
 use crate::sink::kafka::{ChangelogSettings, Kafka};
 use crate::sink::postgres::{Postgres, PostgresSettings};
+use crate::sink::sqlite::live::LiveSqlite;
 use crate::store::Objects;
 use crate::worker::live;
 use job::{Lead, LiveJob, Shared};
@@ -51,19 +53,20 @@ use teller::Teller;
 pub fn run(config: &JobConfig, options: &RunOptions) -> JobResult<()> {
     // From here on to stop is to drain, even if there is nothing yet.
     interrupt::drains();
-    if config.plan == Plan::Relational {
-        let what = "--plan relational forgets nothing, so it cannot write checkpoints";
-        return Err(JobError::configuration(what).at("flag --plan").remedy("leave it out: results are equal"));
+    check(config)?;
+    if options.start == LiveStart::Checkpoint {
+        // Before anything is kept of this start.
+        check_ran(config)?;
     }
     let sources = Sources::of(config, options)?;
     let opened = sources.clone();
     let mut job = LiveJob::new(config, sources.topics(), options.clock.mode(), Box::new(move || opened.open()));
     job.files = sources.files();
     job.partitions = Arc::new(Mutex::new(sources.partitions().collect()));
-    if let Some(address) = options.served_at() {
+    if let Some(address) = &config.outputs.served_at {
         serve::start(address, Arc::clone(&job.counters))?;
     }
-    job.store = options.store().map(str::to_owned);
+    job.store = config.outputs.store.clone();
     if config.cluster.process == 0 {
         let lead;
         (job.found, lead) = prepare(config, options, &job)?;
@@ -83,16 +86,46 @@ pub fn run(config: &JobConfig, options: &RunOptions) -> JobResult<()> {
     Ok(())
 }
 
+/// Refuses a configuration with which no live job can run.
+pub fn check(config: &JobConfig) -> JobResult<()> {
+    let Outputs { postgres, sqlite, kafka, store, .. } = &config.outputs;
+    if config.plan == Plan::Relational {
+        let what = "--plan relational forgets nothing, so it cannot write checkpoints";
+        return Err(JobError::configuration(what).at("flag --plan").remedy("leave it out: results are equal"));
+    }
+    if store.is_none() && (postgres.is_some() || sqlite.is_some() || kafka.is_some()) {
+        let what = "without checkpoints a sink cannot be kept up to date exactly once";
+        let error = JobError::configuration(what).at("flag --checkpoint");
+        return Err(error.remedy("name a directory for checkpoints, or leave the sinks out"));
+    }
+    stand_apart(&ReplayOptions::default(), &config.outputs)
+}
+
+/// Refuses a job that has no checkpoint to go on from.
+fn check_ran(config: &JobConfig) -> JobResult<()> {
+    let store = config.outputs.store.as_deref();
+    match store.map_or(Ok(None), |store| listing::newest(store, &config.name))? {
+        Some(_) => Ok(()),
+        None => Err(JobError::configuration(format!("job {} has no checkpoint to go on from", config.name))
+            .at(format!("--checkpoint {}", store.unwrap_or("none")))
+            .remedy("to begin anew leave --start out, or name earliest, latest or a TIME with it")),
+    }
+}
+
 /// Fences the sinks and finds where to go on.
 fn prepare(config: &JobConfig, options: &RunOptions, job: &LiveJob) -> JobResult<(Option<Shared>, Lead)> {
     let mut sinks: Vec<LiveSink> = Vec::new();
     let mut names = Vec::new();
-    if let Some(url) = &options.postgres {
+    if let Some(url) = &config.outputs.postgres {
         let settings = PostgresSettings { url: url.clone(), job: config.name.clone() };
         sinks.push(Box::new(Postgres::connect(&settings)?));
         names.push("postgres");
     }
-    if let Some(brokers) = &options.to_kafka {
+    if let Some(path) = &config.outputs.sqlite {
+        sinks.push(Box::new(LiveSqlite::open(path, &config.name)?));
+        names.push("sqlite");
+    }
+    if let Some(brokers) = &config.outputs.kafka {
         let kafka = KafkaSettings { brokers: brokers.clone(), ..config.kafka.clone() };
         sinks.push(Box::new(Kafka::connect(&ChangelogSettings { kafka, job: config.name.clone() })?));
         names.push("kafka");
@@ -104,11 +137,6 @@ fn prepare(config: &JobConfig, options: &RunOptions, job: &LiveJob) -> JobResult
         }
     });
     let Some(store) = &job.store else {
-        if !sinks.is_empty() {
-            let what = "without checkpoints a sink cannot be kept up to date exactly once";
-            let error = JobError::configuration(what).at("flag --checkpoint");
-            return Err(error.remedy("name a directory for checkpoints, or leave the sinks out"));
-        }
         let nothing = Shared::default();
         return Ok((Some(nothing), Lead { committers: Vec::new(), told }));
     };
@@ -186,7 +214,8 @@ fn refused(store: &str, name: &str, error: &StartError) -> JobError {
         StartError::Store(_) => {
             failure.remedy("see that --checkpoint names a directory or a bucket that can be written to")
         }
-        StartError::Unreachable(_) => failure.remedy("see that the server of the sink runs, then start the job again"),
+        StartError::Unreachable(_) => failure
+            .remedy("see that the server of the sink runs, or that its file can be written, then start the job again"),
         StartError::Replaced(_) => {
             failure.remedy("another process runs this job: stop it, or give this one a --job of its own")
         }

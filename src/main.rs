@@ -6,8 +6,9 @@ use std::process::ExitCode;
 
 use dataflows::model::Rules;
 use orderwatch::checkpoint::listing;
-use orderwatch::cli::{Cli, Command, Explain, General, Replay, ReplayOptions, Topics};
-use orderwatch::config::{self, Flag, JobConfig};
+use orderwatch::cli::{Cli, Command, Explain, Replay, ReplayFlags, ReplayOptions, Topics};
+use orderwatch::clock::Speed;
+use orderwatch::config::{self, JobConfig, Kind, Outputs};
 use orderwatch::console::{Style, print, visible};
 use orderwatch::error::{JobError, JobResult};
 use orderwatch::explain::{self, Question};
@@ -21,13 +22,16 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let cli = Cli::from_command_line();
+    let config = configure(&cli);
+    let outputs = config.as_ref().map_or_else(|_| Outputs::default(), |config| config.outputs.clone());
     let replay = replay_of(&cli.command);
-    let may_be_log = |path: &Path| replay.as_ref().map_or(Ok(()), |replay| apart::log_stands_apart(path, replay));
+    let may_be_log =
+        |path: &Path| replay.as_ref().map_or(Ok(()), |replay| apart::log_stands_apart(path, replay, &outputs));
     let (log, started) = log::start(&cli.general, Style::of(&io::stderr(), cli.general.color), may_be_log);
     if let Err(error) = interrupt::watch() {
         tracing::warn!("signals cannot be watched, Ctrl-C may leave unfinished files: {error}");
     }
-    match started.and_then(|()| run(&cli)) {
+    match started.and_then(|()| run(&cli, config)) {
         Ok(()) if matches!(cli.command, Command::Run(_)) && interrupt::is_terminated() => ExitCode::SUCCESS,
         Ok(()) if interrupt::is_requested() => ExitCode::from(interrupt::EXIT_CODE),
         Ok(()) => ExitCode::SUCCESS,
@@ -45,28 +49,53 @@ fn replay_of(command: &Command) -> Option<ReplayOptions> {
         Command::Replay(arguments) => Some(arguments.options.clone()),
         Command::Check(arguments) => Some(arguments.options.clone()),
         Command::Explain(arguments) => Some(arguments.replay()),
+        Command::Run(_) => Some(ReplayOptions::default()),
         _ => None,
     }
 }
 
-fn run(cli: &Cli) -> JobResult<()> {
+/// The configuration of a command. It is read once, be it from a pipe, and before the log is started, which must not be
+/// written to where an output goes; whether it is needed the command knows.
+fn configure(cli: &Cli) -> JobResult<JobConfig> {
+    let (kind, flags) = match &cli.command {
+        Command::Replay(arguments) => (Kind::Bounded, arguments.layer()),
+        Command::Run(arguments) => (Kind::Live, arguments.layer()),
+        Command::Checkpoint(what) => (Kind::Live, what.stored().layer()),
+        Command::Explain(arguments) => (Kind::Bounded, arguments.job.layer()),
+        Command::Check(arguments) => (arguments.kind(), arguments.layer()),
+        Command::Topics(Topics::List(arguments)) => (Kind::Bounded, arguments.kafka.layer()),
+        Command::Topics(Topics::Create(arguments)) => (Kind::Bounded, arguments.kafka.layer()),
+        Command::Query(_) | Command::Generate(_) | Command::Completions { .. } => (Kind::Bounded, Vec::new()),
+    };
+    let mut config = config::load(kind, cli.general.config.as_deref(), config::environment()?, &flags, read_rules)?;
+    let sends = replay_of(&cli.command).is_some_and(|replay| replay.produce.is_some());
+    if sends || matches!(cli.command, Command::Explain(_)) {
+        // Others of the same configuration write there.
+        config.outputs = Outputs::default();
+    }
+    Ok(config)
+}
+
+fn run(cli: &Cli, config: JobResult<JobConfig>) -> JobResult<()> {
+    let style = Style::of(&io::stdout(), cli.general.color);
     match &cli.command {
-        Command::Replay(arguments) => run_replay(&cli.general, arguments),
+        Command::Replay(arguments) => run_replay(config, arguments, style),
         Command::Run(arguments) => {
-            let file = cli.general.config.as_deref();
-            let config =
-                config::load(config::Kind::Live, file, config::environment()?, &arguments.layer(), read_rules)?;
+            let config = config?;
             tracing::info!(job = config.name, workers = config.cluster.workers, "configuration loaded");
             live::run(&config, &arguments.options)
         }
-        Command::Checkpoint(what) => listing::run(what, Style::of(&io::stdout(), cli.general.color)),
-        Command::Explain(arguments) => run_explain(&cli.general, arguments),
+        Command::Checkpoint(what) => listing::run(what, &config?, style),
+        Command::Explain(arguments) => run_explain(config, arguments, style),
         Command::Check(arguments) => {
-            let config = load(&cli.general, &arguments.options.layer(&arguments.job)).and_then(|config| {
-                named::check(&arguments.options, config.cluster.processes)?;
+            let config = config.and_then(|config| {
+                match arguments.kind() {
+                    Kind::Bounded => check_replay(&arguments.options, &arguments.outputs, &config)?,
+                    Kind::Live => live::check(&config)?,
+                }
                 Ok(config)
             });
-            check::run(config, &arguments.options, arguments.output, Style::of(&io::stdout(), cli.general.color))
+            check::run(config, arguments, style)
         }
         Command::Completions { shell } => {
             // Written at once, so that a reader that has gone is no panic.
@@ -74,51 +103,44 @@ fn run(cli: &Cli) -> JobResult<()> {
             clap_complete::generate(*shell, &mut Cli::definition(), "orderwatch", &mut completions);
             print("completions", |out| out.write_all(&completions))
         }
-        Command::Query(arguments) => query::run(arguments, Style::of(&io::stdout(), cli.general.color)),
+        Command::Query(arguments) => query::run(arguments, style),
         Command::Generate(what) => {
             // Only topics need the configuration, which may be that of another job.
-            let kafka = if what.needs_kafka() { load(&cli.general, &[])?.kafka } else { Default::default() };
+            let kafka = if what.needs_kafka() { config?.kafka } else { Default::default() };
             generate::run(what, &kafka)
         }
-        Command::Topics(what) => {
-            let flags = match what {
-                Topics::List(arguments) => arguments.kafka.layer(),
-                Topics::Create(arguments) => arguments.kafka.layer(),
-            };
-            let config = config::load(
-                config::Kind::Bounded,
-                cli.general.config.as_deref(),
-                config::environment()?,
-                &flags,
-                read_rules,
-            )?;
-            topics::run(what, &config.kafka, Style::of(&io::stdout(), cli.general.color))
-        }
+        Command::Topics(what) => topics::run(what, &config?.kafka, style),
     }
 }
 
-fn run_replay(general: &General, Replay { options, output, job }: &Replay) -> JobResult<()> {
+/// Refuses what a replay with this configuration cannot do with its options.
+fn check_replay(options: &ReplayOptions, flags: &ReplayFlags, config: &JobConfig) -> JobResult<()> {
+    flags.check(&config.outputs)?;
+    let goes_on = config.outputs.store.is_some() && options.speed != Speed::Max;
+    named::check(options, config.cluster.processes, goes_on)
+}
+
+fn run_replay(config: JobResult<JobConfig>, arguments: &Replay, style: Style) -> JobResult<()> {
+    let Replay { options, outputs, output, .. } = arguments;
     options.check()?;
-    let config = load(general, &options.layer(job))?;
-    named::check(options, config.cluster.processes)?;
+    let config = config?;
+    check_replay(options, outputs, &config)?;
     tracing::info!(job = config.name, workers = config.cluster.workers, "configuration loaded");
     if let Some(brokers) = &options.produce {
         return produce::run(&config, options, brokers, *output);
     }
-    replay::run(&config, options, *output, Style::of(&io::stdout(), general.color))
+    if options.speed == Speed::Max && outputs.checkpoint.is_some() && config.outputs.store.is_some() {
+        tracing::warn!("--checkpoint keeps nothing of a replay without a --speed, which is quicker to begin anew");
+    }
+    replay::run(&config, options, *output, style)
 }
 
-fn run_explain(general: &General, arguments: &Explain) -> JobResult<()> {
+fn run_explain(config: JobResult<JobConfig>, arguments: &Explain, style: Style) -> JobResult<()> {
     let options = arguments.replay();
     options.check()?;
-    named::check(&options, 1)?;
-    let config = load(general, &arguments.job.layer())?;
+    named::check(&options, 1, false)?;
     let question = Question { order_id: &arguments.order_id, tenant: arguments.tenant.as_deref() };
-    explain::run(&config, &options, question, arguments.output, Style::of(&io::stdout(), general.color))
-}
-
-fn load(general: &General, flags: &[Flag]) -> JobResult<JobConfig> {
-    config::load(config::Kind::Bounded, general.config.as_deref(), config::environment()?, flags, read_rules)
+    explain::run(&config?, &options, question, arguments.output, style)
 }
 
 fn read_rules(path: &Path) -> JobResult<Rules> {

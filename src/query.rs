@@ -2,6 +2,7 @@
 //!
 //! The answer is the same whichever sink wrote the results. Nothing is computed that the collections do not hold.
 
+mod parquet;
 mod store;
 
 use std::io::{self, Write};

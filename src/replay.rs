@@ -20,7 +20,7 @@ use dataflows::time::{Time, Window};
 use crate::cli::{OutputFormat, ReplayOptions};
 use crate::clock::{Lateness, ReplayClock, Speed, wall_clock_ms};
 use crate::cluster;
-use crate::config::{Cluster, JobConfig};
+use crate::config::{Cluster, JobConfig, Outputs};
 use crate::console::{
     Progress, ProgressNow, RecordLaw, Style, Summary, peak_memory_bytes, print, print_summary, summary_json,
 };
@@ -54,11 +54,11 @@ pub fn run(config: &JobConfig, options: &ReplayOptions, output: OutputFormat, st
     let started = Instant::now();
     let is_writer = config.cluster.process == 0;
     // What cannot be written is refused before anything is read.
-    let stores = if is_writer { stores(options)? } else { Vec::new() };
+    let stores = if is_writer { stores(config, options)? } else { Vec::new() };
     let milestones = Milestones::of(config, options);
     let job = Arc::new(prepare(config, options)?);
     let passed = job.clock.as_ref().map_or(0, |clock| clock.passed());
-    let served = Served::start(options.served_at())?;
+    let served = Served::start(config.outputs.served_at.as_deref())?;
     let shows_progress = is_writer && !options.no_console;
     let surveyor = match milestones.as_ref().filter(|_| is_writer) {
         Some(milestones) => Some(milestones.survey(passed, Duration::from_millis(config.checkpoint_interval_ms))?),
@@ -150,19 +150,24 @@ pub fn run(config: &JobConfig, options: &ReplayOptions, output: OutputFormat, st
 }
 
 /// The sinks that keep every row; first those whose commit may fail: for want of a server, for want of space.
-fn stores(options: &ReplayOptions) -> JobResult<Vec<Box<dyn Sink>>> {
-    apart::stand_apart(options)?;
+fn stores(config: &JobConfig, options: &ReplayOptions) -> JobResult<Vec<Box<dyn Sink>>> {
+    apart::stand_apart(options, &config.outputs)?;
     let mut stores: Vec<Box<dyn Sink>> = Vec::new();
-    if let Some(url) = &options.postgres {
+    if let Some(url) = &config.outputs.postgres {
         stores.push(Box::new(Replacement::create(url)?));
     }
-    if let Some(file) = &options.sqlite {
+    if let Some(file) = &config.outputs.sqlite {
         stores.push(Box::new(Sqlite::create(file)?));
     }
     if let Some(directory) = &options.out {
         stores.push(Box::new(Files::create(directory, options.format, options.changes)?));
     }
     Ok(stores)
+}
+
+/// True where some sink wants every row, not only their number.
+fn wants_rows(config: &JobConfig, options: &ReplayOptions) -> bool {
+    options.out.is_some() || config.outputs.sqlite.is_some() || config.outputs.postgres.is_some()
 }
 
 /// Opens the inputs and brings together what the workers share.
@@ -184,7 +189,7 @@ pub fn prepare(config: &JobConfig, options: &ReplayOptions) -> JobResult<Job> {
         lateness: Lateness { late_arrival_ms: config.late_arrival_ms, horizon_ms: config.settings.horizon_ms },
         law,
         plan: config.plan,
-        detail: match options.wants_rows() {
+        detail: match wants_rows(config, options) {
             true if options.changes => Detail::Changes,
             true => Detail::Final,
             false => Detail::Counts,
@@ -293,7 +298,7 @@ fn summary(config: &JobConfig, results: &Results, console: Console, elapsed: Dur
 
 /// Stands for the command: equal for all processes of a cluster. One whose clock begins elsewhere would hold up the others.
 fn fingerprint(config: &JobConfig, options: &ReplayOptions, passed: Time) -> u64 {
-    let (what, wants_rows) = (what_it_computes(config, options), options.wants_rows());
+    let (what, wants_rows) = (what_it_computes(config, options), wants_rows(config, options));
     let command = format!(
         "{} {wants_rows} {} {:?} {passed} {:?} {what}",
         env!("CARGO_PKG_VERSION"),
@@ -306,7 +311,8 @@ fn fingerprint(config: &JobConfig, options: &ReplayOptions, passed: Time) -> u64
 
 /// All that breaches depend on, but not where the inputs are, how fast time passes, who computes and where it is written.
 fn what_it_computes(config: &JobConfig, options: &ReplayOptions) -> String {
-    let config = JobConfig { cluster: Cluster::default(), checkpoint_interval_ms: 0, ..config.clone() };
+    let (cluster, outputs) = (Cluster::default(), Outputs::default());
+    let config = JobConfig { cluster, outputs, checkpoint_interval_ms: 0, ..config.clone() };
     let ReplayOptions { reading, limit, .. } = options;
     format!("{config:?} {reading:?} {limit:?}")
 }

@@ -4,8 +4,17 @@
 // A test that cannot read its data must fail loudly.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+#[path = "support/broker.rs"]
+mod broker;
 #[path = "cli/check.rs"]
 mod check;
+#[path = "cli/layers.rs"]
+mod layers;
+#[path = "cli/live.rs"]
+mod live;
+#[path = "support/run.rs"]
+#[allow(dead_code)] // shared with bad_input.rs
+mod run;
 
 use std::ffi::OsStr;
 use std::fs;
@@ -104,6 +113,13 @@ fn wrong_usage_ends_with_2_and_says_what_to_do() {
         (&["run", "--checkpoint", ""], "a value is required for '--checkpoint <DIR|URL>'"),
         (&["replay", "--checkpoint", "x", "--checkpoint-interval", "0s"], "give at least 1ms"),
         (&["run", "--checkpoint-interval", "0s"], "give at least 1ms"),
+        (&["replay", "--checkpoint-interval", "1s"], "add --checkpoint DIR"),
+        (&["run", "--serve", ""], "a value is required for '--serve <ADDR>'"),
+        (&["run", "--postgres", "db"], "flag --postgres"),
+        (&["run", "--start", "soon"], "`soon` is no time"),
+        (&["replay", "--produce", "b:1", "--sqlite", "x"], "cannot be used with"),
+        (&["replay", "--produce", "b:1", "--checkpoint", "x"], "cannot be used with"),
+        (&["check", "x.jsonl", "--kafka", "b:1"], "cannot be used with"),
         (&["replay", "-c", "no/such.toml"], "name a TOML or YAML file with -c"),
         (&["replay", "-v", "-q"], "cannot be used with"),
         (&["replay", "--wokers", "2"], "--workers"),

@@ -30,6 +30,8 @@ mod server;
 mod servers;
 #[path = "support/shop.rs"]
 mod shop;
+#[path = "live/sqlite.rs"]
+mod sqlite;
 #[path = "live/survives.rs"]
 mod survives;
 

@@ -1,18 +1,29 @@
-//! The arguments of `orderwatch check`: those of the replay that is checked.
+//! The arguments of `orderwatch check`: those of the replay, or of the live job, that is checked.
+
+use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{JobFlags, OUTPUT, OutputFormat, ReplayOptions};
+use super::generate::parse_live_rate;
+use super::{Clock, INPUT, JobFlags, OUTPUT, OutputFormat, ReplayFlags, ReplayOptions};
+use crate::config::{Flag, Kind};
 
 const EXAMPLES: &str = "\
 Examples:
   Before a long replay, with its very flags:
     orderwatch check data/olist --out results --sla-rules rules.toml
+  Before a live job, with its very flags but --start:
+    orderwatch check --kafka localhost:9092 --postgres postgresql://shop@localhost/shop
   For another program:
     orderwatch check events.jsonl --output json
 
-Looks at the configuration, the SLA rules, the first 1,000 records of every file, the outputs, free space and the limit of
-open files. Reads no input to its end and leaves nothing behind. Exit code 1 where something failed; a warning is none.";
+Looks at the configuration, the SLA rules, the outputs, free space and the limit of open files. Of a replay besides at
+the first 1,000 records of every file; of a live job, which has no INPUT but --kafka, --topics, --watch, --generate or
+--to-kafka, at brokers, topics, schema registry, directory and checkpoints. Reads no input to its end and leaves nothing
+behind. Exit code 1 where something failed; a warning is none.";
+
+/// What a live job has no use for.
+const OF_REPLAY: [&str; 3] = ["inputs", "out", "produce"];
 
 /// `orderwatch check`.
 #[derive(Args, Clone, Debug)]
@@ -21,10 +32,52 @@ pub struct Check {
     /// What the replay would read and write.
     #[command(flatten)]
     pub options: ReplayOptions,
+    /// Where else it would write.
+    #[command(flatten)]
+    pub outputs: ReplayFlags,
+    /// What of Kafka a live job would read and write.
+    #[command(flatten)]
+    pub live: LiveFlags,
+    /// The directory that a live job would watch
+    #[arg(long, value_name = "DIR", conflicts_with_all = OF_REPLAY, help_heading = INPUT)]
+    pub watch: Option<PathBuf>,
+    /// Orders a second that a live job would make up
+    #[arg(long, value_name = "RATE", value_parser = parse_live_rate, conflicts_with_all = OF_REPLAY, help_heading = INPUT)]
+    pub generate: Option<u64>,
+    /// What would move its time, of which nothing is to be looked at
+    #[arg(long, value_enum, value_name = "CLOCK", conflicts_with_all = OF_REPLAY, help_heading = INPUT)]
+    pub clock: Option<Clock>,
     /// How the findings are written
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT", help_heading = OUTPUT)]
     pub output: OutputFormat,
     /// Flags with a key in the configuration.
     #[command(flatten)]
     pub job: JobFlags,
+}
+
+configuration_flags! {
+    /// What of Kafka a live job reads and writes.
+    pub struct LiveFlags;
+    /// Brokers that a live job would ask first, host:port, separated by commas
+    #[arg(long, value_name = "BROKERS", conflicts_with_all = OF_REPLAY, help_heading = INPUT)]
+    kafka: "--kafka" => "kafka.brokers",
+    /// Topics that it would read, separated by commas [default: kafka.topics of the configuration]
+    #[arg(long, value_name = "LIST", conflicts_with_all = OF_REPLAY, help_heading = INPUT)]
+    topics: "--topics" => "kafka.topics",
+    /// Brokers that it would keep changelog topics up to date at
+    #[arg(long, value_name = "BROKERS", conflicts_with_all = OF_REPLAY, help_heading = OUTPUT)]
+    to_kafka: "--to-kafka" => "sink.kafka",
+}
+
+impl Check {
+    /// What is checked: a live job where something is named that no replay has.
+    pub fn kind(&self) -> Kind {
+        let is_live = self.live != LiveFlags::default() || self.watch.is_some() || self.generate.is_some();
+        if is_live { Kind::Live } else { Kind::Bounded }
+    }
+
+    /// The last layer of the configuration: the flags that were given.
+    pub fn layer(&self) -> Vec<Flag> {
+        [self.outputs.layer(), self.live.layer(), self.job.layer()].concat()
+    }
 }

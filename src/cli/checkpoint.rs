@@ -3,8 +3,8 @@
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
 
-use super::run::DEFAULT_STORE;
 use super::{INPUT, OUTPUT, OutputFormat};
+use crate::config::Flag;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -15,7 +15,7 @@ Examples:
   Begin anew, once the tables were emptied, too:
     orderwatch checkpoint reset --yes
 
-Where to look and whose they are: --checkpoint and --job, as of `orderwatch run`.";
+Where to look and whose they are: --checkpoint and --job, as of `orderwatch run`, or its configuration (-c FILE).";
 
 /// `orderwatch checkpoint`.
 #[derive(Debug, Subcommand)]
@@ -45,16 +45,33 @@ pub enum Checkpoint {
     },
 }
 
+impl Checkpoint {
+    /// Where to look.
+    pub fn stored(&self) -> &StoredCheckpoints {
+        match self {
+            Checkpoint::List(stored) | Checkpoint::Inspect { stored, .. } | Checkpoint::Reset { stored, .. } => stored,
+        }
+    }
+}
+
 /// Where checkpoints are, and whose.
 #[derive(Args, Clone, Debug)]
 pub struct StoredCheckpoints {
-    /// Where checkpoints are kept: a directory, or s3://BUCKET/PREFIX
-    #[arg(long, value_name = "DIR|URL", value_parser = NonEmptyStringValueParser::new(), default_value = DEFAULT_STORE, help_heading = INPUT)]
-    pub checkpoint: String,
-    /// Identity of the job
-    #[arg(long, value_name = "NAME", default_value = "orderwatch", help_heading = INPUT)]
-    pub job: String,
+    /// Where checkpoints are kept: a directory, or s3://BUCKET/PREFIX [default: orderwatch-checkpoints]
+    #[arg(long, value_name = "DIR|URL", value_parser = NonEmptyStringValueParser::new(), help_heading = INPUT)]
+    pub checkpoint: Option<String>,
+    /// Identity of the job, or of a replay as it tells it [default: orderwatch]
+    #[arg(long, value_name = "NAME", help_heading = INPUT)]
+    pub job: Option<String>,
     /// How they are written: a table, or a JSON array
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT", help_heading = OUTPUT)]
     pub output: OutputFormat,
+}
+
+impl StoredCheckpoints {
+    /// The last layer of the configuration. The job is no part of it: a replay's name may be longer than a job's.
+    pub fn layer(&self) -> Vec<Flag> {
+        let store = |text: &String| Flag { key: "checkpoint.store", flag: "--checkpoint", text: text.clone() };
+        self.checkpoint.iter().map(store).collect()
+    }
 }

@@ -81,9 +81,9 @@ pub struct GenerateOlist {
     /// After this share of these rows write a broken copy, each of another kind; the rows themselves stay whole
     #[arg(long, value_name = "PERCENT", default_value = "0%", value_parser = parse_percentage, help_heading = FAULTS)]
     pub invalid: u64,
-    /// Directory to write; made where it is missing
-    #[arg(long, value_name = "DIR", help_heading = OUTPUT)]
-    pub to: PathBuf,
+    /// Directory to write; made where it is missing; repeat for several, which get the same
+    #[arg(long, value_name = "DIR", required = true, help_heading = OUTPUT)]
+    pub to: Vec<PathBuf>,
 }
 
 /// `orderwatch generate orders` and `orderwatch generate sales`.
@@ -124,7 +124,9 @@ pub struct GenerateStream {
     /// Shuffle lines, none of which comes after one that is newer by this or more
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = parse_duration, help_heading = FAULTS)]
     pub disorder: u64,
-    /// A file .jsonl, .jsonl.gz or .jsonl.zst, `-` for standard output, or kafka://BROKERS/TOPIC; repeat for several
+    /// A file .jsonl, .jsonl.gz or .jsonl.zst, a directory, `-` (standard output) or kafka://BROKERS/TOPIC; repeatable
+    ///
+    /// In a directory, one that is there or whose name ends in `/`, the file is orders.jsonl or sales.jsonl.
     #[arg(long, value_name = "FILE", required = true, help_heading = OUTPUT)]
     pub to: Vec<PathBuf>,
     /// Show neither progress nor statistics

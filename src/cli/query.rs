@@ -18,7 +18,7 @@ Examples:
   For another program:
     orderwatch query orders results --status SHIPPED --output json
 
-RESULTS is what a replay wrote: FILE of --sqlite FILE, or DIR of --out DIR (CSV or JSON lines). Newest come first.";
+RESULTS is what a replay wrote: FILE of --sqlite FILE, or DIR of --out DIR. Newest come first.";
 
 /// `orderwatch query`.
 #[derive(Args, Clone, Debug)]
@@ -27,7 +27,7 @@ pub struct Query {
     /// What to show
     #[arg(value_enum, value_name = "WHAT")]
     pub question: Question,
-    /// Results of a replay: a SQLite file, or a directory of CSV files or JSON lines
+    /// Results of a replay: a SQLite file, or a directory of files
     #[arg(value_name = "RESULTS")]
     pub results: PathBuf,
     /// Rows to show

@@ -5,14 +5,12 @@ use std::path::PathBuf;
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 
-use super::run::NONE;
 use super::{DEFAULT_INPUT, INPUT, JobFlags, OUTPUT, OutputFormat, Reading};
 use crate::clock::Speed;
-use crate::config::Flag;
+use crate::config::{Flag, Outputs};
 use crate::error::{JobError, JobResult};
 use crate::instant::format_instant;
 use crate::sink::files::Format;
-use crate::sink::postgres::address::{Address, Url};
 
 /// `orderwatch replay`.
 #[derive(Args, Debug)]
@@ -20,6 +18,9 @@ pub struct Replay {
     /// What this replay reads and writes.
     #[command(flatten)]
     pub options: ReplayOptions,
+    /// Where else it writes, and where it keeps and says how far it is.
+    #[command(flatten)]
+    pub outputs: ReplayFlags,
     /// How totals are written to standard output: tables, or one JSON object
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT", help_heading = OUTPUT)]
     pub output: OutputFormat,
@@ -28,7 +29,14 @@ pub struct Replay {
     pub job: JobFlags,
 }
 
-/// What a replay reads and writes.
+impl Replay {
+    /// The last layer of the configuration: the flags that were given.
+    pub fn layer(&self) -> Vec<Flag> {
+        [self.outputs.layer(), self.job.layer()].concat()
+    }
+}
+
+/// What a replay reads, and writes into files of a directory.
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReplayOptions {
     /// What to replay: Olist directories, or files of JSON lines of order events or sales; `-` is standard input
@@ -56,7 +64,7 @@ pub struct ReplayOptions {
     ///
     /// In the order of event time, at --speed, with the order's id as key: rows of orders (each as it fills up), events and
     /// sales into the first of kafka.topics, items into the second, payments into the third.
-    #[arg(long, value_name = "BROKERS", conflicts_with_all = ["limit", "out", "sqlite", "arrival_order", "serve"], help_heading = OUTPUT)]
+    #[arg(long, value_name = "BROKERS", conflicts_with_all = ["limit", "out", "sqlite", "postgres", "arrival_order", "serve"], help_heading = OUTPUT)]
     pub produce: Option<String>,
     /// Write every collection into DIR, a file each
     #[arg(long, value_name = "DIR", help_heading = OUTPUT)]
@@ -73,68 +81,58 @@ pub struct ReplayOptions {
     /// they are the collection as of then: to the end, the file in DIR. It takes more time and more space in TMPDIR.
     #[arg(long, help_heading = OUTPUT)]
     pub changes: bool,
+    /// Show neither progress nor totals
+    #[arg(long, help_heading = OUTPUT)]
+    pub no_console: bool,
+}
+
+configuration_flags! {
+    /// Where a replay writes besides, and where it keeps and says how far it is.
+    pub struct ReplayFlags;
     /// Write every collection into FILE, a table each, with views for reports
     ///
     /// A SQLite database that any SQL tool opens. The content of an earlier one is replaced in one step; a file that
     /// orderwatch did not write is refused. Tables, views and types: docs/collections.md.
-    #[arg(long, value_name = "FILE", help_heading = OUTPUT)]
-    pub sqlite: Option<PathBuf>,
+    #[arg(long, value_name = "FILE", value_parser = NonEmptyStringValueParser::new(), help_heading = OUTPUT)]
+    sqlite: "--sqlite" => "sink.sqlite",
     /// Write every collection into a PostgreSQL database, a table each, with views for reports
     ///
-    /// postgresql://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=verify-full. The server is waited for, tables are made where
-    /// there are none, their content is replaced in one step; tables that orderwatch did not make are refused. Tables,
-    /// views and types: docs/collections.md.
-    #[arg(long, value_name = "URL", help_heading = OUTPUT)]
-    pub postgres: Option<Url>,
-    /// Keep in DIR, or s3://BUCKET/PREFIX, how far a replay with a --speed has come
+    /// postgresql://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=verify-full; with a password rather in the environment, as
+    /// ORDERWATCH__SINK__POSTGRES. The server is waited for, tables are made where there are none, their content is replaced
+    /// in one step; tables that orderwatch did not make are refused. Tables, views and types: docs/collections.md.
+    #[arg(long, value_name = "URL", value_parser = NonEmptyStringValueParser::new(), help_heading = OUTPUT)]
+    postgres: "--postgres" => "sink.postgres",
+    /// Keep in DIR, or s3://BUCKET/PREFIX, how far a replay with a --speed has come [default: none]
     ///
     /// Started again, one that was stopped or killed reads what lies before at full speed, and goes on from there without
     /// telling those breaches again (killed: but for those of the last --checkpoint-interval). One that has come to its
     /// end begins anew. All processes need it. Without a --speed nothing is kept: to read everything again is
     /// quicker than to write down and restore what has come of it. `none` is none.
     #[arg(long, value_name = "DIR|URL", value_parser = NonEmptyStringValueParser::new(), conflicts_with = "produce", help_heading = OUTPUT)]
-    pub checkpoint: Option<String>,
+    checkpoint: "--checkpoint" => "checkpoint.store",
     /// How often it is written down how far a replay is [default: 10s]
-    #[arg(long, value_name = "DURATION", requires = "checkpoint", help_heading = OUTPUT)]
-    pub checkpoint_interval: Option<String>,
+    #[arg(long, value_name = "DURATION", help_heading = OUTPUT)]
+    checkpoint_interval: "--checkpoint-interval" => "checkpoint.interval",
     /// Where /metrics (Prometheus), /healthz and /readyz are served while it runs: HOST:PORT, or `none` [default: none]
     ///
     /// Records read, memory, and how far results have come. Each process of a cluster serves its own numbers.
-    #[arg(long, value_name = "ADDR", help_heading = OUTPUT)]
-    pub serve: Option<String>,
-    /// Show neither progress nor totals
-    #[arg(long, help_heading = OUTPUT)]
-    pub no_console: bool,
+    #[arg(long, value_name = "ADDR", value_parser = NonEmptyStringValueParser::new(), help_heading = OUTPUT)]
+    serve: "--serve" => "serve.address",
 }
 
-/// The flag --checkpoint-interval, where it was given.
-pub(super) fn checkpoint_interval(text: &Option<String>) -> Option<Flag> {
-    Some(Flag { key: "checkpoint.interval", flag: "--checkpoint-interval", text: text.clone()? })
+impl ReplayFlags {
+    /// Refuses what clap cannot: a flag that has nothing to do, whatever the other layers say.
+    pub fn check(&self, outputs: &Outputs) -> JobResult<()> {
+        if self.checkpoint_interval.is_some() && outputs.store.is_none() {
+            let what = "--checkpoint-interval has nowhere to write to";
+            let error = JobError::configuration(what).at("flag --checkpoint-interval");
+            return Err(error.remedy("add --checkpoint DIR, or leave it out"));
+        }
+        Ok(())
+    }
 }
 
 impl ReplayOptions {
-    /// The last layer of the configuration: the flags that were given, `job` among them.
-    pub fn layer(&self, job: &JobFlags) -> Vec<Flag> {
-        let mut flags = job.layer();
-        flags.extend(checkpoint_interval(&self.checkpoint_interval));
-        flags
-    }
-
-    /// Where checkpoints are kept, if they are.
-    pub fn store(&self) -> Option<&str> {
-        self.checkpoint.as_deref().filter(|store| *store != NONE)
-    }
-
-    /// Where metrics are served, if they are.
-    pub fn served_at(&self) -> Option<&str> {
-        self.serve.as_deref().filter(|address| *address != NONE)
-    }
-
-    /// True where some sink wants every row, not only their number.
-    pub fn wants_rows(&self) -> bool {
-        self.out.is_some() || self.sqlite.is_some() || self.postgres.is_some()
-    }
-
     /// Refuses what clap cannot: options that contradict each other.
     pub fn check(&self) -> JobResult<()> {
         if let (Some(from), Some(until)) = (self.reading.from, self.reading.until)
@@ -147,9 +145,6 @@ impl ReplayOptions {
             let what = "--changes has nowhere to write to";
             let remedy = "add --out DIR: changes are written into DIR/changes";
             return Err(JobError::configuration(what).at("flag --changes").remedy(remedy));
-        }
-        if let Some(url) = &self.postgres {
-            Address::of(url).map_err(|error| error.at("flag --postgres"))?;
         }
         Ok(())
     }

@@ -7,18 +7,11 @@ use clap::{Args, ValueEnum};
 use dataflows::time::Time;
 
 use super::generate::parse_live_rate;
-use super::replay::checkpoint_interval;
 use super::topics::KafkaFlags;
 use super::{INPUT, JobFlags, OUTPUT, OutputFormat};
 use crate::clock::partitions::TimeMode;
 use crate::config::Flag;
 use crate::instant::parse_instant;
-use crate::sink::postgres::address::Url;
-
-/// Where checkpoints are kept when nothing is said.
-pub const DEFAULT_STORE: &str = "orderwatch-checkpoints";
-/// Says that none are to be kept, or that nothing is to be served.
-pub(super) const NONE: &str = "none";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -26,8 +19,8 @@ Examples:
     orderwatch run --kafka localhost:9092
   Keep every collection as a table of PostgreSQL, exactly once, on two threads:
     orderwatch run --kafka localhost:9092 --postgres postgresql://shop@localhost/shop -w 2
-  The same as changelog topics of the same broker:
-    orderwatch run --kafka localhost:9092 --to-kafka localhost:9092
+  The same as changelog topics of the same broker, and as a SQLite file:
+    orderwatch run --kafka localhost:9092 --to-kafka localhost:9092 --sqlite shop.sqlite
   Files that another program renames into a directory, with checkpoints in a bucket:
     orderwatch run --watch incoming --checkpoint s3://shop/checkpoints
   Without any of this, to look at: a shop of two orders a second
@@ -42,15 +35,15 @@ threads as you like, the job goes on from there; killed, from its last checkpoin
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct Run {
-    /// What the job reads and writes.
+    /// What the job reads, and tells.
     #[command(flatten)]
     pub options: RunOptions,
     /// Where Kafka is.
     #[command(flatten)]
     pub kafka: KafkaFlags,
-    /// How often a checkpoint is written [default: 10s]
-    #[arg(long, value_name = "DURATION", help_heading = OUTPUT)]
-    pub checkpoint_interval: Option<String>,
+    /// Where the job writes, and where it keeps and says how far it is.
+    #[command(flatten)]
+    pub outputs: RunFlags,
     /// Flags with a key in the configuration.
     #[command(flatten)]
     pub job: JobFlags,
@@ -59,14 +52,11 @@ pub struct Run {
 impl Run {
     /// The last layer of the configuration: the flags that were given.
     pub fn layer(&self) -> Vec<Flag> {
-        let mut flags = self.job.layer();
-        flags.extend(self.kafka.layer());
-        flags.extend(checkpoint_interval(&self.checkpoint_interval));
-        flags
+        [self.kafka.layer(), self.outputs.layer(), self.job.layer()].concat()
     }
 }
 
-/// What a live job reads and writes.
+/// What a live job reads, and tells.
 #[derive(Args, Clone, Debug)]
 pub struct RunOptions {
     /// Read files that are renamed into DIR, each once, whole: .jsonl and .csv of order events, also .gz and .zst
@@ -80,10 +70,11 @@ pub struct RunOptions {
     /// Decimals are allowed: 0.5 is an order every two seconds. Events are those of `generate orders`.
     #[arg(long, value_name = "RATE", value_parser = parse_live_rate, help_heading = INPUT)]
     pub generate: Option<u64>,
-    /// Where a job that never ran begins to read: earliest, latest, or what was produced at TIME or later
+    /// Where a job that never ran begins to read: earliest, latest, or what was produced at TIME or later; or checkpoint
     ///
-    /// This is about topics. A job that did run goes on from its checkpoint. Partitions and topics that come later are read from their beginning.
-    #[arg(long, value_name = "earliest|latest|TIME", default_value = "earliest", value_parser = LiveStart::parse, help_heading = INPUT)]
+    /// This is about topics. A job that did run goes on from its checkpoint; with `checkpoint` one that has none is refused.
+    /// Partitions and topics that come later are read from their beginning.
+    #[arg(long, value_name = "earliest|latest|TIME|checkpoint", default_value = "earliest", value_parser = LiveStart::parse, help_heading = INPUT)]
     pub start: LiveStart,
     /// What moves time: the wall clock, or data alone
     ///
@@ -91,31 +82,6 @@ pub struct RunOptions {
     /// are as of the latest event, and what is of that very instant, or late behind it, shows once a later one has come.
     #[arg(long, value_enum, default_value_t, value_name = "CLOCK", help_heading = INPUT)]
     pub clock: Clock,
-    /// Keep every collection up to date as a table of the PostgreSQL database at URL
-    ///
-    /// postgresql://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=verify-full. Every change is there exactly once, whatever
-    /// fails in between. The server is waited for.
-    #[arg(long, value_name = "URL", help_heading = OUTPUT)]
-    pub postgres: Option<Url>,
-    /// Keep every collection up to date as a changelog topic JOB.COLLECTION at these brokers
-    ///
-    /// A record's key is the row's key as JSON, its value the row as JSON, or none where the row is gone; in transactions, so
-    /// read them with isolation.level=read_committed. Compacted, and made where they are missing.
-    #[arg(long, value_name = "BROKERS", help_heading = OUTPUT)]
-    pub to_kafka: Option<String>,
-    /// Where checkpoints are kept: a directory, s3://BUCKET/PREFIX, or `none`
-    ///
-    /// S3, or what understands its If-None-Match: endpoint, region and credentials come from AWS_ENDPOINT_URL, AWS_REGION,
-    /// AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and their like; AWS_ALLOW_HTTP=true goes without TLS. All processes need it.
-    /// Sinks that are kept up to date need them: without one a job that was stopped cannot go on.
-    #[arg(long, value_name = "DIR|URL", value_parser = NonEmptyStringValueParser::new(), default_value = DEFAULT_STORE, help_heading = OUTPUT)]
-    pub checkpoint: String,
-    /// Where /metrics (Prometheus), /healthz and /readyz are served: HOST:PORT, or `none`
-    ///
-    /// Each process of a cluster serves its own numbers, so each on one machine needs a port of its own. Nobody is asked
-    /// who they are: think before you name an address that others can reach.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080", help_heading = OUTPUT)]
-    pub serve: String,
     /// How breaches are told: a line for people, or a JSON object a line
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT", help_heading = OUTPUT)]
     pub output: OutputFormat,
@@ -124,16 +90,44 @@ pub struct RunOptions {
     pub no_console: bool,
 }
 
-impl RunOptions {
-    /// Where checkpoints are kept, if they are.
-    pub fn store(&self) -> Option<&str> {
-        Some(self.checkpoint.as_str()).filter(|store| *store != NONE)
-    }
-
-    /// Where metrics are served, if they are.
-    pub fn served_at(&self) -> Option<&str> {
-        Some(self.serve.as_str()).filter(|address| *address != NONE)
-    }
+configuration_flags! {
+    /// Where a live job writes, and where it keeps and says how far it is.
+    pub struct RunFlags;
+    /// Keep every collection up to date as a table of the PostgreSQL database at URL
+    ///
+    /// postgresql://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=verify-full; with a password rather in the environment, as
+    /// ORDERWATCH__SINK__POSTGRES. Every change is there exactly once, whatever fails in between. The server is waited for.
+    #[arg(long, value_name = "URL", value_parser = NonEmptyStringValueParser::new(), help_heading = OUTPUT)]
+    postgres: "--postgres" => "sink.postgres",
+    /// Keep every collection up to date as a table of the SQLite file FILE, with views for reports, while any SQL tool reads
+    /// it; exactly once
+    ///
+    /// The first process writes. Made where there is none; tables, views and types: docs/collections.md.
+    #[arg(long, value_name = "FILE", value_parser = NonEmptyStringValueParser::new(), help_heading = OUTPUT)]
+    sqlite: "--sqlite" => "sink.sqlite",
+    /// Keep every collection up to date as a changelog topic JOB.COLLECTION at these brokers
+    ///
+    /// A record's key is the row's key as JSON, its value the row as JSON, or none where the row is gone; in transactions, so
+    /// read them with isolation.level=read_committed. Compacted, and made where they are missing.
+    #[arg(long, value_name = "BROKERS", value_parser = NonEmptyStringValueParser::new(), help_heading = OUTPUT)]
+    to_kafka: "--to-kafka" => "sink.kafka",
+    /// Where checkpoints are kept: a directory, s3://BUCKET/PREFIX, or `none` [default: orderwatch-checkpoints]
+    ///
+    /// S3, or what understands its If-None-Match: endpoint, region and credentials come from AWS_ENDPOINT_URL, AWS_REGION,
+    /// AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and their like; AWS_ALLOW_HTTP=true goes without TLS. All processes need it.
+    /// Sinks that are kept up to date need them: without one a job that was stopped cannot go on.
+    #[arg(long, value_name = "DIR|URL", value_parser = NonEmptyStringValueParser::new(), help_heading = OUTPUT)]
+    checkpoint: "--checkpoint" => "checkpoint.store",
+    /// How often a checkpoint is written [default: 10s]
+    #[arg(long, value_name = "DURATION", help_heading = OUTPUT)]
+    checkpoint_interval: "--checkpoint-interval" => "checkpoint.interval",
+    /// Where /metrics (Prometheus), /healthz and /readyz are served: HOST:PORT, or `none` [default: 127.0.0.1:8080, or with
+    /// -n and no --hostfile port 8080 + --process]
+    ///
+    /// Each process of a cluster serves its own numbers, so each on one machine needs a port of its own. Nobody is asked
+    /// who they are: think before you name an address that others can reach.
+    #[arg(long, value_name = "ADDR", value_parser = NonEmptyStringValueParser::new(), help_heading = OUTPUT)]
+    serve: "--serve" => "serve.address",
 }
 
 /// What moves time.
@@ -165,6 +159,8 @@ pub enum LiveStart {
     Latest,
     /// The first record produced at this time or later.
     At(Time),
+    /// Nowhere: it is to go on from a checkpoint.
+    Checkpoint,
 }
 
 impl LiveStart {
@@ -172,6 +168,7 @@ impl LiveStart {
         match text {
             "earliest" => Ok(LiveStart::Earliest),
             "latest" => Ok(LiveStart::Latest),
+            "checkpoint" => Ok(LiveStart::Checkpoint),
             time => parse_instant(time).map(LiveStart::At),
         }
     }

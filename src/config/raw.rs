@@ -23,6 +23,7 @@ pub(super) struct RawConfig {
     pub(super) sink: RawSink,
     pub(super) validation: RawValidation,
     pub(super) checkpoint: RawCheckpoint,
+    pub(super) serve: RawServe,
     pub(super) kafka: RawKafka,
     pub(super) watch: RawWatch,
 }
@@ -74,6 +75,13 @@ pub(super) struct RawTime {
 #[serde(deny_unknown_fields)]
 pub(super) struct RawCheckpoint {
     pub(super) interval: String,
+    pub(super) store: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawServe {
+    pub(super) address: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -93,6 +101,9 @@ pub(super) struct RawSink {
     pub(super) spill: String,
     pub(super) circuit_failures: u64,
     pub(super) circuit_probe_after: String,
+    pub(super) postgres: String,
+    pub(super) sqlite: String,
+    pub(super) kafka: String,
 }
 
 #[derive(Debug, Deserialize)]

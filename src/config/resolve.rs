@@ -11,7 +11,7 @@ use figment::value::Value;
 
 use super::duration::{format_duration, parse_duration};
 use super::raw::{RawCluster, RawConfig, RawKafka, RawSink};
-use super::{Cluster, JobConfig, Merged, Secret, SinkConfig};
+use super::{Cluster, JobConfig, Kind, Merged, Secret, SinkConfig};
 use crate::error::{JobError, JobResult};
 use crate::kafka::KafkaSettings;
 use crate::registry::RegistryAddress;
@@ -31,7 +31,11 @@ const FIRST_PORT: u64 = 2101;
 
 impl Merged {
     /// Checks everything and resolves it.
-    pub(super) fn resolve(&self, read_rules: impl FnOnce(&Path) -> JobResult<Rules>) -> JobResult<JobConfig> {
+    pub(super) fn resolve(
+        &self,
+        kind: Kind,
+        read_rules: impl FnOnce(&Path) -> JobResult<Rules>,
+    ) -> JobResult<JobConfig> {
         let raw = self.raw()?;
         let duration = |key, text: &str| self.duration(key, text);
         let settings = Settings {
@@ -56,6 +60,7 @@ impl Merged {
         let sink = self.sink(&raw.sink)?;
         let name = self.name(&raw)?;
         let cluster = self.cluster(raw.job.workers, &raw.cluster)?;
+        let outputs = self.outputs(kind, &raw, &cluster)?;
         let kafka = self.kafka(raw.kafka, &name)?;
         let rules = match raw.job.sla_rules.as_str() {
             "" => Rules::default(),
@@ -81,6 +86,7 @@ impl Merged {
             sort_memory_bytes,
             max_price,
             sink,
+            outputs,
             kafka,
             max_files_per_tick,
         })

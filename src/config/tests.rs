@@ -94,6 +94,17 @@ fn knobs() -> Vec<Knob> {
         knob("sink.spill", "\"3M\"", "3M", |config| config.sink.spill_bytes, 3 << 20),
         knob("sink.circuit_failures", "7", "7", |config| config.sink.circuit_failures, 7),
         knob("sink.circuit_probe_after", "\"7s\"", "7s", |config| config.sink.circuit_probe_after_ms, 7_000),
+        knob(
+            "sink.postgres",
+            "\"postgres://u:p@h/d\"",
+            "postgres://u:p@h/d",
+            |config| format!("{:?}", config.outputs.postgres),
+            "Some(postgresql://u@h:5432/d)".to_owned(),
+        ),
+        knob("sink.sqlite", "\"r\"", "r", |config| config.outputs.sqlite.clone(), Some("r".into())),
+        knob("sink.kafka", "\"b:1\"", "b:1", |config| config.outputs.kafka.clone(), Some("b:1".to_owned())),
+        knob("checkpoint.store", "\"kept\"", "kept", |config| config.outputs.store.clone(), Some("kept".to_owned())),
+        knob("serve.address", "\"h:1\"", "h:1", |config| config.outputs.served_at.clone(), Some("h:1".to_owned())),
         knob("kafka.brokers", "\"b:1,c:2\"", "b:1,c:2", |config| config.kafka.brokers.clone(), "b:1,c:2".to_owned()),
         knob("kafka.format", "\"avro\"", "avro", |config| format!("{:?}", config.kafka.format), "Avro".to_owned()),
         knob(
@@ -297,6 +308,10 @@ fn values_that_may_hold_passwords_are_not_shown() {
         (
             "[kafka]\nschema_registry = [\"http://u:geheim@h\"]",
             "kafka.schema_registry is not shown: not a string\n  where: job.toml:2\n",
+        ),
+        (
+            "[sink]\npostgres = [\"postgresql://u:geheim@h\"]",
+            "sink.postgres is not shown: not a string\n  where: job.toml:2\n",
         ),
     ] {
         let shown = refusal(file, &[], &[]);

@@ -75,7 +75,7 @@ fn find(settings: &KafkaSettings, start: LiveStart, kept: &Kept, known: &Known) 
             let names: Vec<Partition> = found.iter().map(|info| info.partition.clone()).collect();
             offsets_at(settings, &names, time, ANSWER_WITHIN)?
         }
-        LiveStart::Earliest | LiveStart::Latest => BTreeMap::new(),
+        LiveStart::Earliest | LiveStart::Latest | LiveStart::Checkpoint => BTreeMap::new(),
     };
     if let Some(PartitionInfo { partition, .. }) = found.iter().find(|info| info.partition.number >= PARTITIONS_MAX) {
         let what = format!("topic `{}` has more than {PARTITIONS_MAX} partitions", partition.topic);
@@ -83,7 +83,7 @@ fn find(settings: &KafkaSettings, start: LiveStart, kept: &Kept, known: &Known) 
     }
     let start_of = |info: PartitionInfo| {
         let chosen = match start {
-            LiveStart::Earliest => info.earliest,
+            LiveStart::Earliest | LiveStart::Checkpoint => info.earliest,
             LiveStart::Latest => info.end,
             LiveStart::At(_) => at_time.get(&info.partition).copied().unwrap_or(info.end),
         };

@@ -14,7 +14,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
-use super::counters::{Counters, Lag, Numbers};
+use super::counters::{Counters, Lag, Numbers, Turn};
 use crate::clock::partitions::Partition;
 use crate::clock::wall_clock_ms;
 use crate::console::{peak_memory_bytes, resident_memory_bytes};
@@ -142,10 +142,17 @@ fn of_time(out: &mut Out<'_>, numbers: &Numbers) -> fmt::Result {
 }
 
 fn of_orders(out: &mut Out<'_>, numbers: &Numbers) -> fmt::Result {
-    let census = |count: fn(&super::counters::Turn) -> usize| numbers.workers.values().map(count).sum::<usize>() as f64;
+    let census = |count: fn(&Turn) -> usize| numbers.workers.values().map(count).sum::<usize>() as f64;
     out.gauge("live_orders", "Orders that this process keeps the state of", [census(|turn| turn.census.live)])?;
     let tombstones = [census(|turn| turn.census.tombstones)];
-    out.gauge("tombstones", "Retired orders that this process still knows by their ids", tombstones)
+    out.gauge("tombstones", "Retired orders that this process still knows by their ids", tombstones)?;
+    let bytes = [
+        ("orders", census(|turn| turn.census.order_bytes)),
+        ("tombstones", census(|turn| turn.census.tombstone_bytes)),
+        ("sums", numbers.sum_bytes as f64),
+    ];
+    let help = "Memory that orders, tombstones and sums take in this process, about";
+    out.gauges("state_bytes", help, labelled("of", bytes))
 }
 
 fn of_partitions(out: &mut Out<'_>, numbers: &Numbers) -> fmt::Result {

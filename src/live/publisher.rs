@@ -245,6 +245,11 @@ impl Publisher {
         self.standing.orders()
     }
 
+    /// Bytes that sums take.
+    pub fn sum_bytes(&self) -> usize {
+        self.standing.sum_bytes()
+    }
+
     /// Forgets sums of windows that have closed, and refused facts of orders that have retired since: their rows stay and
     /// change no more.
     fn sweep(&mut self, frontier: Time) {

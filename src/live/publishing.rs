@@ -196,10 +196,11 @@ impl Work {
         let tally = self.publisher.take_tally();
         let (breaches_open, orders, published) =
             (self.publisher.breaches_open(), self.publisher.orders(), self.published);
+        let sum_bytes = self.publisher.sum_bytes();
         self.counters.note(|numbers| {
             numbers.tally.add(tally);
             by_collection.into_iter().for_each(|(name, count)| *numbers.changes.entry(name).or_default() += count);
-            (numbers.breaches_open, numbers.orders) = (breaches_open, orders);
+            (numbers.breaches_open, numbers.orders, numbers.sum_bytes) = (breaches_open, orders, sum_bytes);
             numbers.frontier = numbers.frontier.max(published);
         });
     }

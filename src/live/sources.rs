@@ -37,6 +37,7 @@ impl Sources {
     /// What the options and the configuration name.
     pub fn of(config: &JobConfig, options: &RunOptions) -> JobResult<Sources> {
         let mut sources = Sources { directory: None, generator: None, broker: None };
+        let store = config.outputs.store.as_deref();
         if let Some(directory) = &options.watch {
             let topic = topic_of(directory);
             let is_first = config.cluster.process == 0;
@@ -46,12 +47,12 @@ impl Sources {
                     .remedy("make it, or name another one with --watch"));
             }
             let watch = |journal| Arc::new(Watched::new(directory.clone(), config.max_files_per_tick, journal));
-            let journal = is_first.then(|| Journal::open(options.store(), &config.name, &topic)).transpose()?;
+            let journal = is_first.then(|| Journal::open(store, &config.name, &topic)).transpose()?;
             sources.directory = Some((topic, journal.map(watch)));
         }
         if let Some(rate) = options.generate {
             let topic = format!("generate {}/s", rate as f64 / DECIMAL_UNIT as f64);
-            sources.generator = Some((topic, rate, start_of(options.store(), &config.name, rate)?));
+            sources.generator = Some((topic, rate, start_of(store, &config.name, rate)?));
         }
         sources.broker = Some(config.kafka.clone()).filter(|kafka| !kafka.brokers.is_empty());
         if sources.broker.is_none() && sources.own().next().is_none() {

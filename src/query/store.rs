@@ -11,13 +11,19 @@ use dataflows::views::collection::Column;
 use rusqlite::{Connection, OpenFlags, params_from_iter};
 use serde_json::{Map, Value};
 
-use super::Wanted;
+use super::{Wanted, parquet};
 use crate::error::{JobError, JobResult};
 use crate::sink::Found;
 use crate::sink::files::Format;
 use crate::sink::sqlite::find;
 
-type Row = Vec<String>;
+/// A row as the text of its cells.
+pub type Row = Vec<String>;
+/// Rows as they are read.
+pub type Rows = Box<dyn Iterator<Item = JobResult<Row>>>;
+
+/// What is wrong with a file of another header or schema.
+pub const OTHER_COLUMNS: &str = "its columns are not those that this program writes";
 
 /// The wanted rows, newest first; of the same time in the order of their keys.
 pub fn read(results: &Path, wanted: &Wanted) -> JobResult<Vec<Row>> {
@@ -44,7 +50,7 @@ fn database_rows(path: &Path, wanted: &Wanted) -> JobResult<Vec<Row>> {
     rows().map_err(|error| cannot_read(path, &error))
 }
 
-const WRITE_SOME: &str = "name the FILE of replay --sqlite FILE, or the DIR of replay --out DIR";
+const WRITE_SOME: &str = "name the FILE of --sqlite FILE, or the DIR of replay --out DIR";
 
 fn select(wanted: &Wanted) -> String {
     let columns = wanted.collection.columns;
@@ -92,7 +98,7 @@ fn newest(rows: impl Iterator<Item = JobResult<Row>>, wanted: &Wanted) -> JobRes
 }
 
 /// Every row of the collection's file in a directory; of files in several formats the one written last counts.
-fn file_rows(directory: &Path, wanted: &Wanted) -> JobResult<Box<dyn Iterator<Item = JobResult<Row>>>> {
+fn file_rows(directory: &Path, wanted: &Wanted) -> JobResult<Rows> {
     let (name, columns) = (wanted.collection.name, wanted.collection.columns);
     let path = |format: Format| directory.join(format!("{name}.{}", format.extension()));
     let written = |format: &Format| path(*format).metadata().and_then(|metadata| metadata.modified()).ok();
@@ -107,25 +113,19 @@ fn file_rows(directory: &Path, wanted: &Wanted) -> JobResult<Box<dyn Iterator<It
     if !path.is_file() {
         return Err(no_results(&path, "the file is no regular file"));
     }
-    let file = || File::open(&path).map(BufReader::new).map_err(|error| cannot_read(&path, &error));
+    let file = File::open(&path).map_err(|error| cannot_read(&path, &error))?;
     match format {
-        Format::Csv => csv_rows(path.clone(), file()?, columns),
-        Format::Jsonl => Ok(Box::new(json_rows(path.clone(), file()?, columns))),
-        Format::Parquet => Err(JobError::job("query reads no Parquet files")
-            .at(path.display().to_string())
-            .remedy("ask DuckDB or pyarrow, or replay with --sqlite FILE, --format csv or --format jsonl")),
+        Format::Csv => csv_rows(path, file, columns),
+        Format::Jsonl => Ok(Box::new(json_rows(path, BufReader::new(file), columns))),
+        Format::Parquet => parquet::rows(path, file, columns),
     }
 }
 
-fn csv_rows(
-    path: PathBuf,
-    file: BufReader<File>,
-    columns: &'static [Column],
-) -> JobResult<Box<dyn Iterator<Item = JobResult<Row>>>> {
+fn csv_rows(path: PathBuf, file: File, columns: &'static [Column]) -> JobResult<Rows> {
     let mut reader = csv::Reader::from_reader(file);
     let header = reader.headers().map_err(|error| cannot_read(&path, &error))?;
     if header.iter().ne(columns.iter().map(|column| column.name)) {
-        return Err(cannot_read(&path, &"its columns are not those that this program writes"));
+        return Err(cannot_read(&path, &OTHER_COLUMNS));
     }
     Ok(Box::new(reader.into_records().map(move |record| match record {
         Ok(record) => Ok(record.iter().map(str::to_owned).collect()),
@@ -151,7 +151,8 @@ fn no_results(path: &Path, what: &str) -> JobError {
     error.at(path.display().to_string()).remedy(WRITE_SOME)
 }
 
-fn cannot_read(path: &Path, error: &dyn std::fmt::Display) -> JobError {
+/// A file of results that cannot be read.
+pub fn cannot_read(path: &Path, error: &dyn std::fmt::Display) -> JobError {
     JobError::job(format!("cannot read the results: {error}"))
         .at(path.display().to_string())
         .remedy("check that it may be read and is whole; otherwise replay again")

@@ -11,25 +11,26 @@ use std::path::{Path, PathBuf};
 use dataflows::views::COLLECTIONS;
 
 use crate::cli::ReplayOptions;
+use crate::config::Outputs;
 use crate::error::{JobError, JobResult};
 use crate::sink::files::Files;
 use crate::source::inputs::named;
 use crate::store::directory_of;
 
 /// Refuses a SQLite file where another output is to have its directory or a file.
-pub fn stand_apart(options: &ReplayOptions) -> JobResult<()> {
-    let Some(path) = &options.sqlite else { return Ok(()) };
-    match needing(&resolved(path), options) {
+pub fn stand_apart(options: &ReplayOptions, outputs: &Outputs) -> JobResult<()> {
+    let Some(path) = &outputs.sqlite else { return Ok(()) };
+    match needing(&resolved(path), options, outputs) {
         Some(flag) => Err(refused(&format!("{flag} needs the same place as --sqlite"), "--sqlite", path)),
         None => Ok(()),
     }
 }
 
 /// Refuses a log file that is an input, be it a table of a directory, or where an output is to be.
-pub fn log_stands_apart(log: &Path, options: &ReplayOptions) -> JobResult<()> {
+pub fn log_stands_apart(log: &Path, options: &ReplayOptions, outputs: &Outputs) -> JobResult<()> {
     let place = resolved(log);
-    let is_sqlite = options.sqlite.as_deref().is_some_and(|sqlite| resolved(sqlite) == place);
-    let what = match needing(&place, options).or(is_sqlite.then_some("--sqlite")) {
+    let is_sqlite = outputs.sqlite.as_deref().is_some_and(|sqlite| resolved(sqlite) == place);
+    let what = match needing(&place, options, outputs).or(is_sqlite.then_some("--sqlite")) {
         _ if is_input(log, options) => "an input would be written into by --log-file".to_owned(),
         Some(flag) => format!("{flag} needs the same place as --log-file"),
         None => return Ok(()),
@@ -49,7 +50,7 @@ fn is_input(file: &Path, options: &ReplayOptions) -> bool {
 }
 
 /// The flag of an output that is to have its directory or a file where `file` is.
-fn needing(file: &Path, options: &ReplayOptions) -> Option<&'static str> {
+fn needing(file: &Path, options: &ReplayOptions, outputs: &Outputs) -> Option<&'static str> {
     let has_result_there = |out: &Path| {
         let name = |name: &str| format!("{name}.{}", options.format.extension());
         COLLECTIONS.iter().any(|collection| resolved(out).join(name(collection.name)).starts_with(file))
@@ -58,7 +59,7 @@ fn needing(file: &Path, options: &ReplayOptions) -> Option<&'static str> {
     if options.out.as_deref().is_some_and(has_result_there) {
         return Some("--out");
     }
-    options.store().and_then(directory_of).is_some_and(has_checkpoints_there).then_some("--checkpoint")
+    outputs.store.as_deref().and_then(directory_of).is_some_and(has_checkpoints_there).then_some("--checkpoint")
 }
 
 fn refused(what: &str, flag: &str, path: &Path) -> JobError {

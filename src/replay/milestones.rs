@@ -32,9 +32,9 @@ pub struct Milestones {
 }
 
 impl Milestones {
-    /// Where `options` say; none where they do not, or where time does not pass at a speed.
+    /// Where the configuration says; none where it does not, or where time does not pass at a speed.
     pub fn of(config: &JobConfig, options: &ReplayOptions) -> Option<Milestones> {
-        let store = options.store().filter(|_| options.speed != Speed::Max)?.to_owned();
+        let store = config.outputs.store.clone().filter(|_| options.speed != Speed::Max)?;
         // Wherever it is started, and whatever a relative path is.
         let inputs = options.inputs.iter().map(|input| std::path::absolute(input).unwrap_or_else(|_| input.clone()));
         let what = format!("{:?} {}", inputs.collect::<Vec<_>>(), what_it_computes(config, options));

@@ -26,7 +26,7 @@ use crate::clock::trail;
 use crate::error::JobResult;
 use crate::instant::format_instant;
 use address::{Address, Url};
-use connection::{connect, connect_once, is_refusal, refused};
+use connection::{cannot_connect, connect, connect_once, is_refusal, refused};
 pub use replacement::Replacement;
 use rows::Staging;
 use schema::{Owner, PROGRESS};
@@ -68,6 +68,11 @@ impl Postgres {
         let mut client = connect(&address)?;
         within(&mut client, &address, |client| schema::prepare(client, &address, Owner::Job(&settings.job)))?;
         Ok(Postgres { address, job: settings.job.clone(), session: None })
+    }
+
+    /// Tries the same without waiting, and leaves nothing behind; where that is.
+    pub fn probe(settings: &PostgresSettings) -> JobResult<()> {
+        probe(&settings.url, Owner::Job(&settings.job))
     }
 
     /// The session, a new one where the last was lost.
@@ -176,6 +181,14 @@ impl Session {
         let moved = self.client.execute(&sql, &[&job, &incarnation, &from, &frontier, &trail, &complete_since])?;
         Ok(moved == 1)
     }
+}
+
+/// Connects, if that is possible now, and makes the tables where there are none, in a transaction that comes to nothing.
+fn probe(url: &Url, owner: Owner<'_>) -> JobResult<()> {
+    let address = Address::of(url)?;
+    let mut client = connect_once(&address).map_err(|error| cannot_connect(&address, &error))?;
+    client.batch_execute("BEGIN").map_err(|error| refused(&address, None, &error))?;
+    schema::prepare(&mut client, &address, owner)
 }
 
 /// What is done in one transaction.

@@ -1,11 +1,16 @@
-//! SQLite: a table a collection and the views of outputs.md in one file, the embedded default store.
+//! SQLite: a table a collection and the views of outputs.md in one file, the embedded default store, replaced by a replay
+//! ([`Sqlite`]) or kept up to date by a job ([`live`]).
 //!
-//! Everything of a commit appears in one step. A new file is written beside and renamed into place, without a journal,
-//! since nobody sees it before; the content of a file of ours is replaced in one transaction, which readers in other
-//! programs do not notice before it is done (write-ahead log). Invariant: what is not ours, a device or a link as well as a
-//! file, is neither written to nor replaced.
+//! Everything of a commit appears in one step. A new file of a replay is written beside and renamed into place, without a
+//! journal, since nobody sees it before; the content of a file of ours is replaced in one transaction, which readers in
+//! other programs do not notice before it is done (write-ahead log). Invariant: what is not ours, a device or a link as
+//! well as a file, and what a job keeps up to date, is neither written to nor replaced.
 //! Limits: rows with the same key, as of dead letters whose records CR alone divides, become one.
 
+pub mod live;
+mod schema;
+
+use std::borrow::Cow;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -62,17 +67,15 @@ impl Sqlite {
     /// Tries whether there is, or can be, a file of ours that can be written to.
     pub fn create(path: &Path) -> JobResult<Sqlite> {
         let mut sqlite = Sqlite { path: path.to_path_buf(), new: Mutex::default(), connection: Mutex::default() };
-        match find(path).map_err(|error| cannot_write(path, &error))? {
-            Found::Ours => sqlite.begin_transaction().map(drop).map_err(|error| sqlite.refused(&error))?,
-            Found::Nothing => {
-                // A link stays, what it leads to is replaced.
-                if path.is_symlink() {
-                    sqlite.path = path.canonicalize().map_err(|error| cannot_write(path, &error))?;
-                }
-                let new = interrupt::temporary(&sqlite.path, Death::Old).map_err(|error| cannot_write(path, &error))?;
-                sqlite.new = Mutex::new(Some(new));
+        if is_there(path)? {
+            sqlite.begin_transaction().map(drop)?;
+        } else {
+            // A link stays, what it leads to is replaced.
+            if path.is_symlink() {
+                sqlite.path = path.canonicalize().map_err(|error| cannot_write(path, &error))?;
             }
-            Found::Foreign(what) => return Err(would_overwrite("--sqlite", what, path)),
+            let new = interrupt::temporary(&sqlite.path, Death::Old).map_err(|error| cannot_write(path, &error))?;
+            sqlite.new = Mutex::new(Some(new));
         }
         Ok(sqlite)
     }
@@ -82,27 +85,28 @@ impl Sqlite {
         Sqlite::create(path).map(drop)
     }
 
-    /// Opens the file and begins the transaction.
-    fn begin_transaction(&self) -> rusqlite::Result<Connection> {
+    /// Opens the file and begins the transaction, unless the file is a job's.
+    fn begin_transaction(&self) -> JobResult<Connection> {
         let new = self.new.lock().unwrap_or_else(PoisonError::into_inner);
         let path = new.as_ref().map_or(self.path.as_path(), |new| new.path());
-        // One thread at a time uses it: a lock of our own sees to that.
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(path, flags)?;
-        connection.busy_timeout(BUSY_TIMEOUT)?;
-        connection.pragma_update(None, "threads", SORT_THREADS)?;
-        connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
-        match *new {
-            // What fails is thrown away whole, so there is nothing to roll back to.
-            Some(_) => {
-                connection.pragma_update(None, "page_size", PAGE_BYTES)?;
-                connection.execute_batch("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF")?;
-                connection.pragma_update(None, "application_id", APPLICATION_ID)?;
+        let begun = || -> rusqlite::Result<Connection> {
+            let connection = open(path, OpenFlags::empty())?;
+            connection.pragma_update(None, "threads", SORT_THREADS)?;
+            match *new {
+                // What fails is thrown away whole, so there is nothing to roll back to.
+                Some(_) => {
+                    connection.pragma_update(None, "page_size", PAGE_BYTES)?;
+                    connection.execute_batch("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF")?;
+                    connection.pragma_update(None, "application_id", APPLICATION_ID)?;
+                }
+                // A commit survives the program's end; a power failure may lose the last one, never half of it.
+                None => connection.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL")?,
             }
-            // A commit survives the program's end; a power failure may lose the last one, never half of it.
-            None => connection.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL")?,
-        }
-        connection.execute_batch("BEGIN IMMEDIATE")?;
+            connection.execute_batch("BEGIN IMMEDIATE")?;
+            Ok(connection)
+        };
+        let connection = begun().map_err(|error| refused(&self.path, None, &error))?;
+        schema::spare(&connection, &self.path, None)?;
         Ok(connection)
     }
 
@@ -112,7 +116,7 @@ impl Sqlite {
         let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
         connection.as_ref().map_or(Ok(()), work).map_err(|error| {
             *connection = None;
-            self.refused(&error)
+            refused(&self.path, None, &error)
         })
     }
 
@@ -120,9 +124,7 @@ impl Sqlite {
         let Some(connection) = self.connection.lock().unwrap_or_else(PoisonError::into_inner).take() else {
             return Ok(());
         };
-        for (name, query) in Sql.views() {
-            connection.execute_batch(&format!("DROP VIEW IF EXISTS {name}; CREATE VIEW {name} AS {query}"))?;
-        }
+        connection.execute_batch(&schema::views())?;
         connection.execute_batch("COMMIT")?;
         if is_new {
             // The next job replaces its content while others read.
@@ -130,54 +132,32 @@ impl Sqlite {
         }
         connection.close().map_err(|(_, error)| error)
     }
-
-    fn refused(&self, error: &rusqlite::Error) -> JobError {
-        let remedy = match error.sqlite_error_code() {
-            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
-                "another program writes to it, or holds a lock on it: end that, or name another file with --sqlite"
-            }
-            // A limit of file sizes is no full disk to SQLite, but an error of it.
-            Some(ErrorCode::DiskFull | ErrorCode::SystemIoFailure) => {
-                "free some space, there or in TMPDIR, see to `ulimit -f`, or name another file with --sqlite; \
-                 an earlier file is as it was"
-            }
-            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-                "the file is damaged: move it away, or name another one with --sqlite"
-            }
-            _ => "name a file that you may write to, in a directory that you may write to, with --sqlite",
-        };
-        JobError::job(format!("cannot write the SQLite file: {error}"))
-            .at(self.path.display().to_string())
-            .remedy(remedy)
-    }
 }
 
 impl Sink for Sqlite {
     fn begin(&self, collection: Collection) -> JobResult<Box<dyn Writer + '_>> {
-        let drop = format!("DROP TABLE IF EXISTS \"{}\"; ", collection.name);
-        let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
-        let begun = |connection: &mut Option<Connection>| {
-            let opened = match connection.take() {
-                Some(connection) => connection,
-                None => self.begin_transaction()?,
-            };
-            connection.insert(opened).execute_batch(&(drop + &Sql.table(&collection)))
-        };
-        begun(&mut connection).map_err(|error| {
-            *connection = None;
-            self.refused(&error)
-        })?;
-        // One with the same key gives way.
-        let places = vec!["?"; collection.columns.len()].join(", ");
-        let insert = format!("INSERT OR REPLACE INTO \"{}\" VALUES ({places})", collection.name);
-        Ok(Box::new(Unfinished { sqlite: self, collection, insert, piece: String::new() }))
+        {
+            let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+            if connection.is_none() {
+                *connection = Some(self.begin_transaction()?);
+            }
+        }
+        let table = format!("DROP TABLE IF EXISTS \"{}\"; {}", collection.name, Sql.table(&collection));
+        self.with(|connection| connection.execute_batch(&table))?;
+        Ok(Box::new(Unfinished { sqlite: self, collection, insert: insert_into(&collection), piece: String::new() }))
     }
 
     fn commit(&self) -> JobResult<()> {
         interrupt::whole(|| {
             let new = self.new.lock().unwrap_or_else(PoisonError::into_inner).take();
-            self.finish(new.is_some()).map_err(|error| self.refused(&error))?;
+            self.finish(new.is_some()).map_err(|error| refused(&self.path, None, &error))?;
             let Some(new) = new else { return Ok(()) };
+            // A job may have come there since.
+            if is_there(&self.path)? {
+                self.begin_transaction().map(drop)?;
+            } else {
+                remove_logs(&self.path);
+            }
             let moved = new.as_file().sync_all().and_then(|()| new.persist(&self.path).map(drop).map_err(|e| e.error));
             moved.map_err(|error| cannot_write(&self.path, &error))
         })
@@ -191,10 +171,7 @@ impl Unfinished<'_> {
             let mut insert = connection.prepare_cached(&self.insert)?;
             let mut cells = TextRow::new(&self.piece).cells().peekable();
             while cells.peek().is_some() {
-                for (place, (column, text)) in self.collection.columns.iter().zip(&mut cells).enumerate() {
-                    bind(&mut insert, place + 1, column, &text)?;
-                }
-                insert.raw_execute()?;
+                execute(&mut insert, &self.collection, &mut cells)?;
             }
             Ok(())
         });
@@ -216,7 +193,8 @@ impl Writer for Unfinished<'_> {
     }
 }
 
-/// Looks at what stands at `path`, and at the header of a regular file: whoever opened a pipe would wait.
+/// Looks at what stands at `path`, and at the header of a regular file: whoever opened a pipe would wait. Not for whoever
+/// has a connection to it: a file that is closed gives up the locks that its process holds on it.
 pub fn find(path: &Path) -> io::Result<Found> {
     match fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -238,21 +216,99 @@ pub fn find(path: &Path) -> io::Result<Found> {
     })
 }
 
+/// True where a file of ours is there, false where nothing is; what is not ours is refused.
+fn is_there(path: &Path) -> JobResult<bool> {
+    match find(path).map_err(|error| cannot_write(path, &error))? {
+        Found::Ours => Ok(true),
+        Found::Nothing => Ok(false),
+        Found::Foreign(what) => Err(would_overwrite("--sqlite", what, path)),
+    }
+}
+
+/// Removes the logs of a file that is gone, as one that was removed after a kill leaves them: SQLite would take them for
+/// those of whatever comes to its place.
+fn remove_logs(path: &Path) {
+    for ending in ["-wal", "-journal"] {
+        let mut log = path.as_os_str().to_owned();
+        log.push(ending);
+        // Mostly there is none.
+        let _ = fs::remove_file(log);
+    }
+}
+
+/// Opens a file to write to it, for one thread at a time: its owner sees to that.
+fn open(path: &Path, more: OpenFlags) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | more;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+    Ok(connection)
+}
+
+/// SQLite did not do what it was asked for, with this table where it was about one.
+fn refused(path: &Path, table: Option<&str>, error: &rusqlite::Error) -> JobError {
+    let remedy = match (error.sqlite_error_code(), table) {
+        (Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked), _) => {
+            "another program writes to it, or holds a lock on it: end that, or name another file with --sqlite"
+        }
+        // A limit of file sizes is no full disk to SQLite, but an error of it.
+        (Some(ErrorCode::DiskFull | ErrorCode::SystemIoFailure), _) => {
+            "free some space, there or in TMPDIR, see to `ulimit -f`, or name another file with --sqlite; \
+             an earlier file is as it was"
+        }
+        (Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase), _) => {
+            "the file is damaged: move it away, or name another one with --sqlite"
+        }
+        (None | Some(ErrorCode::Unknown | ErrorCode::ConstraintViolation), Some(_)) => {
+            "the table was dropped or altered: put it back as it was, or move the file away and start anew"
+        }
+        _ => "name a file that you may write to, in a directory that you may write to, with --sqlite",
+    };
+    let why = match error {
+        // Otherwise with all of the SQL.
+        rusqlite::Error::SqlInputError { msg, .. } => msg.clone(),
+        _ => error.to_string(),
+    };
+    let table = table.map_or_else(String::new, |table| format!(", table {table}"));
+    JobError::job(format!("cannot write the SQLite file: {why}"))
+        .at(format!("{}{table}", path.display()))
+        .remedy(remedy)
+}
+
 fn cannot_write(path: &Path, error: &io::Error) -> JobError {
     let remedy = "name a file that you may write to, in a directory with enough space, with --sqlite";
     JobError::io("write the SQLite file", path, error).remedy(remedy)
 }
 
+/// Inserts a row; one with the same key gives way.
+fn insert_into(collection: &Collection) -> String {
+    let names: Vec<String> = collection.columns.iter().map(|column| format!("\"{}\"", column.name)).collect();
+    let places = vec!["?"; names.len()].join(", ");
+    format!("INSERT OR REPLACE INTO \"{}\" ({}) VALUES ({places})", collection.name, names.join(", "))
+}
+
+/// Executes a statement with these cells, those of the first columns.
+fn execute<'t>(
+    statement: &mut CachedStatement<'_>,
+    collection: &Collection,
+    cells: impl Iterator<Item = Cow<'t, str>>,
+) -> rusqlite::Result<()> {
+    for (place, (column, text)) in collection.columns.iter().zip(cells).enumerate() {
+        bind(statement, place + 1, column, &text)?;
+    }
+    statement.raw_execute().map(drop)
+}
+
 /// A value as SQL: whole numbers and seconds are numbers, the rest is text as in the CSV file.
-fn bind(insert: &mut CachedStatement<'_>, place: usize, column: &Column, text: &str) -> rusqlite::Result<()> {
+fn bind(statement: &mut CachedStatement<'_>, place: usize, column: &Column, text: &str) -> rusqlite::Result<()> {
     // A key takes no NULL: NULLs are not equal to each other.
     if text.is_empty() && Sql.is_nullable(column) {
-        return insert.raw_bind_parameter(place, Null);
+        return statement.raw_bind_parameter(place, Null);
     }
     match column.column_type {
-        ColumnType::Integer if let Ok(number) = text.parse::<i64>() => insert.raw_bind_parameter(place, number),
+        ColumnType::Integer if let Ok(number) = text.parse::<i64>() => statement.raw_bind_parameter(place, number),
         // That of seconds becomes a number by its column's affinity.
-        _ => insert.raw_bind_parameter(place, text),
+        _ => statement.raw_bind_parameter(place, text),
     }
 }
 

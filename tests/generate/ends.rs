@@ -105,7 +105,7 @@ fn an_interruption_leaves_whole_lines_and_statistics() {
 #[test]
 fn what_cannot_be_written_is_said_at_once() {
     let place = TempDir::new().unwrap();
-    fs::create_dir(place.path().join("folder.jsonl")).unwrap();
+    fs::create_dir_all(place.path().join("folder.jsonl/orders.jsonl")).unwrap();
     fs::write(place.path().join("kept.jsonl"), "as it was\n").unwrap();
     let device = fs::exists("/dev/full").unwrap_or(false).then_some((&["--to", "/dev/full"][..], 1, "No space left"));
     let refused = [
@@ -114,6 +114,8 @@ fn what_cannot_be_written_is_said_at_once() {
         (&["--to", "orders.csv"], 2, "name a file that ends in .jsonl"),
         (&["--to", "a.jsonl", "--to", "a.jsonl"], 2, "named twice"),
         (&["--to", "a.jsonl", "--to", "./a.jsonl"], 2, "named twice"),
+        (&["--to", "./", "--to", "orders.jsonl"], 2, "named twice"),
+        (&["--to", "kept.jsonl/"], 1, "cannot write the stream"),
         (&["--to", "folder.jsonl/../a.jsonl", "--to", "-", "--to", "a.jsonl"], 2, "named twice"),
         (&["--to", "no/such/folder/a.jsonl"], 1, "cannot write the stream"),
         (&["--to", "a.jsonl", "--late", "5"], 2, "is no percentage"),
@@ -127,6 +129,8 @@ fn what_cannot_be_written_is_said_at_once() {
         assert_eq!(ended.code, Some(code), "{flags:?}: {}", ended.stderr);
         assert!(ended.stderr.contains(says), "{flags:?}: {}", ended.stderr);
     }
+    let ended = run(&mut generate(&["olist", "--to", "shop", "--to", "./shop/"], &place));
+    assert!(ended.code == Some(2) && ended.stderr.contains("named twice"), "{}", ended.stderr);
     assert_eq!(fs::read_to_string(place.path().join("kept.jsonl")).unwrap(), "as it was\n");
     assert_eq!(fs::read_dir(place.path()).unwrap().count(), 2, "nothing unfinished is left");
 }

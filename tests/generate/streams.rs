@@ -56,6 +56,21 @@ fn the_same_flags_give_these_bytes_whatever_the_target() {
     }
 }
 
+#[test]
+fn in_a_directory_the_file_has_the_name_of_what_the_lines_are() {
+    let place = TempDir::new().unwrap();
+    fs::create_dir(place.path().join("there")).unwrap();
+    for (kind, name) in [(StreamKind::Orders, "orders.jsonl"), (StreamKind::Sales, "sales.jsonl")] {
+        // One that is not there is made, where its name says that it is one.
+        let targets = ["there", "made/within/", "plain.jsonl"].map(|name| place.path().join(name));
+        generate_stream(kind, &options(20, &targets), &KafkaSettings::default()).unwrap();
+        let plain = fs::read(&targets[2]).unwrap();
+        assert!(!plain.is_empty() && targets[..2].iter().all(|place| fs::read(place.join(name)).unwrap() == plain));
+    }
+    let files = |name: &str| fs::read_dir(place.path().join(name)).unwrap().count();
+    assert_eq!(["there", "made", "made/within"].map(files), [2, 1, 2], "nothing unfinished is left");
+}
+
 /// A replay's files, and the numbers of its record law: read, decoded, refused; facts, accepted, duplicates, refused.
 struct Replayed {
     files: BTreeMap<String, String>,
@@ -165,7 +180,7 @@ fn faults_of_a_directory_are_counted_and_change_no_result() {
     let bad_options = OlistOptions { duplicates: 4_000, invalid: 2_000, ..clean_options };
     let [clean, bad] = [("clean", clean_options), ("bad", bad_options)].map(|(name, options)| {
         let directory = place.path().join(name);
-        let statistics = generate_olist(&options, &directory).unwrap();
+        let statistics = generate_olist(&options, &[&directory]).unwrap();
         let (rows, invalid, facts) = (statistics.rows(), statistics.invalid_rows, statistics.facts);
         let duplicates = statistics.duplicate_facts;
         for more in [&[][..], &["--arrival-order"], &["-w", "2"]] {

@@ -20,7 +20,7 @@ use super::memory::{MemoryLog, MemorySink};
 use super::{End, Shop, TOPICS, TimeMode, incarnation};
 
 /// Another value for each key that a table of the documents names.
-const OTHERWISE: [(&str, &str); 31] = [
+const OTHERWISE: [(&str, &str); 36] = [
     ("job.workers", "3"),
     ("cluster.processes", "2"),
     ("cluster.process", "0"),
@@ -32,7 +32,12 @@ const OTHERWISE: [(&str, &str); 31] = [
     ("sink.spill", "0"),
     ("sink.circuit_failures", "7"),
     ("sink.circuit_probe_after", "7s"),
+    ("sink.postgres", "postgresql://shop@other/shop"),
+    ("sink.sqlite", "other.sqlite"),
+    ("sink.kafka", "other:9092"),
     ("checkpoint.interval", "7s"),
+    ("checkpoint.store", "other"),
+    ("serve.address", "127.0.0.1:7"),
     ("kafka.brokers", "other:9092"),
     ("kafka.client", ""),
     ("watch.max_files_per_tick", "7"),

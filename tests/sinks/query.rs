@@ -8,7 +8,8 @@ use serde_json::Value;
 use super::agree::written;
 use super::inputs::sample;
 use super::outcome::{Place, assert_failed};
-use super::run::{Ended, run};
+use super::refused::placed;
+use super::run::{Ended, replay, run};
 
 fn query(results: &Path, arguments: &[&str]) -> Ended {
     let mut command = Command::new(assert_cmd::cargo::cargo_bin!("orderwatch"));
@@ -42,7 +43,7 @@ fn every_store_gives_the_same_answer() {
     ] {
         let rows = json(&written.sqlite, arguments);
         assert!(!rows.is_empty(), "{arguments:?}");
-        for store in [&written.csv, &written.jsonl] {
+        for store in [&written.csv, &written.jsonl, &written.parquet] {
             assert_eq!(json(store, arguments), rows, "{arguments:?} of {}", store.display());
         }
         let shown = query(&written.sqlite, arguments).stdout;
@@ -57,12 +58,44 @@ fn every_store_gives_the_same_answer() {
     assert!(latest[0]["sla_breach"].is_boolean());
     assert!(json(&written.csv, &["orders", "--tenant", "nobody"]).is_empty());
     assert!(query(&written.csv, &["orders", "--tenant", "nobody"]).stdout.contains("none"));
-    assert_failed(&query(&written.parquet, &["orders"]), 1, &["query reads no Parquet files", "DuckDB"]);
     let beside = written.sqlite.parent().unwrap().read_dir().unwrap().count();
     assert_eq!(beside, 4, "something is left beside the SQLite file");
     // Of an earlier run in another format the later one counts.
-    std::fs::copy(written.jsonl.join("orders.jsonl"), written.parquet.join("orders.jsonl")).unwrap();
-    assert!(!json(&written.parquet, &["orders"]).is_empty());
+    std::fs::write(written.parquet.join("orders.jsonl"), "").unwrap();
+    assert!(json(&written.parquet, &["orders"]).is_empty());
+}
+
+#[test]
+fn a_damaged_parquet_file_is_told_and_nothing_else() {
+    let place = Place::new();
+    place.write("x.jsonl", (0..50).map(|number| placed(&format!("o{number}"))).collect::<String>());
+    let ended = run(replay(&["x.jsonl", "--out", "out", "--format", "parquet"]).current_dir(place.folder.path()));
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let (path, results) = (place.path("out/orders.parquet"), place.path("out"));
+    let whole = std::fs::read(&path).unwrap();
+    assert_eq!(json(&results, &["orders", "--limit", "99"]).len(), 50);
+    let asked = |bytes: &[u8]| {
+        std::fs::write(&path, bytes).unwrap();
+        query(&results, &["orders"])
+    };
+    let says = ["cannot read the results: ", "orders.parquet", "replay again"];
+    for length in (0..whole.len()).step_by(whole.len() / 25) {
+        assert_failed(&asked(&whole[..length]), 1, &says);
+    }
+    let mut refused = 0;
+    for place in (0..whole.len()).step_by(whole.len() / 150) {
+        let mut damaged = whole.clone();
+        damaged[place] = !damaged[place];
+        let ended = asked(&damaged);
+        // A value may be another one now, and statistics are not read.
+        if ended.code != Some(0) {
+            assert_failed(&ended, 1, &says);
+            refused += 1;
+        }
+    }
+    assert!(refused > 20, "only {refused} of 150 were noticed");
+    std::fs::copy(place.path("out/stalled_orders.parquet"), &path).unwrap();
+    assert_failed(&query(&results, &["orders"]), 1, &["its columns are not those", "orders.parquet"]);
 }
 
 #[test]

@@ -84,6 +84,14 @@ impl Text {
         }
     }
 
+    /// Bytes that it takes beside its own 24.
+    pub fn heap_bytes(&self) -> usize {
+        match &self.0 {
+            Repr::Heap(text) => text.len(),
+            Repr::Hex(_) | Repr::Inline(..) => 0,
+        }
+    }
+
     /// True for the empty text.
     pub fn is_empty(&self) -> bool {
         matches!(self.0, Repr::Inline(0, _))

@@ -98,6 +98,12 @@ impl<T: Copy + Ord> Calendar<T> {
         self.current.len() + self.added.len() + self.later.values().map(Vec::len).sum::<usize>()
     }
 
+    /// Bytes that they take.
+    pub fn heap_bytes(&self) -> usize {
+        let later: usize = self.later.values().map(Vec::capacity).sum();
+        (self.current.capacity() + self.added.capacity() + later) * size_of::<(Time, T)>()
+    }
+
     /// True where nothing waits.
     pub fn is_empty(&self) -> bool {
         self.len() == 0

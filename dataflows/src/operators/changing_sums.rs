@@ -144,6 +144,12 @@ impl<K: Bundled + Copy, S: Shrinks> ChangingSums<K, S> {
         self.bundles.values().map(HashMap::len).sum()
     }
 
+    /// Bytes that they take; of those that do not fit into few bytes these alone.
+    pub fn heap_bytes(&self) -> usize {
+        let bundles: usize = self.bundles.values().map(HashMap::allocation_size).sum();
+        bundles + self.bundles.allocation_size() + self.changed.capacity() * size_of::<(K, Time)>()
+    }
+
     /// True where there is no sum.
     pub fn is_empty(&self) -> bool {
         self.len() == 0

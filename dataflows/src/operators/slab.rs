@@ -75,6 +75,11 @@ impl<T> Slab<T> {
         self.len
     }
 
+    /// Bytes that the places of values take.
+    pub fn heap_bytes(&self) -> usize {
+        self.chunks.len() * CHUNK * size_of::<Option<T>>() + self.free.capacity() * size_of::<u32>()
+    }
+
     /// True where none lives.
     pub fn is_empty(&self) -> bool {
         self.len == 0

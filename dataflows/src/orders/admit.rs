@@ -6,6 +6,8 @@
 //! winners and losers; a retired one has a tombstone for `horizon`, unless nothing more can come of it; after that
 //! nothing.
 
+mod bytes;
+
 use hashbrown::{HashMap, HashTable};
 
 use super::order::{Order, Progress};

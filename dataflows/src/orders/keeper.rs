@@ -61,13 +61,17 @@ const ORDERS_AT_ONCE: usize = 32;
 /// Orders whose rows are given at once in the end: all rows would not fit into memory.
 const ORDERS_AT_END: u32 = 1 << 12;
 
-/// How many orders a keeper has, as of when it last advanced.
+/// How many orders a keeper has, as of when it last advanced, and what they take up in memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Census {
     /// Orders that live.
     pub live: usize,
     /// Orders that are retired and not yet forgotten.
     pub tombstones: usize,
+    /// Bytes that those take that live, their timers included, as of the end of the last epoch.
+    pub order_bytes: usize,
+    /// Bytes that the others take.
+    pub tombstone_bytes: usize,
 }
 
 /// A worker's orders.
@@ -133,7 +137,7 @@ impl Keeper {
         }
     }
 
-    /// Where it says how many orders it has, whoever owns it later.
+    /// Where it says what orders it has, whoever owns it later.
     pub fn census(&self) -> Rc<Cell<Census>> {
         Rc::clone(&self.census)
     }
@@ -310,16 +314,20 @@ impl Machine<Parcel> for Keeper {
     }
 
     fn advance(&mut self, frontier: Time) {
+        let mut census = self.census.get();
         while let Some((end, asks_snapshot)) = self.epochs.as_mut().and_then(|epochs| epochs.next_end(frontier)) {
             self.judge_by_ticks(end);
             self.give_epoch(end);
             if asks_snapshot {
                 self.put_snapshot(end);
             }
+            census.order_bytes = self.registry.heap_bytes() + self.timers.heap_bytes();
         }
         self.judge_by_ticks(frontier);
-        let (live, tombstones) = (self.registry.count(), self.registry.tombstones().count());
-        self.census.set(Census { live, tombstones });
+        let tombstones = self.registry.tombstones();
+        (census.live, census.tombstones) = (self.registry.count(), tombstones.count());
+        census.tombstone_bytes = tombstones.heap_bytes();
+        self.census.set(census);
     }
 
     fn done_before(&mut self, frontier: Time) -> Time {

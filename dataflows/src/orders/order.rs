@@ -165,6 +165,11 @@ impl Order {
         (std::mem::take(&mut self.facts), self.progress.take())
     }
 
+    /// Bytes that it takes beside its own place.
+    pub fn heap_bytes(&self) -> usize {
+        self.facts.heap_bytes() + self.order_id.heap_bytes() + self.progress().map_or(0, size_of_val)
+    }
+
     /// Reads a little of all its memory, that of its facts left out.
     pub fn touch(&self) -> u64 {
         let own = self.accepted_at ^ u64::from(self.order_id.is_empty());

@@ -81,6 +81,11 @@ impl Tombstones {
         self.places.len()
     }
 
+    /// Bytes that they take.
+    pub fn heap_bytes(&self) -> usize {
+        self.pieces.len() * PIECE * size_of::<Tombstone>() + self.places.allocation_size()
+    }
+
     /// Forgets an order's tombstone.
     pub fn remove(&mut self, key: OrderKey) {
         let Tombstones { pieces, dropped, places } = self;

@@ -144,6 +144,14 @@ impl Standing {
         all.into_iter().enumerate().map(move |(code, sums)| R::of(key(code), sums))
     }
 
+    /// Bytes that sums take.
+    pub fn sum_bytes(&self) -> usize {
+        let of_orders = self.funnel.heap_bytes() + self.gmv.heap_bytes() + self.drop_off.heap_bytes();
+        let of_all_time = self.sla_summary.heap_bytes() + self.by_status.heap_bytes();
+        let of_lines = self.categories.heap_bytes() + self.payments.heap_bytes();
+        of_orders + of_all_time + of_lines + self.quality.heap_bytes()
+    }
+
     /// How many sums there are of windows.
     #[cfg(test)]
     pub fn windowed(&self) -> usize {

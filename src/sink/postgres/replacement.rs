@@ -10,7 +10,7 @@ use dataflows::views::collection::Collection;
 use postgres::Client;
 
 use super::address::{Address, Url};
-use super::connection::{cannot_connect, connect, connect_once, refused};
+use super::connection::{connect, refused};
 use super::schema::{self, Owner};
 use super::{rows, within};
 use crate::error::JobResult;
@@ -44,10 +44,7 @@ impl Replacement {
 
     /// Tries the same without waiting, and leaves nothing behind; where that is.
     pub fn probe(url: &Url) -> JobResult<()> {
-        let address = Address::of(url)?;
-        let mut client = connect_once(&address).map_err(|error| cannot_connect(&address, &error))?;
-        client.batch_execute("BEGIN").map_err(|error| refused(&address, None, &error))?;
-        schema::prepare(&mut client, &address, Owner::Replay)
+        super::probe(url, Owner::Replay)
     }
 
     fn begin_transaction(&self, connection: &mut Connection) -> JobResult<()> {

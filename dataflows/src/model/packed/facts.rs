@@ -46,6 +46,11 @@ impl PackedFacts {
         self.bytes.capacity() <= ORDINARY_BYTES + GROWTH_BYTES
     }
 
+    /// Bytes that they take, with room for the next ones.
+    pub fn heap_bytes(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     /// True where they are so many that a look at all of them, fact after fact, would take too long.
     pub fn are_very_many(&self) -> bool {
         self.bytes.len() > VERY_MANY_BYTES

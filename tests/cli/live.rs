@@ -1,0 +1,100 @@
+//! A live job before it runs: whether it has a checkpoint to go on from, and what `orderwatch check` says of what it needs.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use assert_cmd::assert::Assert;
+use predicates::prelude::*;
+use predicates::str::contains;
+
+use super::broker::{broker, create_topic, flush, producer, send};
+use super::{orderwatch, run};
+
+#[test]
+fn a_job_that_is_to_go_on_from_a_checkpoint_has_to_have_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let shop = ["run", "--generate", "20", "--serve", "none", "--checkpoint-interval", "50ms", "-v"];
+    for store in ["kept", "none"] {
+        let arguments = [&shop[..], &["--start", "checkpoint", "--checkpoint", store]].concat();
+        let what = format!("job orderwatch has no checkpoint to go on from\n  where: --checkpoint {store}\n");
+        let says = contains(what).and(contains("leave --start out, or name earliest, latest or a TIME"));
+        orderwatch(&arguments).current_dir(folder.path()).assert().code(2).stderr(says);
+    }
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is kept of that");
+    for start in ["latest", "checkpoint"] {
+        let mut command = run::orderwatch();
+        command.args(shop).args(["--start", start, "--checkpoint", "kept"]).current_dir(folder.path());
+        let mut job = run::start(&mut command);
+        job.wait_until_it_says("written in");
+        job.terminate();
+        let ended = job.wait();
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    }
+}
+
+fn checked(folder: &Path, arguments: &[&str]) -> Assert {
+    orderwatch(&[&["check"][..], arguments].concat()).current_dir(folder).assert()
+}
+
+#[test]
+fn a_check_of_a_live_job_names_what_is_not_there_and_the_cure() {
+    let folder = tempfile::tempdir().unwrap();
+    let nothing_else = ["--serve", "none", "--checkpoint", "none"];
+    let started = Instant::now();
+    let broker = contains("failed   input, --kafka 127.0.0.1:1: cannot look up the topics: ")
+        .and(contains(" (Kafka at 127.0.0.1:1)\n         do: check that a broker listens there"));
+    checked(folder.path(), &[&["--kafka", "127.0.0.1:1"][..], &nothing_else].concat()).code(1).stdout(broker);
+    assert!(started.elapsed() < Duration::from_secs(30), "{:?}", started.elapsed());
+    let directory = contains("failed   input, --watch none: cannot watch the directory: No such file or directory")
+        .and(contains("do: make it, or name another one with --watch\n"));
+    checked(folder.path(), &[&["--watch", "none"][..], &nothing_else].concat()).code(1).stdout(directory);
+    let busy = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = busy.local_addr().unwrap().to_string();
+    let address =
+        contains(format!("failed   output, --serve {taken}: cannot serve at {taken}: Address already in use"))
+            .and(contains("do: give this process an address of its own"));
+    checked(folder.path(), &["--generate", "2", "--checkpoint", "none", "--serve", &taken]).code(1).stdout(address);
+    let brokers = contains("failed   input, --kafka: no Kafka broker is named (kafka.brokers)\n")
+        .and(contains("failed   output, --to-kafka 127.0.0.1:1: cannot list the topics: "));
+    checked(folder.path(), &["--to-kafka", "127.0.0.1:1", "--serve", "none"]).code(1).stdout(brokers);
+    let kept = contains("failed   configuration, all layers: without checkpoints a sink cannot be kept up to date");
+    let unkept = [&["--generate", "2", "--sqlite", "shop.sqlite"][..], &nothing_else].concat();
+    checked(folder.path(), &unkept).code(1).stdout(kept);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "a check makes nothing");
+}
+
+#[test]
+fn a_check_of_a_live_job_that_has_all_it_needs_passes() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("incoming")).unwrap();
+    let reads = ["--watch", "incoming", "--generate", "0.5", "--clock", "event", "--grace", "2s"];
+    let writes = ["--sqlite", "shop.sqlite", "--checkpoint", "kept", "--checkpoint-interval", "1s"];
+    let lines = contains("ok       input, --watch incoming: can be read\n")
+        .and(contains("ok       input, --generate 0.5: is made up as time passes\n"))
+        .and(contains("ok       output, --sqlite shop.sqlite: can be written\n"))
+        .and(contains("ok       checkpoint, orderwatch: there is none, so the job begins anew\n"))
+        .and(contains("ok       output, --checkpoint kept: can be written\n"))
+        .and(contains("ok       output, --serve 127.0.0.1:0: nobody else answers there\n"));
+    let arguments = [&reads[..], &writes, &["--serve", "127.0.0.1:0", "--no-console"]].concat();
+    checked(folder.path(), &arguments).success().stdout(lines).stderr("");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "a check leaves nothing behind");
+}
+
+#[test]
+fn a_check_of_a_live_job_asks_the_broker_for_its_topics() {
+    let Some(brokers) = broker() else { return };
+    let topic = create_topic(&brokers, "checked", 3);
+    let producer = producer(&brokers, None);
+    (0..7).for_each(|number| send(&producer, &topic, number % 3, b"{}"));
+    flush(&producer);
+    let topics = format!("{topic},no-such-topic");
+    let lines = contains(format!("ok       input, topic {topic}: 3 partitions, 7 records\n"))
+        .and(contains("warning  input, topic no-such-topic: there is no such topic"))
+        .and(contains(format!("do: create it: orderwatch topics create --kafka {brokers} --topics no-such-topic\n")))
+        .and(contains(format!("ok       output, --to-kafka {brokers}: it answers\n")));
+    let folder = tempfile::tempdir().unwrap();
+    let arguments = ["--kafka", &brokers, "--topics", &topics, "--to-kafka", &brokers, "--serve", "none"];
+    checked(folder.path(), &arguments).success().stdout(lines);
+}
