@@ -1,10 +1,11 @@
 //! Chaos: a live job between real servers, something that goes wrong in every round, and results as if nothing had.
 //!
-//! A round is a shop of its own: records come while its job runs in one process or three, with a supervisor that starts
-//! all of them again when one fails. Then one thing is done to it, the kind of which its seed says. In the end every table
-//! and every changelog holds what a replay of the topics says, and no transaction is left open. `scripts/chaos` runs as
-//! many rounds as you like; ORDERWATCH_CHAOS_ROUNDS and ORDERWATCH_CHAOS_SEED say how many, and from which seed on. All of it happens in
-//! namespaces of its own, so it takes root, Kafka and PostgreSQL; what is missing is said by name.
+//! A round is a shop of its own: records come while its job runs in one to three processes, with a supervisor that
+//! starts all of them again when one fails, and in another shape when all of them were killed. Then one thing is done to
+//! it, the kind of which its seed says. In the end every table and every changelog holds what a replay of the topics
+//! says, and no transaction is left open. `scripts/chaos` runs as many rounds as you like; ORDERWATCH_CHAOS_ROUNDS and
+//! ORDERWATCH_CHAOS_SEED say how many, and from which seed on. All of it happens in namespaces of its own, so it takes
+//! root, Kafka and PostgreSQL; what is missing is said by name.
 
 // A test that cannot set up its case must fail loudly.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
@@ -42,7 +43,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use inputs::Chance;
-use job::Job;
+use job::{Job, Shape};
 use kinds::Kind;
 use records::Records;
 use stack::Stack;
@@ -58,7 +59,7 @@ fn chaos() {
     let (rounds, seed) =
         (number("ORDERWATCH_CHAOS_ROUNDS", Kind::ALL.len() as u64), number("ORDERWATCH_CHAOS_SEED", 1));
     if std::env::var_os("ORDERWATCH_KAFKA").is_none() || std::env::var_os("ORDERWATCH_POSTGRES").is_none() {
-        eprintln!("not checked: there is no Kafka or no PostgreSQL (eval \"$(scripts/services up kafka postgres)\")");
+        run::lacks("Kafka or PostgreSQL (eval \"$(scripts/services up kafka postgres)\")");
         return;
     }
     if !network::is_inside("chaos") {
@@ -86,7 +87,10 @@ fn chaos() {
 /// One round; what there is to be said of it.
 fn run_round(stack: &Stack, kind: Kind, seed: u64) -> String {
     let mut chance = Chance(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
-    let processes = if kind.wants_three() || chance.below(2) == 0 { 3 } else { 1 };
+    let mut shape = Shape::by(&mut chance);
+    if kind.wants_three() {
+        shape.processes = 3;
+    }
     let shop = stack.shop();
     if kind == Kind::DiskFull {
         let disk = shop.checkpoints();
@@ -94,7 +98,7 @@ fn run_round(stack: &Stack, kind: Kind, seed: u64) -> String {
         network::sh(&format!("mount -t tmpfs -o size=8m none {}", disk.display()));
     }
     let records = Records::generate(&shop, seed);
-    let mut job = Job::start(stack, &shop, processes, &mut chance);
+    let mut job = Job::start(stack, &shop, shape);
     let producing = records.produce(&shop);
     job.pass(Duration::from_millis(200 + chance.below(4_000) as u64));
     kind.strike(stack, &shop, &mut job, &mut chance);
@@ -117,10 +121,11 @@ fn run_round(stack: &Stack, kind: Kind, seed: u64) -> String {
     shop.assert_as_replayed();
     stack.assert_no_transaction_hangs(&shop);
     let starts: usize = job.starts.iter().sum();
+    let shapes = job.shapes.iter().map(Shape::to_string).collect::<Vec<_>>().join(", ");
     drop(job);
     stack.forget(&shop);
     if kind == Kind::DiskFull {
         network::sh(&format!("umount {}", shop.checkpoints().display()));
     }
-    format!("equal; processes {processes}, starts {starts}")
+    format!("equal; {shapes}; starts {starts}")
 }

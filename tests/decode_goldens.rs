@@ -6,6 +6,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+#[path = "support/run.rs"]
+#[allow(dead_code)] // shared with bad_input.rs
+mod run;
+
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Read;
@@ -30,7 +34,7 @@ fn shared(path: &str) -> Option<PathBuf> {
     let ancestors = workspace.ancestors().skip(1).take(2);
     let found = ancestors.map(|folder| folder.join("shared").join(path)).find(|path| path.exists());
     if found.is_none() {
-        eprintln!("not checked: ../shared/{path} is missing");
+        run::lacks(&format!("../shared/{path}"));
     }
     found
 }
@@ -162,7 +166,7 @@ fn dirty_olist() {
     let folder = scratch.path().join("dirty");
     let made = Command::new("python3").arg(script).arg("1").arg(olist).arg(&folder).status();
     if !made.is_ok_and(|status| status.success()) {
-        eprintln!("not checked: python3 cannot run ../shared/data/make_dirty.py");
+        run::lacks("a python3 that runs ../shared/data/make_dirty.py");
         return;
     }
     check_olist(&folder, "olist-dirty-1");

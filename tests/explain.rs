@@ -10,5 +10,8 @@ mod agrees;
 mod inputs;
 #[path = "explain/refused.rs"]
 mod refused;
+#[path = "support/run.rs"]
+#[allow(dead_code)] // shared with bad_input.rs
+mod run;
 #[path = "explain/tells.rs"]
 mod tells;

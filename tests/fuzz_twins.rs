@@ -98,6 +98,7 @@ twins! {
     topic_record: 4_000,
     avro: 4_000,
     olist: 2_000,
+    rows: 2_000,
     blocks: 60,
     scalars: 10_000,
     config: 500,

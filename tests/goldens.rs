@@ -15,6 +15,8 @@ mod changes;
 mod compare;
 #[path = "goldens/counts.rs"]
 mod counts;
+#[path = "support/golden_sets.rs"]
+mod golden_sets;
 #[path = "goldens/inputs.rs"]
 mod inputs;
 #[path = "support/run.rs"]

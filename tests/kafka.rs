@@ -9,11 +9,15 @@ mod avro;
 mod away;
 #[path = "support/broker.rs"]
 mod broker;
+#[path = "kafka/discovery.rs"]
+mod discovery;
 #[path = "kafka/fetcher.rs"]
 mod fetcher;
 #[path = "goldens/inputs.rs"]
 #[allow(dead_code)] // shared with goldens.rs
 mod inputs;
+#[path = "support/network.rs"]
+mod network;
 #[path = "kafka/round_trip.rs"]
 mod round_trip;
 #[path = "support/run.rs"]
@@ -23,3 +27,5 @@ mod run;
 mod sent;
 #[path = "kafka/topics.rs"]
 mod topics;
+#[path = "kafka/unreachable.rs"]
+mod unreachable;

@@ -11,6 +11,9 @@
 mod committed;
 #[path = "postgres/encrypted.rs"]
 mod encrypted;
+#[path = "support/golden_sets.rs"]
+#[allow(dead_code)] // shared with goldens.rs
+mod golden_sets;
 #[path = "goldens/inputs.rs"]
 #[allow(dead_code)] // shared with goldens.rs
 mod inputs;

@@ -17,3 +17,6 @@ mod goldens;
 mod law;
 #[path = "reference/olist_reader.rs"]
 mod olist_reader;
+#[path = "support/run.rs"]
+#[allow(dead_code)] // shared with bad_input.rs
+mod run;

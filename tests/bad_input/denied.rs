@@ -7,7 +7,7 @@ use std::process::Command;
 use super::lines::placed;
 use super::outcome::{Place, assert_failed};
 use super::rows::{ORDERS, shop};
-use super::run::run;
+use super::run::{lacks, run};
 
 /// `orderwatch` within the place, as a user of this number, who owns nothing and may have so many threads; none, and a
 /// word about it, where this machine does not let us.
@@ -24,7 +24,7 @@ fn as_user(user: u32, threads: u32, place: &Place, arguments: &[&str]) -> Option
     };
     let is_possible = command(&["--version"]).output().is_ok_and(|ended| ended.status.success());
     if !is_possible {
-        eprintln!("not checked: nobody else can be become here (it takes root and util-linux)");
+        lacks("the right to become somebody else (root, and util-linux)");
     }
     is_possible.then(|| command(arguments))
 }

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use super::lines::placed;
 use super::outcome::{Place, assert_failed};
 use super::rows::shop;
-use super::run::{Ended, orderwatch, replay, run};
+use super::run::{Ended, lacks, orderwatch, replay, run};
 
 #[test]
 fn a_file_where_a_directory_is_needed() {
@@ -47,7 +47,7 @@ impl<'p> Mounted<'p> {
         mount.args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(at).stderr(Stdio::null());
         let mounted = mount.status().is_ok_and(|status| status.success());
         if !mounted {
-            eprintln!("not checked: `mount -t tmpfs` is not possible here");
+            lacks("`mount -t tmpfs` (it takes root)");
         }
         mounted.then_some(Mounted(at))
     }

@@ -1,4 +1,6 @@
 //! A job and its supervisor, which does what systemd or Kubernetes would: a process that fails is started again.
+//!
+//! Whoever kills all of it has it started in another shape. Invariant: processes of two shapes never run at one time.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -7,7 +9,7 @@ use crate::inputs::Chance;
 use crate::network::Network;
 use crate::run::{Running, start};
 use crate::shop::Shop;
-use crate::stack::Stack;
+use crate::stack::{PROCESSES, Stack};
 
 /// So long a job may take to stop when it is asked to.
 const STOPS_WITHIN: Duration = Duration::from_secs(30);
@@ -16,33 +18,63 @@ const STARTS_MAX: usize = 60;
 /// A process that is only just there does not listen to signals yet: asked to stop it would just be gone.
 const LISTENS_AFTER: Duration = Duration::from_secs(1);
 
+/// How many processes a job has, and how many workers each of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    pub processes: usize,
+    pub workers: usize,
+}
+
+impl Shape {
+    pub fn by(chance: &mut Chance) -> Shape {
+        Shape { processes: 1 + chance.below(PROCESSES), workers: 1 + chance.below(3) }
+    }
+
+    /// Any that is not this one.
+    fn other(self, chance: &mut Chance) -> Shape {
+        std::iter::repeat_with(|| Shape::by(chance)).find(|shape| *shape != self).unwrap()
+    }
+}
+
+impl std::fmt::Display for Shape {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "-n {} -w {}", self.processes, self.workers)
+    }
+}
+
 pub struct Job<'s> {
     stack: &'s Stack,
     shop: &'s Shop,
-    workers: usize,
-    processes: usize,
+    /// The shapes it had, the present one last.
+    pub shapes: Vec<Shape>,
+    /// The shape it is to have, where all of it was killed.
+    next: Option<Shape>,
     running: Vec<Option<Running>>,
     /// When one of them was started last.
     started: Instant,
     /// How often each was started.
-    pub starts: Vec<usize>,
+    pub starts: [usize; PROCESSES],
     /// What processes said that failed.
     said: String,
 }
 
 impl<'s> Job<'s> {
-    pub fn start(stack: &'s Stack, shop: &'s Shop, processes: usize, chance: &mut Chance) -> Job<'s> {
-        let workers = 1 + chance.below(3);
-        let (started, starts, said) = (Instant::now(), vec![0; processes], String::new());
-        let mut job = Job { stack, shop, workers, processes, running: Vec::new(), started, starts, said };
-        let hosts: Vec<String> = (0..processes).map(|process| format!("{}:2101", Network::address(process))).collect();
-        std::fs::write(job.hosts(), hosts.join("\n")).unwrap();
-        job.running = (0..processes).map(|process| Some(job.start_one(process))).collect();
+    pub fn start(stack: &'s Stack, shop: &'s Shop, shape: Shape) -> Job<'s> {
+        let (started, starts, said) = (Instant::now(), [0; PROCESSES], String::new());
+        let mut job = Job { stack, shop, shapes: Vec::new(), next: None, running: Vec::new(), started, starts, said };
+        job.start_all(shape);
         job
     }
 
     pub fn processes(&self) -> usize {
-        self.processes
+        self.running.len()
+    }
+
+    fn start_all(&mut self, shape: Shape) {
+        let hosts = (0..shape.processes).map(|process| format!("{}:2101", Network::address(process)));
+        std::fs::write(self.hosts(), hosts.collect::<Vec<_>>().join("\n")).unwrap();
+        self.shapes.push(shape);
+        self.running = (0..shape.processes).map(|process| Some(self.start_one(process))).collect();
     }
 
     fn hosts(&self) -> PathBuf {
@@ -53,9 +85,10 @@ impl<'s> Job<'s> {
         assert!(self.starts[process] < STARTS_MAX, "it does not come up: {}", self.said);
         self.starts[process] += 1;
         self.started = Instant::now();
-        let (count, number, hosts) = (self.processes.to_string(), process.to_string(), self.hosts());
+        let Shape { processes, workers } = self.shapes[self.shapes.len() - 1];
+        let (count, number, hosts) = (processes.to_string(), process.to_string(), self.hosts());
         let cluster = ["-n", &count, "-p", &number, "--hostfile", hosts.to_str().unwrap()];
-        let mut command = self.shop.job(self.workers, if self.processes == 1 { &[] } else { &cluster });
+        let mut command = self.shop.job(workers, if processes == 1 { &[] } else { &cluster });
         // Half a minute, as it is by default, would be most of a round.
         command.env("ORDERWATCH__CLUSTER__SECRET", "s3cret").env("ORDERWATCH__SINK__CIRCUIT_PROBE_AFTER", "1s");
         // What waits for a server that is away goes through files.
@@ -65,21 +98,32 @@ impl<'s> Job<'s> {
 
     /// Does the supervisor's work; true where all have ended well.
     fn tend(&mut self) -> bool {
-        for process in 0..self.processes {
-            let place = &mut self.running[process];
-            if place.as_mut().is_some_and(|running| running.child.try_wait().unwrap().is_some()) {
-                let ended = place.take().unwrap().wait();
-                let start = self.starts[process];
-                self.said += &format!("\n--- process {process}, start {start}, {:?}: {}", ended.code, ended.stderr);
-                // That is for people to mend; a supervisor gives up.
-                assert!(ended.code != Some(2) && !ended.stderr.contains("panicked"), "{}", self.said);
-                if ended.code != Some(0) {
-                    std::thread::sleep(START_AGAIN_AFTER);
-                    self.running[process] = Some(self.start_one(process));
-                }
+        if let Some(shape) = self.next.take() {
+            for process in 0..self.processes() {
+                self.ended(process);
+            }
+            std::thread::sleep(START_AGAIN_AFTER);
+            self.start_all(shape);
+        }
+        for process in 0..self.processes() {
+            if self.ended(process).is_some_and(|code| code != Some(0)) {
+                std::thread::sleep(START_AGAIN_AFTER);
+                self.running[process] = Some(self.start_one(process));
             }
         }
         self.running.iter().all(Option::is_none)
+    }
+
+    /// How a process ended since one last looked, where it did.
+    fn ended(&mut self, process: usize) -> Option<Option<i32>> {
+        let place = &mut self.running[process];
+        let has_ended = place.as_mut().is_some_and(|running| running.child.try_wait().unwrap().is_some());
+        let ended = place.take_if(|_| has_ended)?.wait();
+        let start = self.starts[process];
+        self.said += &format!("\n--- process {process}, start {start}, {:?}: {}", ended.code, ended.stderr);
+        // That is for people to mend; a supervisor gives up.
+        assert!(ended.code != Some(2) && !ended.stderr.contains("panicked"), "{}", self.said);
+        Some(ended.code)
     }
 
     /// Lets time go by.
@@ -109,8 +153,10 @@ impl<'s> Job<'s> {
         }
     }
 
-    pub fn kill_all(&mut self) {
-        (0..self.processes).for_each(|process| self.kill(process));
+    /// Kills all of it; the supervisor starts it with another number of processes, or of workers.
+    pub fn kill_all(&mut self, chance: &mut Chance) {
+        (0..self.processes()).for_each(|process| self.kill(process));
+        self.next = Some(self.shapes[self.shapes.len() - 1].other(chance));
     }
 
     /// Asks it to stop, and waits until it has.

@@ -62,10 +62,10 @@ impl Kind {
         match self {
             // As often as not it is killed again while it takes up its checkpoint.
             JobKilled => {
-                job.kill_all();
+                job.kill_all(chance);
                 if chance.below(2) == 0 {
                     job.pass(Duration::from_millis(100 + chance.below(500) as u64));
-                    job.kill_all();
+                    job.kill_all(chance);
                 }
             }
             OneOfThreeKilled => job.kill(chance.below(3)),
@@ -84,7 +84,7 @@ impl Kind {
                 let other = (one + 1 + chance.below(2)) % 3;
                 // Before they are connected there is nothing to be lost.
                 job.until("the job works", PATIENCE, |_| shop.frontier() > 0);
-                let starts = job.starts.clone();
+                let starts = job.starts;
                 stack.network.divert(one, &Network::address(other));
                 stack.network.divert(other, &Network::address(one));
                 job.until("the cut is noticed", NOTICED_WITHIN, |job| {
@@ -124,7 +124,7 @@ impl Kind {
                     let (parts, manifests) = (names("parts"), names("manifests"));
                     parts.last().is_some() && parts.iter().any(|part| !manifests.contains(&format!("{part}.json")))
                 });
-                job.kill_all();
+                job.kill_all(chance);
             }
             KilledInCommit => {
                 let mut database = shop.database.client();
@@ -135,7 +135,7 @@ impl Kind {
                     |database: &mut postgres::Client| database.query_one(sql, &[]).unwrap().get::<_, i64>(0) > 0;
                 job.until("a sink commits", PATIENCE, |_| is_committing(&mut database));
                 std::thread::sleep(Duration::from_millis(chance.below(8) as u64));
-                job.kill_all();
+                job.kill_all(chance);
             }
             CheckpointDamaged => damage(shop, job, chance),
         }
@@ -146,7 +146,7 @@ impl Kind {
 fn outage(job: &mut Job<'_>, while_: Duration, chance: &mut Chance) {
     job.pass(while_ / 2);
     if chance.below(3) == 0 {
-        job.kill_all();
+        job.kill_all(chance);
     }
     job.pass(while_ / 2);
 }
@@ -164,7 +164,7 @@ fn damage(shop: &Shop, job: &mut Job<'_>, chance: &mut Chance) {
     };
     let manifests = || sorted(store.join("manifests"));
     job.until("there are checkpoints", PATIENCE, |_| manifests().len() > 1);
-    job.kill_all();
+    job.kill_all(chance);
     let killed = Instant::now();
     let newest = manifests().pop().unwrap();
     let parts = sorted(store.join("parts").join(newest.file_stem().unwrap()));

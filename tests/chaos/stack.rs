@@ -11,7 +11,8 @@ use crate::network::{KAFKA, Network, POSTGRES};
 use crate::server::{Database, Server};
 use crate::shop::Shop;
 
-const PROCESSES: usize = 3;
+/// So many processes a job has at most.
+pub const PROCESSES: usize = 3;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 pub struct Stack {

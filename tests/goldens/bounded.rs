@@ -4,10 +4,11 @@ use std::path::Path;
 use std::process::Command;
 
 use super::compare::{assert_same, files};
+use super::golden_sets::NASTY;
 use super::inputs::{sample, shared};
 use super::run::run;
 use super::same::{NOTHING_RETIRES, on_a_cluster, replayed};
-use super::sets::{NASTY, replay_into};
+use super::sets::replay_into;
 
 /// Makes a shop of so many orders in the folder.
 pub fn shop(folder: &Path, count: &str) {
@@ -41,7 +42,7 @@ fn a_shop_is_the_same_however_little_memory_there_is() {
 #[test]
 fn duplicates_refusals_and_ids_that_are_used_again_are_the_same_however_little_memory_there_is() {
     let Some(folder) = shared("") else { return };
-    let options = [NASTY, &["--max-age", "22d", "--horizon", "22d"]].concat();
+    let options = [NASTY, &["--horizon", "22d"]].concat();
     check(&folder, "data/nasty/nasty.jsonl", &options);
     check(&folder, "data/events/events.jsonl.gz", &["--retention", "2d", "--windows", "day"]);
 }

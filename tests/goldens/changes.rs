@@ -5,10 +5,11 @@ use std::path::Path;
 
 use super::bounded::shop;
 use super::compare::{assert_golden, assert_same, files};
-use super::inputs::{Chance, dirty, sample, shared};
+use super::golden_sets::{EVENTS, GoldenSet, MIXED, NASTY, OLIST};
+use super::inputs::{Chance, sample, shared};
 use super::run::{replay, run};
 use super::same::{NOTHING_RETIRES, on_a_cluster, replayed};
-use super::sets::{NASTY, replay_into};
+use super::sets::replay_into;
 
 type Row = Vec<String>;
 
@@ -68,45 +69,33 @@ fn assert_add_up(changes: &BTreeMap<String, Vec<Row>>, time: Option<&str>, out: 
     }
 }
 
-/// Changes of a golden set: they add up to its files.
-fn check(set: &str, inputs: &[&str], options: &[&str]) {
-    let (Some(golden), Some(folder)) = (shared(&format!("golden/{set}")), shared("")) else { return };
-    if inputs.iter().any(|input| !Path::new(input).is_absolute() && shared(input).is_none()) {
-        return;
+/// Changes of golden sets: they add up to the files.
+fn check(sets: &[GoldenSet]) {
+    let (Some(folder), scratch) = (shared(""), tempfile::tempdir().unwrap()) else { return };
+    for set in sets {
+        let golden = shared(&format!("golden/{}", set.name));
+        let (Some(golden), Some(arguments)) = (golden, set.arguments(scratch.path())) else { continue };
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let out = tempfile::tempdir().unwrap();
+        replay_into(&folder, &arguments, &["--changes", "--no-console", "-w", "2"], out.path());
+        assert_golden(out.path(), &golden, None);
+        assert_add_up(&changes(out.path()), None, out.path(), set.name);
     }
-    let out = tempfile::tempdir().unwrap();
-    replay_into(&folder, inputs, &[options, &["--changes", "--no-console", "-w", "2"]].concat(), out.path());
-    assert_golden(out.path(), &golden, None);
-    assert_add_up(&changes(out.path()), None, out.path(), set);
 }
 
 #[test]
 fn changes_of_golden_olist_add_up_to_the_files() {
-    check("olist", &["data/olist"], &[]);
-    check("olist-strict", &["data/olist"], &["--transitions", "strict"]);
-    check("olist-until-2018-01-01", &["data/olist"], &["--until", "2018-01-01T00:00:00Z"]);
+    check(OLIST);
 }
 
 #[test]
 fn changes_of_mixed_and_dirty_goldens_add_up_to_the_files() {
-    check("olist-and-events", &["data/olist", "data/events/events.jsonl.gz"], &[]);
-    let temporary = tempfile::tempdir().unwrap();
-    if let Some(directory) = dirty(1, temporary.path()) {
-        check("olist-dirty-1", &[directory.to_str().unwrap()], &[]);
-    }
+    check(MIXED);
 }
 
 #[test]
 fn changes_of_golden_events_add_up_to_the_files() {
-    let events = &["data/events/events.jsonl.gz"];
-    check("events", events, &[]);
-    check("events-strict", events, &["--transitions", "strict"]);
-    let rules = ["--sla-rules", "data/events/sla-rules.toml", "--grace", "6h", "--until", "2024-03-21T00:00:00Z"];
-    check("events-rules", events, &rules);
-    check("events-retention-2d", events, &["--retention", "2d"]);
-    let nasty = [NASTY, &["--max-age", "22d"]].concat();
-    check("nasty", &["data/nasty/nasty.jsonl"], &nasty);
-    check("nasty-strict", &["data/nasty/nasty.jsonl"], &[&nasty[..], &["--transitions", "strict"]].concat());
+    check(EVENTS);
 }
 
 /// At boundaries of windows, the changes up to then are the files of a replay until then.
@@ -141,8 +130,7 @@ fn changes_up_to_a_boundary_are_a_replay_until_then() {
     check_boundaries(temporary.path(), "shop", &["--retention", "5d"], 3);
     let Some(folder) = shared("") else { return };
     check_boundaries(&folder, "data/events/events.jsonl.gz", &[], 4);
-    let nasty = [NASTY, &["--max-age", "22d"]].concat();
-    check_boundaries(&folder, "data/nasty/nasty.jsonl", &nasty, 5);
+    check_boundaries(&folder, "data/nasty/nasty.jsonl", NASTY, 5);
 }
 
 #[test]
@@ -170,7 +158,7 @@ fn changes_are_the_same_bytes_always() {
     shop(temporary.path(), "2000");
     same(temporary.path(), "shop", &[], false);
     let Some(folder) = shared("") else { return };
-    let nasty = [NASTY, &["--max-age", "22d", "--horizon", "22d"]].concat();
+    let nasty = [NASTY, &["--horizon", "22d"]].concat();
     same(&folder, "data/nasty/nasty.jsonl", &nasty, false);
 }
 

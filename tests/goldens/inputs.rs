@@ -5,13 +5,15 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::run::lacks;
+
 /// A file or folder beside the work tree; where it is missing, says so by name.
 pub fn shared(path: &str) -> Option<PathBuf> {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR"));
     let ancestors = workspace.ancestors().skip(1).take(2);
     let found = ancestors.map(|folder| folder.join("shared").join(path)).find(|path| path.exists());
     if found.is_none() {
-        eprintln!("not checked: ../shared/{path} is missing");
+        lacks(&format!("../shared/{path}"));
     }
     found
 }
@@ -32,7 +34,7 @@ pub fn dirty(seed: u32, folder: &Path) -> Option<PathBuf> {
             Some(out)
         }
         Err(error) => {
-            eprintln!("not checked: python3 cannot be started: {error}");
+            lacks(&format!("python3: {error}"));
             None
         }
     }

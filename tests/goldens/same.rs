@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use super::compare::{assert_golden, assert_same, files, without_column};
+use super::golden_sets::NASTY;
 use super::inputs::{dirty, lines, sample, shared, shuffled_directory, shuffled_file};
 use super::run::{cluster, run, start};
 use super::sets::replay_into;
@@ -91,11 +92,10 @@ fn a_larger_co_ordered_directory_is_read_on_any_workers() {
 #[test]
 fn clusters_agree_with_the_goldens() {
     let Some(folder) = shared("") else { return };
-    let nasty = ["--sla-rules", "data/nasty/sla-rules.toml", "--grace", "6h", "--retention", "60h", "--max-age", "22d"];
     for (set, input, options) in [
         ("olist", "data/olist", &[][..]),
         ("events", "data/events/events.jsonl.gz", &[]),
-        ("nasty", "data/nasty/nasty.jsonl", &nasty),
+        ("nasty", "data/nasty/nasty.jsonl", NASTY),
     ] {
         let (Some(golden), Some(_)) = (shared(&format!("golden/{set}")), shared(input)) else { continue };
         let out = tempfile::tempdir().unwrap();

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use super::metrics::{Prometheus, Watched, wait_until};
+use super::run::lacks;
 
 fn deployed(name: &str) -> String {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy").join(name).display().to_string()
@@ -14,7 +15,7 @@ fn promtool_finds_nothing_in_what_is_deployed() {
     let (config, tests) = (deployed("prometheus/prometheus.yml"), deployed("prometheus/alerts_test.yml"));
     for arguments in [["check", "config", &config], ["test", "rules", &tests]] {
         let Ok(said) = Command::new("promtool").args(arguments).output() else {
-            eprintln!("not checked: there is no promtool (Debian, Ubuntu: apt-get install prometheus)");
+            lacks("promtool (Debian, Ubuntu: apt-get install prometheus)");
             return;
         };
         let complaints = String::from_utf8_lossy(&said.stdout) + String::from_utf8_lossy(&said.stderr);

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use super::outcome::Place;
-use super::run::{replay, run};
+use super::run::{lacks, replay, run};
 use super::server::{Database, Server};
 
 /// Makes an authority and a certificate for 127.0.0.1 in `folder`; false where openssl is missing.
@@ -44,7 +44,7 @@ fn certificates(folder: &Path) -> bool {
 fn a_server_is_believed_as_far_as_sslmode_says() {
     let place = Place::new();
     if !certificates(place.folder.path()) {
-        eprintln!("not checked: openssl is missing");
+        lacks("openssl");
         return;
     }
     let Some(server) = Server::start() else { return };

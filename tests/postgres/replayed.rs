@@ -4,7 +4,8 @@ use std::path::Path;
 
 use dataflows::views::COLLECTIONS;
 
-use super::inputs::{Chance, dirty, sample, shared};
+use super::golden_sets::{EVENTS, GoldenSet, MIXED, OLIST};
+use super::inputs::{Chance, sample, shared};
 use super::outcome::{Place, assert_failed};
 use super::read;
 use super::run::{Ended, replay, run};
@@ -27,18 +28,13 @@ fn assert_agree(database: &Database, folder: &Path, arguments: &[&str]) {
 }
 
 /// Each of these sets into the same tables, one after the other.
-fn check(sets: &[(&[&str], &[&str])]) {
+fn check(sets: &[GoldenSet]) {
     let (Some(database), Some(folder)) = (Database::new(), shared("")) else { return };
-    for (inputs, options) in sets {
-        if inputs.iter().all(|input| Path::new(input).is_absolute() || shared(input).is_some()) {
-            assert_agree(&database, &folder, &[inputs, *options].concat());
-        }
+    let scratch = tempfile::tempdir().unwrap();
+    for arguments in sets.iter().filter_map(|set| set.arguments(scratch.path())) {
+        assert_agree(&database, &folder, &arguments.iter().map(String::as_str).collect::<Vec<_>>());
     }
 }
-
-const OLIST: &[&str] = &["data/olist"];
-const EVENTS: &[&str] = &["data/events/events.jsonl.gz"];
-const NASTY: &[&str] = &["data/nasty/nasty.jsonl"];
 
 #[test]
 fn the_tables_hold_the_rows_of_the_sample_and_views_say_the_same() {
@@ -74,34 +70,17 @@ fn the_tables_hold_the_rows_of_the_sample_and_views_say_the_same() {
 
 #[test]
 fn olist() {
-    check(&[(OLIST, &[]), (OLIST, &["--transitions", "strict"])]);
+    check(OLIST);
 }
 
 #[test]
 fn olist_and_more() {
-    check(&[(&[OLIST, EVENTS].concat(), &[]), (OLIST, &["--until", "2018-01-01T00:00:00Z"])]);
-}
-
-#[test]
-fn olist_dirty() {
-    let temporary = tempfile::tempdir().unwrap();
-    if let Some(directory) = dirty(1, temporary.path()) {
-        check(&[(&[directory.to_str().unwrap()], &[])]);
-    }
+    check(MIXED);
 }
 
 #[test]
 fn events_and_nasty() {
-    let rules = ["--sla-rules", "data/events/sla-rules.toml", "--grace", "6h", "--until", "2024-03-21T00:00:00Z"];
-    let nasty = ["--sla-rules", "data/nasty/sla-rules.toml", "--grace", "6h", "--retention", "60h", "--max-age", "22d"];
-    check(&[
-        (EVENTS, &[]),
-        (EVENTS, &["--transitions", "strict"]),
-        (EVENTS, &rules),
-        (EVENTS, &["--retention", "2d"]),
-        (NASTY, &nasty),
-        (NASTY, &[&nasty[..], &["--transitions", "strict"]].concat()),
-    ]);
+    check(EVENTS);
 }
 
 /// A line that places an order.

@@ -26,9 +26,7 @@ impl Database {
         match std::env::var("ORDERWATCH_POSTGRES") {
             Ok(server) => Some(Database::on(&server)),
             Err(_) => {
-                eprintln!(
-                    "not checked: ORDERWATCH_POSTGRES names no server (eval \"$(scripts/services up postgres)\")"
-                );
+                run::lacks("PostgreSQL (eval \"$(scripts/services up postgres)\")");
                 None
             }
         }
@@ -91,7 +89,7 @@ impl Server {
     pub fn start() -> Option<Server> {
         let folder = tempfile::tempdir().unwrap();
         let said = services(&folder, &["up", "postgres"]).or_else(|| {
-            eprintln!("not checked: no server of the test's own could be started");
+            run::lacks("a PostgreSQL of the test's own (scripts/services up postgres)");
             None
         })?;
         let url = said.trim().strip_prefix("export ORDERWATCH_POSTGRES=").unwrap().to_owned();

@@ -11,6 +11,7 @@ use dataflows::time::{Time, Window};
 use super::event_reader::{self, time};
 use super::law::{Answer, Arrival, answer};
 use super::olist_reader;
+use super::run::lacks;
 
 const HOUR: u64 = 3_600_000;
 const DAY: u64 = 24 * HOUR;
@@ -37,7 +38,11 @@ fn strict() -> Settings {
 /// The folder of data and goldens beside the work tree; none on other machines.
 fn shared() -> Option<PathBuf> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared");
-    path.exists().then_some(path)
+    if !path.exists() {
+        lacks("../shared");
+        return None;
+    }
+    Some(path)
 }
 
 fn unzipped(path: &Path) -> Vec<u8> {

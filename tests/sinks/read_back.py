@@ -1,16 +1,18 @@
-"""Reads SQLite and Parquet files back with independent tools and compares them to the CSV files, row for row.
+"""Reads what each sink wrote back with independent tools and compares it to the CSV files, row for row.
 
-Arguments: directory of CSV files, SQLite file, directory of Parquet files. Ends with 1 at the first difference.
+Arguments: directory of CSV files, SQLite file, directories of JSON lines and of Parquet files. Ends with 1 at the first
+difference; otherwise says which tools it had. Parquet is read by pyarrow and by DuckDB, where they are.
 """
 
 import csv
 import datetime
 import decimal
+import json
 import pathlib
 import sqlite3
 import sys
 
-csv_directory, sqlite_file, parquet_directory = (pathlib.Path(argument) for argument in sys.argv[1:])
+csv_directory, sqlite_file, jsonl_directory, parquet_directory = (pathlib.Path(argument) for argument in sys.argv[1:])
 csv.field_size_limit(1 << 30)
 decimal.getcontext().prec = 60
 
@@ -54,16 +56,22 @@ def imported(name):
     try:
         return __import__(name)
     except ImportError:
-        print(f"not checked by {name}: it is not installed (pip install {name})")
+        return None
 
 
-tools = ["sqlite3"]
+tools = ["sqlite3", "json"]
 database = sqlite3.connect(f"file:{sqlite_file}?mode=ro", uri=True)
 for name, header, wanted in tables():
     cursor = database.execute(f"SELECT * FROM {name}")
     assert [column[0] for column in cursor.description] == header, name
     compare("sqlite3", name, wanted, cursor)
 assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+for name, header, wanted in tables():
+    with (jsonl_directory / f"{name}.jsonl").open(newline="\n", encoding="utf-8") as file:
+        objects = [json.loads(line) for line in file]
+    assert all(list(row) == header for row in objects), name
+    compare("json", name, wanted, (row.values() for row in objects))
 
 if imported("pyarrow"):
     import pyarrow.parquet

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use rusqlite::Connection;
 
 use super::outcome::{Place, assert_failed};
-use super::run::{Ended, orderwatch, replay, run};
+use super::run::{Ended, lacks, orderwatch, replay, run};
 
 /// A line that places an order.
 pub fn placed(order: &str) -> String {
@@ -180,7 +180,7 @@ fn a_full_disk_leaves_nothing_or_what_was_there() {
     let mut mount = Command::new("mount");
     mount.args(["-t", "tmpfs", "-o", "size=1m", "tmpfs"]).arg(&disk).stderr(Stdio::null());
     if !mount.status().is_ok_and(|status| status.success()) {
-        eprintln!("not checked: `mount -t tmpfs` is not possible here");
+        lacks("`mount -t tmpfs` (it takes root)");
         return;
     }
     let replay = |input: &str, options: &[&str]| {

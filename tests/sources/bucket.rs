@@ -9,13 +9,13 @@ use orderwatch::checkpoint::Store;
 use orderwatch::store::Objects;
 
 use crate::Job;
-use crate::run::start;
+use crate::run::{lacks, start};
 
 /// The address of the server; none where there is none, which is said by name.
 pub fn server() -> Option<String> {
     let server = std::env::var("ORDERWATCH_S3").ok();
     if server.is_none() {
-        eprintln!("not checked: ORDERWATCH_S3 names no server (eval \"$(scripts/services up s3)\")");
+        lacks("S3 (eval \"$(scripts/services up s3)\")");
     }
     server
 }

@@ -6,8 +6,10 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use dataflows::time::Time;
+use orderwatch::instant::format_instant;
 use orderwatch::kafka::KafkaSettings;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
@@ -22,20 +24,20 @@ const REGISTRY: &str = "ORDERWATCH_SCHEMA_REGISTRY";
 /// So long a broker may take to do what is asked of it.
 const DONE_WITHIN: Duration = Duration::from_secs(30);
 
-/// Where a broker listens; none, and why, where the environment names none.
+/// Where a broker listens; none where the environment names none, which is said by name.
 pub fn broker() -> Option<String> {
     let found = std::env::var(VARIABLE).ok().filter(|brokers| !brokers.is_empty());
     if found.is_none() {
-        eprintln!("not run: {VARIABLE} names no broker (eval \"$(scripts/services up kafka)\")");
+        run::lacks("Kafka (eval \"$(scripts/services up kafka)\")");
     }
     found
 }
 
-/// The address of a schema registry; none, and why, where the environment names none.
+/// The address of a schema registry; none where the environment names none, which is said by name.
 pub fn registry() -> Option<String> {
     let found = std::env::var(REGISTRY).ok().filter(|address| !address.is_empty());
     if found.is_none() {
-        eprintln!("not run: {REGISTRY} names no schema registry (eval \"$(scripts/services up registry)\")");
+        run::lacks("a schema registry (eval \"$(scripts/services up registry)\")");
     }
     found
 }
@@ -89,14 +91,30 @@ pub fn create_topic_with(brokers: &str, topic: &str, partitions: i32, settings: 
             Err((_, code)) => Err(KafkaError::AdminOp(code)),
         })
     });
+    wait_for_partitions(brokers, topic, partitions as usize);
+}
+
+/// Adds partitions to a topic until there are so many, and waits until they can be read.
+pub fn add_partitions(brokers: &str, topic: &str, partitions: usize) {
+    let new = NewPartitions::new(topic, partitions);
+    answer(DONE_WITHIN, || wait(admin(brokers).create_partitions([&new], &AdminOptions::new())));
+    wait_for_partitions(brokers, topic, partitions);
+}
+
+fn wait_for_partitions(brokers: &str, topic: &str, partitions: usize) {
     let client = KafkaSettings { brokers: brokers.to_owned(), ..KafkaSettings::default() }.inquirer().unwrap();
     let until = Instant::now() + DONE_WITHIN;
     while !orderwatch::kafka::partitions_of(&client, topic, Duration::from_secs(5))
-        .is_ok_and(|found| found.is_some_and(|found| found.len() == partitions as usize))
+        .is_ok_and(|found| found.is_some_and(|found| found.len() == partitions))
     {
         assert!(Instant::now() < until, "{topic} does not appear");
         std::thread::sleep(Duration::from_millis(20));
     }
+}
+
+/// The line of an order event.
+pub fn order_event(order: &str, kind: &str, at: Time) -> String {
+    format!(r#"{{"event_type":"{kind}","order_id":"{order}","timestamp":"{}"}}"#, format_instant(at))
 }
 
 /// Makes a topic of a name of its own.

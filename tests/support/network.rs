@@ -7,6 +7,8 @@
 
 use std::process::{Command, Stdio};
 
+use crate::run::lacks;
+
 const INSIDE: &str = "ORDERWATCH_TEST_NAMESPACE";
 const SCOPE: [&str; 7] = ["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--"];
 /// Where nobody is.
@@ -22,7 +24,7 @@ pub fn is_inside(test: &str) -> bool {
     }
     let probe = ["sh", "-c", "ip link add name probe type bridge && ip netns list"];
     if !Command::new("unshare").args(SCOPE).args(probe).output().is_ok_and(|ended| ended.status.success()) {
-        eprintln!("not checked: no namespaces can be made here (it takes root, util-linux and iproute2)");
+        lacks("namespaces (they take root, util-linux and iproute2)");
         return false;
     }
     let mut command = Command::new("unshare");

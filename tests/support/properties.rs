@@ -6,10 +6,10 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::io::{self, Read};
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use csv::ByteRecord;
 use dataflows::graph::{self, Inputs, Plan};
 use dataflows::model::{Position, Rules, Symbol, Text};
 use dataflows::operators::limit::Until;
@@ -27,10 +27,8 @@ use orderwatch::clock::Lateness;
 use orderwatch::config::duration::{format_duration, parse_duration};
 use orderwatch::config::{self};
 use orderwatch::decode::avro::{TOPIC_RECORD, WriterSchema};
-use orderwatch::decode::cells::{CsvRows, PlainRows};
 use orderwatch::decode::decode_line;
 use orderwatch::decode::form::Form;
-use orderwatch::decode::olist::{ItemColumns, OrderColumns, PaymentColumns};
 use orderwatch::decode::topic;
 use orderwatch::error::Fault;
 use orderwatch::instant::{format_instant, parse_instant};
@@ -40,6 +38,10 @@ use orderwatch::source::intake::{Decoded, FACTS_GIVEN, Intake, RECORDS_READ, Sel
 use orderwatch::source::jsonl::JsonLines;
 use orderwatch::validate::{Broken, Limits, Reason, number, timestamp};
 use timely::dataflow::operators::{Input, Inspect, Probe};
+
+#[path = "row_properties.rs"]
+mod row_properties;
+pub use row_properties::{olist, rows};
 
 /// The wall clock of all properties: 2030-01-01.
 const NOW: Time = 1_893_456_000_000;
@@ -127,44 +129,6 @@ pub fn avro(bytes: &[u8]) {
     }
 }
 
-/// Rows of each Olist file, header included, are decoded or refused, and split quickly or slowly come to the same.
-pub fn olist(file: &[u8]) {
-    let limits = Limits::at(NOW);
-    let Some((header, rows)) = file.iter().position(|byte| *byte == b'\n').map(|end| file.split_at(end + 1)) else {
-        return;
-    };
-    let mut names = ByteRecord::new();
-    let read = |bytes: &[u8], record: &mut ByteRecord| {
-        csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(bytes).read_byte_record(record)
-    };
-    if !matches!(read(header, &mut names), Ok(true)) {
-        return;
-    }
-    macro_rules! check {
-        ($columns:ty) => {
-            if let Ok(columns) = <$columns>::from_header(&names) {
-                let (mut split, is_plain) = (CsvRows::of(rows), PlainRows::of(rows).is_some());
-                if let Some(mut plain) = PlainRows::of(rows) {
-                    while let Some((lines, bytes, row)) = plain.next_row() {
-                        let slow = split.next_row().unwrap();
-                        assert_eq!((lines, bytes), (slow.lines, slow.raw));
-                        let quick = columns.decode(&row, &limits);
-                        assert_eq!(quick, columns.decode(slow.cells, &limits), "{}", bytes.escape_ascii());
-                        quick.err().iter().for_each(assert_broken);
-                    }
-                }
-                while let Some(row) = split.next_row() {
-                    assert!(!is_plain, "a row too many: {}", row.raw.escape_ascii());
-                    columns.decode(row.cells, &limits).err().iter().for_each(assert_broken);
-                }
-            }
-        };
-    }
-    check!(OrderColumns);
-    check!(ItemColumns);
-    check!(PaymentColumns);
-}
-
 /// A reader that gives little at a time.
 struct Trickle {
     bytes: Vec<u8>,
@@ -232,26 +196,30 @@ pub fn scalars(text: &[u8]) {
     }
 }
 
-/// A configuration file comes to valid settings or is refused as the user's fault, with a place and a remedy.
+/// A configuration file, in TOML or in YAML, comes to valid settings or is refused as the user's fault, with a place and a
+/// remedy.
 pub fn config(text: &[u8]) {
     thread_local! {
-        static FILE: tempfile::NamedTempFile = tempfile::NamedTempFile::with_suffix(".toml").unwrap();
+        static FILES: [tempfile::NamedTempFile; 2] =
+            [".toml", ".yaml"].map(|ending| tempfile::NamedTempFile::with_suffix(ending).unwrap());
     }
-    FILE.with(|file| {
-        std::fs::write(file.path(), text).unwrap();
-        match config::load(config::Kind::Bounded, Some(file.path()), [], &[], |_| Ok(Rules::default())) {
-            Ok(config) => {
-                let settings = &config.settings;
-                assert!(settings.tick_ms > 0 && !settings.windows.is_empty() && config.cluster.workers > 0);
-                assert!(settings.max_age_ms >= settings.abandon_after_ms);
-            }
-            Err(error) => {
-                assert_eq!(error.fault(), Fault::Configuration, "{error}");
-                let text = error.to_string();
-                assert!(text.contains("\n  where: ") && text.contains("\n  do: "), "{text}");
-            }
+    FILES.with(|files| files.iter().for_each(|file| configured(file.path(), text)));
+}
+
+fn configured(path: &Path, text: &[u8]) {
+    std::fs::write(path, text).unwrap();
+    match config::load(config::Kind::Bounded, Some(path), [], &[], |_| Ok(Rules::default())) {
+        Ok(config) => {
+            let settings = &config.settings;
+            assert!(settings.tick_ms > 0 && !settings.windows.is_empty() && config.cluster.workers > 0);
+            assert!(settings.max_age_ms >= settings.abandon_after_ms);
         }
-    });
+        Err(error) => {
+            assert_eq!(error.fault(), Fault::Configuration, "{error}");
+            let text = error.to_string();
+            assert!(text.contains("\n  where: ") && text.contains("\n  do: "), "{text}");
+        }
+    }
 }
 
 /// A file of SLA rules is taken whole or refused at a line that it has.

@@ -1,10 +1,11 @@
-//! Runs of the real program for tests: alone, or as a cluster of processes over loopback.
+//! Runs of the real program for tests: alone, or as a cluster of processes over loopback; and what a test lacks that
+//! cannot run.
 //!
 //! Invariant: every process is waited for with a deadline and killed after it, so a test that would wait for ever fails
-//! and says where.
+//! and says where. A test that checks nothing, or less than it could, says so by [`lacks`] alone.
 
 use std::ffi::OsStr;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -14,6 +15,19 @@ use std::time::{Duration, Instant};
 
 /// No run of a test takes longer.
 const DEADLINE: Duration = Duration::from_secs(120);
+
+/// Says what this test lacks, so that it checks nothing or less: on standard error, which nobody sees where it passes, and
+/// as a line of the file that ORDERWATCH_SKIPPED names, which `scripts/test` shows.
+#[allow(dead_code)] // of those that need more than the program
+pub fn lacks(what: &str) {
+    let thread = std::thread::current();
+    let line = format!("{} {}: {what}\n", env!("CARGO_CRATE_NAME"), thread.name().unwrap_or("?"));
+    eprint!("not checked: {line}");
+    if let Some(path) = std::env::var_os("ORDERWATCH_SKIPPED") {
+        let mut file = std::fs::OpenOptions::new().append(true).create(true).open(path).unwrap();
+        file.write_all(line.as_bytes()).unwrap();
+    }
+}
 
 /// How a run ended.
 #[derive(Debug)]
@@ -149,6 +163,12 @@ impl Running {
     #[allow(dead_code)] // of the live job alone
     pub fn said_so_far(&self) -> String {
         self.stderr.so_far()
+    }
+
+    /// What it has printed on standard output so far.
+    #[allow(dead_code)] // of the live job alone
+    pub fn printed_so_far(&self) -> String {
+        self.stdout.so_far()
     }
 
     /// Waits until it catches SIGINT, as one that comes before just ends it; or until it has ended.
