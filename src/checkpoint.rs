@@ -80,6 +80,11 @@ pub struct Manifest {
 }
 
 impl Manifest {
+    /// Its name in the store.
+    fn name(&self) -> String {
+        format!("{}/manifests/{:020}-{:010}.json", self.job, self.frontier, self.incarnation)
+    }
+
     fn checksum_of_rest(&self) -> String {
         checksum(&serde_json::to_vec(&Manifest { checksum: String::new(), ..self.clone() }).unwrap_or_default())
     }
@@ -184,22 +189,32 @@ impl Checkpoints {
 
     /// This incarnation could not start, and writes nothing: whom it would have replaced goes on as before.
     pub fn withdraw(&self, store: &mut impl Store) -> Result<(), StoreError> {
-        // The answer to it may have been lost.
-        store.delete(&departure(&self.job, self.incarnation))?;
+        // Its answer may have been lost, and it may be under way: one that comes after this is too late. At the end of time it
+        // leaves nobody behind.
+        store.put(&departure(&self.job, self.incarnation), Time::MAX.to_string().as_bytes())?;
         claims::withdraw(store, &self.job, self.incarnation)
     }
 
     /// Notes that this incarnation went on from the history of the earlier ones at `time`. Only then may it write; an
     /// error where whoever it would have replaced has ruled it out meanwhile.
     pub fn leave_at(&self, store: &mut impl Store, time: Time) -> Result<(), StoreError> {
-        if self.depart(store, self.incarnation, time)? {
-            return Ok(());
+        if self.depart(store, self.incarnation, time)? { Ok(()) } else { Err(self.was_ruled_out()) }
+    }
+
+    /// The same error where that is so already: what this start looks for may have been removed.
+    pub fn check_counts(&self, store: &impl Store) -> Result<(), StoreError> {
+        match store.get(&departure(&self.job, self.incarnation))? {
+            Some(_) => Err(self.was_ruled_out()),
+            None => Ok(()),
         }
-        Err(StoreError(format!(
+    }
+
+    fn was_ruled_out(&self) -> StoreError {
+        StoreError(format!(
             "this start (incarnation {}) took so long that job {}, which still runs, took it for killed: stop that one \
              and start this one again",
             self.incarnation, self.job
-        )))
+        ))
     }
 
     /// Notes where an incarnation leaves the history of the earlier ones, once and for all; false where it was decided
@@ -249,10 +264,9 @@ impl Checkpoints {
         cut: &Cut,
         parts: Vec<Part>,
     ) -> Result<bool, StoreError> {
-        let name = format!("{}/manifests/{frontier:020}-{:010}.json", self.job, self.incarnation);
         let manifest = self.manifest(frontier, cut, parts);
         let json = serde_json::to_vec_pretty(&manifest).map_err(|error| StoreError(error.to_string()))?;
-        store.create(&name, &json)
+        store.create(&manifest.name(), &json)
     }
 
     /// The newest checkpoint that is fit and no further than `slowest`, and why newer ones are not.
@@ -305,7 +319,7 @@ impl Checkpoints {
     }
 
     /// The earliest time at which an incarnation after `incarnation` left its history; none where none has.
-    fn left_at(&self, store: &impl Store, incarnation: u64) -> Result<Option<Time>, StoreError> {
+    pub fn left_at(&self, store: &impl Store, incarnation: u64) -> Result<Option<Time>, StoreError> {
         let prefix = format!("{}/departures/", self.job);
         let mut earliest: Option<Time> = None;
         for name in store.list(&prefix)? {

@@ -11,6 +11,9 @@ use crate::checkpoint::{Checkpoints, Restored, Store, StoreError, Unfit};
 use crate::clock::partitions::Trail;
 use crate::sink::commits::{Progress, Transactions};
 
+#[cfg(test)]
+mod tests;
+
 /// Where an incarnation goes on.
 #[derive(Debug)]
 pub struct Start {
@@ -38,6 +41,10 @@ pub enum StartError {
     Unreachable(usize),
     /// A newer incarnation has taken this sink over.
     Replaced(usize),
+    /// What these sinks hold came of a reading that was given up while they were left out.
+    GivenUp(Vec<usize>),
+    /// There is a checkpoint from which the job could go on without these sinks.
+    Behind(Vec<usize>),
     /// There are results but no checkpoint from which they could be continued; and why each was passed over.
     NothingFits(Vec<(String, Unfit)>),
 }
@@ -48,6 +55,8 @@ impl fmt::Display for StartError {
             StartError::Store(error) => write!(formatter, "the store of checkpoints failed: {error}"),
             StartError::Unreachable(sink) => write!(formatter, "sink {sink} cannot be reached"),
             StartError::Replaced(sink) => write!(formatter, "a newer incarnation of the job writes to sink {sink}"),
+            StartError::GivenUp(_) => write!(formatter, "what a sink holds came of a reading that was given up"),
+            StartError::Behind(_) => write!(formatter, "a sink is behind the checkpoints that are kept"),
             StartError::NothingFits(passed_over) => {
                 write!(formatter, "no checkpoint fits the results that are there ({} tried)", passed_over.len())
             }
@@ -83,18 +92,20 @@ fn go_on<U>(
     sinks: &mut [impl Transactions<U>],
 ) -> Result<Start, StartError> {
     let incarnation = checkpoints.incarnation();
-    let mut progress = Vec::with_capacity(sinks.len());
+    let (mut progress, mut given_up) = (Vec::with_capacity(sinks.len()), Vec::new());
     for (number, sink) in sinks.iter_mut().enumerate() {
         let found = sink.fence(incarnation).ok_or(StartError::Unreachable(number))?;
         if found.incarnation != incarnation {
             return Err(StartError::Replaced(number));
         }
+        if checkpoints.left_at(store, found.committed_by)?.is_some_and(|left_at| left_at < found.frontier) {
+            given_up.push(number);
+        }
         progress.push(found);
     }
-    let slowest = |progress: &[Progress], least| {
-        let frontiers = progress.iter().map(|progress| progress.frontier).filter(|frontier| *frontier >= least);
-        frontiers.min().unwrap_or(Time::MAX)
-    };
+    if !given_up.is_empty() {
+        return Err(StartError::GivenUp(given_up));
+    }
     let (mut restored, mut passed_over) = checkpoints.newest(store, slowest(&progress, 0))?;
     if restored.is_none() {
         // There is no way back to the beginning: what is new does not hold the others back.
@@ -106,12 +117,40 @@ fn go_on<U>(
     let furthest = progress.iter().max_by_key(|progress| progress.frontier);
     let has_results = furthest.is_some_and(|furthest| furthest.frontier > 0);
     if restored.is_none() && (has_results || !passed_over.is_empty()) {
-        return Err(StartError::NothingFits(passed_over));
+        checkpoints.check_counts(store)?;
+        let behind = behind(store, &checkpoints, &progress)?;
+        return Err(if behind.is_empty() { StartError::NothingFits(passed_over) } else { StartError::Behind(behind) });
     }
     let trail = furthest.map_or_else(Trail::new, |furthest| furthest.trail.clone());
     let at = restored.as_ref().map_or(0, |restored| restored.manifest.frontier);
     let followed_until = furthest.map_or(at, |furthest| furthest.frontier.max(at));
     // A start that was too slow, and was ruled out, ends here: the checkpoint may be gone, but nothing was written.
     checkpoints.leave_at(store, followed_until)?;
+    if let Some(restored) = restored.as_ref().filter(|_| at > 0 && furthest.is_some() && !has_results) {
+        // All are new: marks from before are with sinks that were left out, if with any.
+        checkpoints.begin_at(store, &restored.manifest)?;
+    }
     Ok(Start { checkpoints, restored, passed_over, trail, followed_until, sinks: progress })
+}
+
+/// How far the slowest sink is of those that are as far as `least`; the end of time where none is.
+fn slowest(progress: &[Progress], least: Time) -> Time {
+    let frontiers = progress.iter().map(|found| found.frontier).filter(|frontier| *frontier >= least);
+    frontiers.min().unwrap_or(Time::MAX)
+}
+
+/// The sinks without which there is a checkpoint to go on from: the least far, as few as will do; none where that is no
+/// help.
+fn behind(store: &impl Store, checkpoints: &Checkpoints, progress: &[Progress]) -> Result<Vec<usize>, StoreError> {
+    let mut frontier = slowest(progress, 1);
+    while frontier < Time::MAX {
+        let next = slowest(progress, frontier + 1);
+        if checkpoints.newest(store, next)?.0.is_some() {
+            let numbered = progress.iter().enumerate();
+            let behind = numbered.filter(|(_, found)| (1..=frontier).contains(&found.frontier));
+            return Ok(behind.map(|(number, _)| number).collect());
+        }
+        frontier = next;
+    }
+    Ok(Vec::new())
 }

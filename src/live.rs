@@ -104,7 +104,8 @@ pub fn check(config: &JobConfig) -> JobResult<()> {
 /// Refuses a job that has no checkpoint to go on from.
 fn check_ran(config: &JobConfig) -> JobResult<()> {
     let store = config.outputs.store.as_deref();
-    match store.map_or(Ok(None), |store| listing::newest(store, &config.name))? {
+    // The first start keeps one of nothing.
+    match store.map_or(Ok(None), |store| listing::newest(store, &config.name))?.filter(|as_of| *as_of > 0) {
         Some(_) => Ok(()),
         None => Err(JobError::configuration(format!("job {} has no checkpoint to go on from", config.name))
             .at(format!("--checkpoint {}", store.unwrap_or("none")))
@@ -140,7 +141,7 @@ fn prepare(config: &JobConfig, options: &RunOptions, job: &LiveJob) -> JobResult
         let nothing = Shared::default();
         return Ok((Some(nothing), Lead { committers: Vec::new(), told }));
     };
-    let found = start(store, &config.name, job.fingerprint, &mut sinks, &config.settings)?;
+    let found = start(store, &config.name, job.fingerprint, &names, &mut sinks, &config.settings)?;
     for (name, since) in names.iter().zip(&found.sinks).map(|(name, progress)| (name, progress.complete_since)) {
         if since > 0 {
             let since = format_instant(since);
@@ -170,17 +171,18 @@ pub struct Found {
     pub sinks: Vec<Progress>,
 }
 
-/// Starts the next incarnation of a job: fences its sinks and finds the checkpoint to go on from. A job that never ran
-/// gets its first one, of nothing.
+/// Starts the next incarnation of a job: fences its sinks, which have these names, and finds the checkpoint to go on from.
+/// A job that never ran gets its first one, of nothing.
 pub fn start(
     store: &str,
     name: &str,
     fingerprint: u64,
+    names: &[&str],
     sinks: &mut [LiveSink],
     settings: &Settings,
 ) -> JobResult<Found> {
     let mut objects = Objects::open(store)?;
-    let failed = |error: StartError| refused(store, name, &error);
+    let failed = |error: StartError| refused(store, name, names, &error);
     let Start { checkpoints, restored, passed_over, trail, followed_until, sinks } =
         incarnation::start(&mut objects, name, fingerprint, sinks).map_err(failed)?;
     for (checkpoint, unfit) in &passed_over {
@@ -208,7 +210,7 @@ pub fn start(
     Ok(Found { shared, sinks })
 }
 
-fn refused(store: &str, name: &str, error: &StartError) -> JobError {
+fn refused(store: &str, name: &str, names: &[&str], error: &StartError) -> JobError {
     let failure = JobError::job(format!("job {name} cannot start: {error}")).at(store.to_owned());
     match error {
         StartError::Store(_) => {
@@ -218,6 +220,14 @@ fn refused(store: &str, name: &str, error: &StartError) -> JobError {
             .remedy("see that the server of the sink runs, or that its file can be written, then start the job again"),
         StartError::Replaced(_) => {
             failure.remedy("another process runs this job: stop it, or give this one a --job of its own")
+        }
+        StartError::GivenUp(sinks) | StartError::Behind(sinks) => {
+            let these: Vec<&str> = sinks.iter().filter_map(|number| names.get(*number).copied()).collect();
+            let these = these.join(" and ");
+            failure.at(format!("sink {these}")).remedy(format!(
+                "empty {these} and nothing else (PostgreSQL: drop the schema; SQLite: move the file away; Kafka: \
+                 delete the topics {name}.*): it is added anew, and begins with what stands; or leave {these} out"
+            ))
         }
         StartError::NothingFits(passed_over) => {
             let reasons: Vec<String> = passed_over.iter().map(|(name, unfit)| format!("{name}: {unfit}")).collect();

@@ -128,7 +128,7 @@ fn assert_holds(settings: &ChangelogSettings, wanted: &Wanted) {
 fn progress(incarnation: u64, frontier: Time) -> Progress {
     let mark = Mark { next_offset: frontier, largest_at: 5, watermark: u64::MAX, ceiling: 1 << 60 };
     let trail = Trail::from([(Partition { topic: "orders".into(), number: 3 }, vec![mark])]);
-    Progress { incarnation, frontier, trail, complete_since: 0 }
+    Progress { incarnation, frontier, committed_by: incarnation, trail, complete_since: 0 }
 }
 
 #[test]

@@ -167,7 +167,8 @@ fn joining(shop: &Shop, store: &str) -> LiveJob {
 fn prepare(shop: &Shop, store: &str, sinks: &[&MemorySink]) -> Arc<LiveJob> {
     let (config, mut job) = (shop.config(), joining(shop, store));
     let mut sinks: Vec<LiveSink> = sinks.iter().map(|sink| Box::new((*sink).clone()) as LiveSink).collect();
-    let found = live::start(store, &config.name, job.fingerprint, &mut sinks, &config.settings).unwrap();
+    let names = vec!["memory"; sinks.len()];
+    let found = live::start(store, &config.name, job.fingerprint, &names, &mut sinks, &config.settings).unwrap();
     let history = &found.shared.beginning.trail;
     let committers = sinks.into_iter().zip(&found.sinks).map(|(sink, progress)| {
         let settings = CommitterSettings { job: config.name.clone(), sink: config.sink.clone() };

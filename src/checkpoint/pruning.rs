@@ -7,7 +7,7 @@
 use dataflows::time::Time;
 
 use super::claims::{self, Successors};
-use super::{Checkpoints, Store, StoreError, Unfit};
+use super::{Checkpoints, Manifest, Store, StoreError, Unfit};
 use crate::clock::partitions::Cut;
 
 /// So many checkpoints that may be restored are kept, should the newest be damaged.
@@ -86,6 +86,11 @@ impl Checkpoints {
             tracing::info!("incarnation {later} of job {} was killed before it began, and counts no more", self.job);
         }
         Ok(is_out)
+    }
+
+    /// Notes that all sinks begin with this checkpoint: nobody keeps marks from before, so none before it is restored.
+    pub fn begin_at(&self, store: &mut impl Store, manifest: &Manifest) -> Result<(), StoreError> {
+        self.raise_floor(store, &manifest.name())
     }
 
     /// Notes that marks before this manifest are to be forgotten. One that is older may still come: of a process that does

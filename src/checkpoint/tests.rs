@@ -174,6 +174,7 @@ fn a_start_that_was_killed_is_ruled_out_after_a_while_and_one_that_is_slow_fails
     write(&mut store, &running, 1, Time::MAX);
     let slow = Checkpoints::begin(&mut store, "job", 7).unwrap();
     prune(&mut store, &running, Time::MAX).unwrap_err();
+    slow.check_counts(&store).unwrap();
     let mut found = Successors::that_start_within(Duration::ZERO);
     // That it is ruled out is not known for sure, and found out the next time.
     store.loses_next = true;
@@ -183,6 +184,7 @@ fn a_start_that_was_killed_is_ruled_out_after_a_while_and_one_that_is_slow_fails
     for frontier in 2..=5 {
         write(&mut store, &running, frontier, Time::MAX);
     }
+    slow.check_counts(&store).unwrap_err();
     let late = slow.leave_at(&mut store, 1).unwrap_err();
     assert!(late.0.contains("incarnation 2") && late.0.contains("start this one again"), "{late}");
     slow.withdraw(&mut store).unwrap();

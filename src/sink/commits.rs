@@ -18,6 +18,9 @@ pub struct Progress {
     pub incarnation: u64,
     /// Updates before this are in the sink.
     pub frontier: Time,
+    /// Which incarnation moved the frontier last: what is here came of its reading. Whoever may commit may have started in
+    /// vain.
+    pub committed_by: u64,
     /// The marks from the oldest checkpoint that may be restored to the cut at the frontier.
     #[serde(with = "crate::clock::trail")]
     pub trail: Trail,
@@ -165,7 +168,7 @@ impl<U> Commits<U> {
             marks.iter().for_each(|mark| put_down(all, *mark));
         }
         let (trail, _) = split(trail, frontier);
-        Progress { frontier, trail, ..self.progress }
+        Progress { frontier, committed_by: self.progress.incarnation, trail, ..self.progress }
     }
 
     /// The sink is as far as `found`: what is there waits no longer.

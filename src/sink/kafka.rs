@@ -194,7 +194,13 @@ impl Kafka {
         let producer = self.settings.producer()?;
         producer.init_transactions(TRANSACTION_TIMEOUT)?;
         // From here on all that others began is done or was given up.
-        let found = self.settings.read_progress()?.unwrap_or_default();
+        let found = match self.settings.read_progress()? {
+            Some(found) => found,
+            None => {
+                self.settings.check_empty()?;
+                Progress::default()
+            }
+        };
         if found.incarnation > incarnation {
             return Ok(found);
         }

@@ -92,7 +92,7 @@ impl Postgres {
         let sql = format!(
             "INSERT INTO {PROGRESS} AS known (job, incarnation, frontier, trail) VALUES ($1, $2, 0, $3)
              ON CONFLICT (job) DO UPDATE SET incarnation = greatest(known.incarnation, excluded.incarnation)
-             RETURNING incarnation, frontier, trail, complete_since"
+             RETURNING incarnation, frontier, trail, complete_since, committed_by"
         );
         let job = self.job.clone();
         let values: [&(dyn postgres::types::ToSql + Sync); 3] =
@@ -104,6 +104,7 @@ impl Postgres {
             // What cannot be read is no trail: the job begins where its checkpoint says.
             trail: trail::deserialize(&mut postcard::Deserializer::from_bytes(row.get(2))).unwrap_or_default(),
             complete_since: row.get::<_, i64>(3).cast_unsigned(),
+            committed_by: row.get::<_, i64>(4).cast_unsigned(),
         })
     }
 }
@@ -172,14 +173,15 @@ impl Session {
     /// Moves the progress, which nobody else can then do before the transaction ends; false where it is not ours to move.
     fn advance(&mut self, job: &str, from: Time, to: &Progress) -> Result<bool, postgres::Error> {
         let sql = format!(
-            "UPDATE {PROGRESS} SET frontier = $4, trail = $5, complete_since = $6, updated_at = now()
+            "UPDATE {PROGRESS} SET frontier = $4, trail = $5, complete_since = $6, committed_by = $7, updated_at = now()
              WHERE job = $1 AND incarnation = $2 AND frontier = $3"
         );
-        let [incarnation, from, frontier, complete_since] =
-            [to.incarnation, from, to.frontier, to.complete_since].map(u64::cast_signed);
+        let [incarnation, from, frontier, complete_since, committed_by] =
+            [to.incarnation, from, to.frontier, to.complete_since, to.committed_by].map(u64::cast_signed);
         let trail = packed(&to.trail);
-        let moved = self.client.execute(&sql, &[&job, &incarnation, &from, &frontier, &trail, &complete_since])?;
-        Ok(moved == 1)
+        let values: [&(dyn postgres::types::ToSql + Sync); 7] =
+            [&job, &incarnation, &from, &frontier, &trail, &complete_since, &committed_by];
+        Ok(self.client.execute(&sql, &values)? == 1)
     }
 }
 

@@ -24,7 +24,7 @@ fn trail(offset: u64) -> Trail {
 }
 
 fn progress(incarnation: u64, frontier: Time) -> Progress {
-    Progress { incarnation, frontier, trail: trail(frontier), complete_since: 0 }
+    Progress { incarnation, frontier, committed_by: incarnation, trail: trail(frontier), complete_since: 0 }
 }
 
 #[test]
@@ -145,12 +145,13 @@ fn tables_of_an_earlier_version_are_brought_to_this_one() {
     connect(&database.url, "shop").unwrap().fence(1).unwrap();
     database.run(
         "DROP INDEX category_metrics_key; UPDATE orderwatch_schema SET version = 1;
+         ALTER TABLE orderwatch_progress DROP COLUMN committed_by;
          CREATE UNIQUE INDEX category_metrics_key ON category_metrics
            (\"window\", COALESCE(window_start, '-infinity'), tenant, category)",
     );
     let mut postgres = connect(&database.url, "shop").unwrap();
-    assert_eq!(database.number("SELECT version FROM orderwatch_schema"), 2.0);
-    assert_eq!(postgres.fence(2).map(|found| found.frontier), Some(0));
+    assert_eq!(database.number("SELECT version FROM orderwatch_schema"), 3.0);
+    assert_eq!(postgres.fence(2).map(|found| (found.frontier, found.committed_by)), Some((0, 1)));
     let mut wanted = Wanted::default();
     let updates: Vec<_> = wanted.categories(1).into_iter().map(|change| (change, 0)).collect();
     assert_eq!(postgres.commit(0, &progress(2, 1), &updates), Outcome::Done);

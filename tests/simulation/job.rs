@@ -3,6 +3,7 @@
 //! Its graph only keeps which record counted when: as of a frontier that is all that any graph's state is made of.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::time::Duration;
 
 use dataflows::time::Time;
@@ -41,6 +42,8 @@ pub struct Job {
     /// All marks of this incarnation.
     trail: Trail,
     commits: Vec<Commits<Record>>,
+    /// The world's sinks that these are of.
+    named: Range<usize>,
     pub is_fenced: bool,
     pub was_restored: bool,
     pub has_new_sink: bool,
@@ -48,11 +51,9 @@ pub struct Job {
 
 impl Job {
     pub fn start(world: &mut World, random: &mut Random) -> Result<Job, StartError> {
-        if world.sinks_used < world.sinks.len() && random.one_in(4) {
-            world.sinks_used += 1;
-        }
-        let sinks = &mut world.sinks[..world.sinks_used];
-        let start = incarnation::start(&mut world.store, NAME, FINGERPRINT, sinks)?;
+        world.configure(random);
+        let named = world.named.clone();
+        let start = incarnation::start(&mut world.store, NAME, FINGERPRINT, &mut world.sinks[named.clone()])?;
         let mut kept = Kept::default();
         let mut frontier = 0;
         let is_new = start.restored.is_none();
@@ -90,6 +91,7 @@ impl Job {
             frontier,
             trail: Trail::new(),
             commits: start.sinks.into_iter().map(|sink| Commits::new(sink, &start.trail)).collect(),
+            named,
             is_fenced: false,
             was_restored,
             has_new_sink,
@@ -175,7 +177,7 @@ impl Job {
     }
 
     fn commit(&mut self, world: &mut World, sink: usize, frontier: Time) -> Result<(), Stopped> {
-        match self.commits[sink].commit(frontier, &mut world.sinks[sink]) {
+        match self.commits[sink].commit(frontier, &mut world.sinks[self.named.start + sink]) {
             Outcome::Done | Outcome::Failed | Outcome::Unknown => Ok(()),
             Outcome::Fenced => {
                 self.is_fenced = true;

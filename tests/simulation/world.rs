@@ -1,6 +1,7 @@
 //! What a simulated job lives in: partitions, a wall clock, a store of checkpoints and two sinks, all of which may fail.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use dataflows::time::Time;
 use orderwatch::checkpoint::{Store, StoreError};
@@ -57,8 +58,10 @@ pub struct World {
     pub max_read_ahead_ms: u64,
     pub store: MemoryStore,
     pub sinks: Vec<MemorySink>,
-    /// So many of them the job has; the others may be added to it.
-    pub sinks_used: usize,
+    /// Those that the job has; the others may be added to it.
+    pub named: Range<usize>,
+    /// True where sinks that the job has had may be left out for a while.
+    pub leaves_out: bool,
     /// Records before this are looked at in the end.
     pub end: Time,
     late: usize,
@@ -79,7 +82,8 @@ impl World {
             max_read_ahead_ms: [20, 1_000_000][random.up_to(2) as usize],
             store: MemoryStore { objects: BTreeMap::new(), is_damaged: false, faults, random: store },
             sinks: vec![sink(first), sink(second)],
-            sinks_used: 1 + random.up_to(2) as usize,
+            named: 0..1 + random.up_to(2) as usize,
+            leaves_out: false,
             end: Time::MAX,
             late: 0,
         }
@@ -118,6 +122,24 @@ impl World {
         self.partitions.values_mut().for_each(|ats| ats.push(self.now));
     }
 
+    /// The job is configured anew: which sinks it has.
+    pub fn configure(&mut self, random: &mut Random) {
+        if self.leaves_out && random.one_in(3) {
+            self.named = [0..1, 1..2, 0..2][random.up_to(3) as usize].clone();
+        } else if self.named.end < self.sinks.len() && random.one_in(4) {
+            self.named.end += 1;
+        }
+    }
+
+    /// Empties sinks, by their numbers among those that the job has.
+    pub fn empty(&mut self, numbers: &[usize]) {
+        for number in numbers {
+            let sink = &mut self.sinks[self.named.start + number];
+            sink.progress = Progress::default();
+            sink.rows.clear();
+        }
+    }
+
     /// Every record is in every sink once, at one time; how many there are. No trail has two marks of one offset: those of
     /// idle partitions would become ever more.
     pub fn check(&mut self, seed: u64) -> usize {
@@ -125,7 +147,7 @@ impl World {
             let one_twice = marks.windows(2).find(|pair| pair[0].next_offset == pair[1].next_offset);
             assert_eq!(one_twice, None, "seed {seed}: marks of one offset");
         }
-        let tables: Vec<BTreeMap<Record, Time>> = self.sinks[..self.sinks_used]
+        let tables: Vec<BTreeMap<Record, Time>> = self.sinks[self.named.clone()]
             .iter()
             .map(|sink| {
                 let rows: BTreeMap<Record, Time> = sink.rows.iter().cloned().collect();

@@ -24,7 +24,7 @@ use crate::sink::commits::Progress;
 /// The name of the topic, after the job's.
 pub(super) const NAME: &str = "progress";
 /// What a record begins with, by which a later version tells how it goes on.
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 /// So many records before the end of its topic the progress is looked for first.
 const RECORDS_BACK: i64 = 64;
 
@@ -144,7 +144,8 @@ mod tests {
     fn what_another_version_wrote_is_no_progress() {
         let mark = Mark { next_offset: 7, largest_at: 5, watermark: u64::MAX, ceiling: 1 << 60 };
         let trail = Trail::from([(Partition { topic: "orders".to_owned(), number: 3 }, vec![mark])]);
-        let progress = Progress { incarnation: 1, frontier: 1_700_000_000_000, trail, complete_since: 0 };
+        let frontier = 1_700_000_000_000;
+        let progress = Progress { incarnation: 2, frontier, committed_by: 1, trail, complete_since: 0 };
         let record = written(&progress).unwrap();
         assert_eq!(read(&record), Some(progress.clone()));
         for foreign in [&[][..], &[FORMAT], b"{}", &record[..record.len() - 1]] {

@@ -21,7 +21,7 @@ pub(super) const PROGRESS: &str = "orderwatch_progress";
 /// Which version made the tables.
 const VERSION_TABLE: &str = "orderwatch_schema";
 /// From the first version to the next, and so on.
-const MIGRATIONS: [&str; 1] = [
+const MIGRATIONS: [&str; 2] = [
     // Categories may be of any length.
     r#"DO $$ BEGIN
       IF to_regclass('category_metrics') IS NOT NULL THEN
@@ -30,6 +30,9 @@ const MIGRATIONS: [&str; 1] = [
           tenant, sha256(decode(replace(category, E'\\', E'\\\\'), 'escape')));
       END IF;
     END $$"#,
+    // Who committed was not noted: the last who may have.
+    "ALTER TABLE orderwatch_progress ADD COLUMN committed_by bigint NOT NULL DEFAULT 0;
+     UPDATE orderwatch_progress SET committed_by = incarnation",
 ];
 const ANOTHER_SCHEMA: &str = "name another database, or another schema: CREATE SCHEMA NAME, and after the URL \
                               ?options=-csearch_path%3DNAME";
@@ -161,7 +164,7 @@ fn everything() -> String {
         "{tables}{}
          CREATE TABLE {PROGRESS} (job text PRIMARY KEY, incarnation bigint NOT NULL, frontier bigint NOT NULL,
            trail bytea NOT NULL, complete_since bigint NOT NULL DEFAULT 0,
-           updated_at timestamp with time zone NOT NULL DEFAULT now());
+           committed_by bigint NOT NULL DEFAULT 0, updated_at timestamp with time zone NOT NULL DEFAULT now());
          COMMENT ON TABLE {PROGRESS} IS 'Who may write, and from which to which time, in ms since 1970, tables are complete';
          CREATE TABLE {VERSION_TABLE} (version integer PRIMARY KEY);
          COMMENT ON TABLE {VERSION_TABLE} IS 'The version of the tables of orderwatch in this schema';

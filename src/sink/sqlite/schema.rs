@@ -69,7 +69,8 @@ pub(super) fn prepare(connection: &Connection, path: &Path, job: &str) -> JobRes
   incarnation INTEGER NOT NULL, -- Which start of it.
   frontier INTEGER NOT NULL, -- Up to here tables are complete, in ms since 1970.
   trail BLOB NOT NULL, -- What leads there when the job is started again.
-  complete_since INTEGER NOT NULL DEFAULT 0 -- From here on they are complete, in ms since 1970.
+  complete_since INTEGER NOT NULL DEFAULT 0, -- From here on they are complete, in ms since 1970.
+  committed_by INTEGER NOT NULL DEFAULT 0 -- Which start brought them up to there.
 );\n"
     );
     connection.execute_batch(&(progress + &views())).map_err(failed)

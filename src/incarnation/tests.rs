@@ -1,0 +1,118 @@
+//! Sinks that were left out and are named again, and what is enough to have a job go on.
+
+use super::*;
+use crate::checkpoint::Successors;
+use crate::clock::partitions::Cut;
+use crate::sink::commits::{Commits, Outcome};
+use crate::store::Objects;
+
+/// A sink that keeps how far it is.
+#[derive(Default)]
+struct Kept(Progress);
+
+impl Transactions<()> for Kept {
+    fn fence(&mut self, incarnation: u64) -> Option<Progress> {
+        self.0.incarnation = incarnation;
+        Some(self.0.clone())
+    }
+
+    fn commit(&mut self, _: Time, to: &Progress, _: &[((), Time)]) -> Outcome {
+        self.0 = to.clone();
+        Outcome::Done
+    }
+}
+
+/// A job in a directory of its own.
+struct Job {
+    store: Objects,
+    _folder: tempfile::TempDir,
+}
+
+impl Job {
+    fn new() -> Job {
+        let folder = tempfile::tempdir().unwrap();
+        Job { store: Objects::open(&folder.path().display().to_string()).unwrap(), _folder: folder }
+    }
+
+    fn start(&mut self, sinks: &mut [Kept]) -> Result<Start, StartError> {
+        start(&mut self.store, "shop", 7, sinks)
+    }
+
+    fn write(&mut self, checkpoints: &Checkpoints, frontier: Time) {
+        let part = checkpoints.put_part(&mut self.store, frontier, 0, b"state").unwrap();
+        checkpoints.complete(&mut self.store, frontier, &Cut::new(), vec![part]).unwrap();
+    }
+}
+
+/// Brings a sink up to `frontier`, by whoever may commit.
+fn commit(sink: &mut Kept, frontier: Time) {
+    let mut commits = Commits::<()>::new(sink.0.clone(), &Trail::new());
+    assert_eq!(commits.commit(frontier, sink), Outcome::Done);
+}
+
+#[test]
+fn a_sink_whose_reading_was_given_up_while_it_was_left_out_is_refused_until_it_is_empty() {
+    let (mut job, mut sinks) = (Job::new(), [Kept::default(), Kept::default()]);
+    let killed = job.start(&mut sinks).unwrap().checkpoints;
+    job.write(&killed, 80);
+    commit(&mut sinks[0], 100);
+    commit(&mut sinks[1], 90);
+    assert_eq!(job.start(&mut sinks[1..]).unwrap().followed_until, 90);
+    commit(&mut sinks[1], 120);
+    let refused = StartError::GivenUp(vec![0]);
+    assert_eq!(job.start(&mut sinks).unwrap_err(), refused);
+    // To start in vain makes nothing of what it holds one's own.
+    assert_eq!(job.start(&mut sinks).unwrap_err(), refused);
+    assert_eq!(job.start(&mut sinks[..1]).unwrap_err(), refused);
+    sinks[0] = Kept::default();
+    let started = job.start(&mut sinks).unwrap();
+    assert_eq!(started.restored.unwrap().manifest.frontier, 80);
+    assert_eq!((started.followed_until, started.sinks[0].begins()), (120, 80));
+}
+
+#[test]
+fn a_sink_that_the_others_followed_to_its_end_is_taken_up_again() {
+    let (mut job, mut sinks) = (Job::new(), [Kept::default(), Kept::default()]);
+    let killed = job.start(&mut sinks).unwrap().checkpoints;
+    job.write(&killed, 80);
+    commit(&mut sinks[0], 100);
+    commit(&mut sinks[1], 110);
+    job.start(&mut sinks[1..]).unwrap();
+    commit(&mut sinks[1], 120);
+    let started = job.start(&mut sinks).unwrap();
+    assert_eq!((started.followed_until, started.sinks[0].begins()), (120, 100));
+}
+
+#[test]
+fn a_sink_that_is_behind_is_named_and_to_empty_it_is_enough() {
+    let (mut job, mut sinks) = (Job::new(), [Kept::default(), Kept::default()]);
+    let both = job.start(&mut sinks).unwrap().checkpoints;
+    job.write(&both, 80);
+    sinks.iter_mut().for_each(|sink| commit(sink, 100));
+    let one = job.start(&mut sinks[1..]).unwrap().checkpoints;
+    (2..5).for_each(|hundreds| job.write(&one, hundreds * 100));
+    commit(&mut sinks[1], 400);
+    one.prune(&mut job.store, 400, &mut Successors::default()).unwrap();
+    let behind = StartError::Behind(vec![0]);
+    assert_eq!(job.start(&mut sinks).unwrap_err(), behind);
+    assert_eq!(job.start(&mut sinks[..1]).unwrap_err(), behind);
+    // With another configuration that is no help.
+    let other = start(&mut job.store, "shop", 8, &mut sinks);
+    assert!(matches!(other, Err(StartError::NothingFits(_))), "{other:?}");
+    sinks[0] = Kept::default();
+    let started = job.start(&mut sinks).unwrap();
+    assert_eq!((started.followed_until, started.sinks[0].begins()), (400, 400));
+}
+
+#[test]
+fn a_sink_from_before_all_others_began_is_not_followed() {
+    let (mut job, mut sinks) = (Job::new(), [Kept::default(), Kept::default()]);
+    let killed = job.start(&mut sinks[..1]).unwrap().checkpoints;
+    job.write(&killed, 80);
+    job.write(&killed, 110);
+    commit(&mut sinks[0], 100);
+    // The marks from 80 to 110 are with the first alone, as far as it is.
+    assert_eq!(job.start(&mut sinks[1..]).unwrap().sinks[0].begins(), 110);
+    commit(&mut sinks[1], 120);
+    assert_eq!(job.start(&mut sinks).unwrap_err(), StartError::Behind(vec![0]));
+}
