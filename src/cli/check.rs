@@ -18,8 +18,8 @@ Examples:
     orderwatch check events.jsonl --output json
 
 Looks at the configuration, the SLA rules, the outputs, free space and the limit of open files. Of a replay besides at
-the first 1,000 records of every file; of a live job, which has no INPUT but --kafka, --topics, --watch, --generate or
---to-kafka, at brokers, topics, schema registry, directory and checkpoints. Reads no input to its end and leaves nothing
+the first 1,000 records of every file; of a live job, which it is where --kafka, --topics, --watch, --generate, --clock or
+--to-kafka says so (brokers in the configuration alone do not), at brokers, topics, schema registry, directory and checkpoints. Reads no input to its end and leaves nothing
 behind. Exit code 1 where something failed; a warning is none.";
 
 /// What a live job has no use for.
@@ -72,7 +72,8 @@ configuration_flags! {
 impl Check {
     /// What is checked: a live job where something is named that no replay has.
     pub fn kind(&self) -> Kind {
-        let is_live = self.live != LiveFlags::default() || self.watch.is_some() || self.generate.is_some();
+        let has_input = self.watch.is_some() || self.generate.is_some();
+        let is_live = has_input || self.live != LiveFlags::default() || self.clock.is_some();
         if is_live { Kind::Live } else { Kind::Bounded }
     }
 

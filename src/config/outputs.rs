@@ -10,7 +10,7 @@ use super::{Cluster, Kind, Merged};
 use crate::error::JobResult;
 use crate::sink::postgres::address::{Address, Url};
 
-/// Says that no checkpoints are to be kept, or that nothing is to be served.
+/// Says that nothing is to be written, kept or served there, whatever an earlier layer says.
 const NONE: &str = "none";
 /// Where a live job keeps its checkpoints when nothing is said.
 const LIVE_STORE: &str = "orderwatch-checkpoints";
@@ -36,15 +36,19 @@ impl Merged {
     /// Where nothing is said a live job keeps checkpoints and serves its numbers, a replay does neither.
     pub(super) fn outputs(&self, kind: Kind, raw: &RawConfig, cluster: &Cluster) -> JobResult<Outputs> {
         let given = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+        let written = |text: &str| given(text).filter(|text| text != NONE);
         let of_live = |text: String| Some(text).filter(|_| kind == Kind::Live);
-        // Without a hostfile all processes are on this machine.
-        let before = if raw.cluster.hostfile.is_empty() { cluster.process } else { 0 };
+        // Of processes on one machine each has a port of its own.
+        let hosts: Vec<&str> =
+            cluster.addresses.iter().map(|at| at.rsplit_once(':').map_or(&**at, |(host, _)| host)).collect();
+        let before =
+            hosts.iter().take(cluster.process).filter(|host| Some(host) == hosts.get(cluster.process).as_ref()).count();
         let store = given(&raw.checkpoint.store).or_else(|| of_live(LIVE_STORE.to_owned()));
         let served_at = given(&raw.serve.address).or_else(|| of_live(format!("127.0.0.1:{}", LIVE_PORT + before)));
         Ok(Outputs {
-            postgres: given(&raw.sink.postgres).map(|text| self.postgres(&text)).transpose()?,
-            sqlite: given(&raw.sink.sqlite).map(PathBuf::from),
-            kafka: given(&raw.sink.kafka),
+            postgres: written(&raw.sink.postgres).map(|text| self.postgres(&text)).transpose()?,
+            sqlite: written(&raw.sink.sqlite).map(PathBuf::from),
+            kafka: written(&raw.sink.kafka),
             store: store.filter(|store| store != NONE),
             served_at: served_at.filter(|address| address != NONE),
         })
@@ -52,7 +56,8 @@ impl Merged {
 
     fn postgres(&self, text: &str) -> JobResult<Url> {
         let Ok(url) = text.parse::<Url>();
-        Address::of(&url).map_err(|error| error.at(self.origin("sink.postgres")))?;
+        // Certificates are for whoever connects, which not every command does.
+        Address::check(&url).map_err(|error| error.at(self.origin("sink.postgres")))?;
         Ok(url)
     }
 }
@@ -84,6 +89,8 @@ mod tests {
         };
         assert_eq!(at(&[]), "127.0.0.1:8081");
         assert_eq!(at(&[("cluster.hostfile", hosts.as_str())]), "127.0.0.1:8080");
+        fs::write(&hosts, "a:2101\na:2102\n").unwrap();
+        assert_eq!(at(&[("cluster.hostfile", hosts.as_str())]), "127.0.0.1:8081");
         assert_eq!(at(&[("serve.address", "0.0.0.0:8080")]), "0.0.0.0:8080");
         assert_eq!(at(&[("serve.address", "none")]), "");
         let first = loaded(Kind::Live, &[], &[("cluster.processes", "2")]).unwrap().outputs;
@@ -99,6 +106,9 @@ mod tests {
         assert_eq!(kept(Kind::Live, &[("ORDERWATCH__CHECKPOINT__STORE", "")]), kept(Kind::Live, &[]));
         assert_eq!(kept(Kind::Live, &[("ORDERWATCH__CHECKPOINT__STORE", "none")]), None);
         assert_eq!(kept(Kind::Bounded, &[("ORDERWATCH__CHECKPOINT__STORE", "x")]).as_deref(), Some("x"));
+        let sinks = ["postgres", "sqlite", "kafka"].map(|sink| format!("ORDERWATCH__SINK__{}", sink.to_uppercase()));
+        let none: Vec<(&str, &str)> = sinks.iter().map(|name| (name.as_str(), "none")).collect();
+        assert_eq!(loaded(Kind::Bounded, &none, &[]).unwrap().outputs, Outputs::default());
     }
 
     #[test]

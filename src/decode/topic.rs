@@ -99,13 +99,14 @@ impl<'a> Columns<'a> {
         *column = cell;
     }
 
-    /// Which row it is: a schema of all three names the columns of the others, too, without a value.
+    /// Which row it is, by columns with a value: a schema of all three names those of the others, too, without one. A row of
+    /// an item or a payment may have been joined with its order's, but never the other way round.
     fn row(&self) -> Option<Row> {
         let of_order =
             [&self.order_status, &self.purchased_at, &self.approved_at, &self.carrier_at, &self.delivered_at];
         let of_item = [&self.order_item_id, &self.freight_value];
         let of_payment = [&self.payment_sequential, &self.payment_installments, &self.payment_value];
-        let rows = [(Row::Order, &of_order[..]), (Row::Item, &of_item), (Row::Payment, &of_payment)];
+        let rows = [(Row::Item, &of_item[..]), (Row::Payment, &of_payment), (Row::Order, &of_order)];
         let told = rows.into_iter().find(|(_, cells)| cells.iter().any(|cell| !cell.is_absent()));
         told.map(|(row, _)| row).or(self.named)
     }

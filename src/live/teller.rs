@@ -3,16 +3,16 @@
 //! Invariant: a breach is told when it opens, and not again while it is open and due when it was; those that are published
 //! together are told in the order of time, and nobody waits longer than [`Teller::tell`] says for an output that takes nothing
 //! (Ctrl-S, a pager). At least once: a job that comes back may tell again what it had told before it was killed, and so may one
-//! where a breach changes that has been open for a year. Limits: ten thousand breaches wait for such an output, and more are
-//! left out, which the log says with their number; those that wait are lost where the job is killed or ends meanwhile.
+//! where a breach changes that has been open for a year. Limits: so many breaches wait for such an output ([`LINES_MAX`]), and more
+//! are left out, which the log says with their number; those that wait are lost where the job is killed or ends meanwhile.
 
 use std::io::{self, Write};
 use std::iter;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, channel, sync_channel};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use dataflows::time::{DAY_MS, Time};
 use dataflows::views::collection::Row;
@@ -28,14 +28,14 @@ use crate::sink::change::Change;
 use crate::sink::text_row::TextRow;
 use crate::validate::timestamp;
 
-/// So many breaches wait for standard output, a line each.
-const LINES_MAX: usize = 10_000;
-/// So many of them are made one text,
+/// So many breaches wait for standard output, a line each: some 20 MB.
+const LINES_MAX: usize = if cfg!(test) { 10_000 } else { 100_000 };
+/// So many of them are written at once.
 const LINES_AT_ONCE: usize = 64;
-/// and so much of that is written at once: little, for only then it shows that an output is slow and not stuck.
-const PIECE_BYTES: usize = 1 << 10;
-/// An output that takes nothing for so long is stuck; in the end it has as long to take all.
+/// So long an output that is full is waited for, once, until half of what waits for it has gone; in the end as long, too.
 const PATIENCE: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 5 });
+/// That is looked at so often.
+const LOOK_EVERY: Duration = Duration::from_millis(1);
 /// Breaches that were due so long ago are forgotten, for nothing here says that an order has retired.
 const REMEMBERED_MS: u64 = 365 * DAY_MS;
 /// None is while so few are open.
@@ -72,13 +72,13 @@ pub struct Teller {
     /// So many may be open before old ones are looked for.
     open_max: usize,
     /// To the thread that writes; none once nothing more comes.
-    lines: Option<SyncSender<String>>,
-    /// What the output had taken when it was found to be stuck; none once there was room again.
-    stuck_at: Option<u64>,
+    lines: Option<Sender<String>>,
+    /// Lines that wait, those that are being written included.
+    waiting: Arc<AtomicUsize>,
+    /// True once the output was waited for in vain.
+    is_behind: bool,
     /// Breaches left out that nobody has been told of.
     untold: Arc<AtomicU64>,
-    /// Bytes that the output has taken.
-    taken: Arc<AtomicU64>,
     /// Says that the thread has ended: by then nobody can send.
     ended: Receiver<()>,
 }
@@ -90,28 +90,29 @@ impl Teller {
     }
 
     fn writing_to(output: OutputFormat, out: impl Write + Send + 'static) -> Teller {
-        let (lines, received) = sync_channel(LINES_MAX);
+        let (lines, received) = channel();
         let (ends, ended) = channel::<()>();
-        let (untold, taken) = (Arc::<AtomicU64>::default(), Arc::<AtomicU64>::default());
-        let counts = [&untold, &taken].map(Arc::clone);
+        let (untold, waiting) = (Arc::<AtomicU64>::default(), Arc::<AtomicUsize>::default());
+        let (left_out, written) = (Arc::clone(&untold), Arc::clone(&waiting));
         let writes = move || {
-            write(&received, &counts, out);
+            write(&received, &left_out, &written, out);
             drop(ends);
         };
         if let Err(error) = thread::Builder::new().name("teller".to_owned()).spawn(writes) {
             tracing::warn!("breaches are not told: their thread cannot be started: {error}");
         }
         let (open, lines) = (HashMap::new(), Some(lines));
-        Teller { output, open, open_max: OPEN_AT_LEAST, lines, stuck_at: None, untold, taken, ended }
+        Teller { output, open, open_max: OPEN_AT_LEAST, lines, waiting, is_behind: false, untold, ended }
     }
 
-    /// Tells the breaches that are new among `changes`. An output that is slow is waited for; one that took nothing for five
-    /// seconds is not, before it takes something again.
+    /// Tells the breaches that are new among `changes`. It waits for an output that is full, but no longer than five seconds,
+    /// and not again before that has taken half of what waits: sinks and checkpoints come after this.
     pub fn tell(&mut self, changes: &[(Change, Time)]) {
         let breaches = changes.iter().filter(|(change, _)| change.collection.name == SlaBreachRow::NAME);
         // They come as workers and orders gave them.
         let mut breaches: Vec<_> = breaches.collect();
         breaches.sort_by_key(|(_, time)| *time);
+        let mut patience = PATIENCE;
         for (change, time) in breaches {
             let row = named(change);
             let text = |column: &str| row.get(column).and_then(Value::as_str).unwrap_or_default();
@@ -121,7 +122,7 @@ impl Teller {
             }
             let deadline_at = timestamp::parse(text("deadline_at").as_bytes()).unwrap_or_default();
             if self.open.insert(change.key.clone(), deadline_at) != Some(deadline_at) {
-                self.hand_on(line(row, &format_instant(*time), self.output) + "\n");
+                self.hand_on(line(row, &format_instant(*time), self.output) + "\n", &mut patience);
                 self.forget(*time);
             }
         }
@@ -135,26 +136,22 @@ impl Teller {
         }
     }
 
-    fn hand_on(&mut self, mut line: String) {
+    fn hand_on(&mut self, line: String, patience: &mut Duration) {
         let Some(lines) = &self.lines else { return };
-        let (mut taken, mut since) = (self.taken.load(Ordering::Relaxed), Instant::now());
-        while let Err(refused) = lines.try_send(line) {
-            let before = std::mem::replace(&mut taken, self.taken.load(Ordering::Relaxed));
-            if before != taken {
-                since = Instant::now();
+        self.is_behind &= self.waiting.load(Ordering::Relaxed) > LINES_MAX / 2;
+        while self.waiting.load(Ordering::Relaxed) >= LINES_MAX {
+            self.is_behind |= patience.is_zero();
+            if self.is_behind {
+                self.untold.fetch_add(1, Ordering::Relaxed);
+                return;
             }
-            let is_stuck = self.stuck_at == Some(taken) || since.elapsed() >= PATIENCE;
-            match refused {
-                TrySendError::Full(again) if !is_stuck => line = again,
-                _ => {
-                    self.stuck_at = Some(taken);
-                    self.untold.fetch_add(1, Ordering::Relaxed);
-                    return;
-                }
-            }
-            thread::sleep(Duration::from_millis(1));
+            thread::sleep(LOOK_EVERY);
+            *patience = patience.saturating_sub(LOOK_EVERY);
         }
-        self.stuck_at = None;
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        if lines.send(line).is_err() {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 
@@ -162,32 +159,24 @@ impl Drop for Teller {
     fn drop(&mut self) {
         self.lines = None;
         if self.ended.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
-            let more = self.untold.load(Ordering::Relaxed);
-            tracing::warn!("standard output is stuck or slow: the last breaches are not told, nor {more} before them");
+            let (waiting, more) = (self.waiting.load(Ordering::Relaxed), self.untold.load(Ordering::Relaxed));
+            tracing::warn!(
+                "standard output is stuck or slow: the last {waiting} breaches are not told, nor {more} before them"
+            );
         }
     }
 }
 
 /// Writes lines as they come, those that wait together, until no more can come.
-fn write(lines: &Receiver<String>, [untold, taken]: &[Arc<AtomicU64>; 2], mut out: impl Write) {
+fn write(lines: &Receiver<String>, untold: &AtomicU64, waiting: &AtomicUsize, mut out: impl Write) {
     while let Ok(first) = lines.recv() {
-        let text: String = iter::once(first).chain(lines.try_iter().take(LINES_AT_ONCE)).collect();
-        let mut rest = text.as_bytes();
-        while !rest.is_empty() {
-            match out.write(rest.get(..PIECE_BYTES).unwrap_or(rest)) {
-                Ok(bytes) if bytes > 0 => {
-                    taken.fetch_add(bytes as u64, Ordering::Relaxed);
-                    rest = rest.get(bytes..).unwrap_or_default();
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // Whoever closed standard output does not want to know.
-                _ => break,
-            }
-        }
-        let _ = out.flush();
+        let taken: Vec<String> = iter::once(first).chain(lines.try_iter().take(LINES_AT_ONCE)).collect();
+        // Whoever closed standard output does not want to know.
+        let _ = out.write_all(taken.concat().as_bytes()).and_then(|()| out.flush());
+        waiting.fetch_sub(taken.len(), Ordering::Relaxed);
         let left_out = untold.swap(0, Ordering::Relaxed);
         if left_out > 0 {
-            tracing::warn!("{left_out} breaches were not told: standard output took nothing for too long");
+            tracing::warn!("{left_out} breaches were not told: standard output took too little for too long");
         }
     }
 }
@@ -195,7 +184,7 @@ fn write(lines: &Receiver<String>, [untold, taken]: &[Arc<AtomicU64>; 2], mut ou
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
-    use std::sync::mpsc::Sender;
+    use std::time::Instant;
 
     use dataflows::model::{Sla, Status, Text};
     use dataflows::views::collection::At;
@@ -222,19 +211,17 @@ mod tests {
         }
     }
 
-    /// Takes little at first, and each time after a while.
+    /// Takes its time at first.
     struct Slow {
-        takes_little: usize,
+        takes_its_time: usize,
         written: Arc<Mutex<Vec<u8>>>,
     }
 
     impl Write for Slow {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            let mut bytes = bytes;
-            if self.takes_little > 0 {
-                self.takes_little -= 1;
-                thread::sleep(PATIENCE / 16);
-                bytes = &bytes[..bytes.len().min(100)];
+            if self.takes_its_time > 0 {
+                self.takes_its_time -= 1;
+                thread::sleep(PATIENCE / 20);
             }
             self.written.lock().unwrap().extend_from_slice(bytes);
             Ok(bytes.len())
@@ -246,9 +233,9 @@ mod tests {
     }
 
     /// A teller whose output is slow so often, and what it has written.
-    fn slow(takes_little: usize) -> (Teller, Arc<Mutex<Vec<u8>>>) {
+    fn slow(takes_its_time: usize) -> (Teller, Arc<Mutex<Vec<u8>>>) {
         let written = Arc::<Mutex<Vec<u8>>>::default();
-        let out = Slow { takes_little, written: Arc::clone(&written) };
+        let out = Slow { takes_its_time, written: Arc::clone(&written) };
         (Teller::writing_to(OutputFormat::Text, out), written)
     }
 
@@ -293,24 +280,36 @@ mod tests {
         let asked = Instant::now();
         teller.tell(&breaches(1, LINES_MAX + 8));
         // Told once, whether it was left out or not.
-        teller.tell(&breaches(LINES_MAX, LINES_MAX + 8));
+        teller.tell(&breaches(LINES_MAX, LINES_MAX + 9));
         assert!(asked.elapsed() >= PATIENCE && asked.elapsed() < 20 * PATIENCE);
-        assert_eq!(teller.untold.load(Ordering::Relaxed), 7);
+        assert_eq!(teller.untold.load(Ordering::Relaxed), 9);
         drop(lets_go);
         drop(teller);
-        assert_eq!(numbers(&written), (0..=LINES_MAX).collect::<Vec<_>>(), "in order, and all that waited");
+        assert_eq!(numbers(&written), (0..LINES_MAX).collect::<Vec<_>>(), "in order, and all that waited");
     }
 
     #[test]
-    fn an_output_that_is_slow_gets_everything() {
-        // What is made one text takes it longer than one that is stuck is waited for.
-        let (mut teller, written) = slow(50);
-        let asked = Instant::now();
-        teller.tell(&breaches(0, LINES_MAX + 3 * LINES_AT_ONCE));
-        assert!(asked.elapsed() > PATIENCE, "it was waited for");
+    fn an_output_that_is_slow_for_a_while_gets_everything() {
+        let (mut teller, written) = slow(5);
+        teller.tell(&breaches(0, LINES_MAX + 6 * LINES_AT_ONCE));
         assert_eq!(teller.untold.load(Ordering::Relaxed), 0);
         drop(teller);
-        assert_eq!(numbers(&written), (0..LINES_MAX + 3 * LINES_AT_ONCE).collect::<Vec<_>>());
+        assert_eq!(numbers(&written), (0..LINES_MAX + 6 * LINES_AT_ONCE).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn one_that_is_slow_for_ever_is_waited_for_once() {
+        let (mut teller, _written) = slow(usize::MAX);
+        let asked = Instant::now();
+        teller.tell(&breaches(0, 2 * LINES_MAX));
+        let took = asked.elapsed();
+        assert!(took >= PATIENCE && teller.is_behind, "{took:?}");
+        // It has taken a little meanwhile, which is no reason to wait again.
+        teller.tell(&breaches(2 * LINES_MAX, 3 * LINES_MAX));
+        assert!(asked.elapsed() - took < PATIENCE && teller.untold.load(Ordering::Relaxed) > 0);
+        let asked = Instant::now();
+        drop(teller);
+        assert!(asked.elapsed() < 3 * PATIENCE);
     }
 
     #[test]

@@ -144,7 +144,12 @@ impl Sink for Sqlite {
         }
         let table = format!("DROP TABLE IF EXISTS \"{}\"; {}", collection.name, Sql.table(&collection));
         self.with(|connection| connection.execute_batch(&table))?;
-        Ok(Box::new(Unfinished { sqlite: self, collection, insert: insert_into(&collection), piece: String::new() }))
+        Ok(Box::new(Unfinished {
+            sqlite: self,
+            collection,
+            insert: insert_into("INSERT OR REPLACE", &collection),
+            piece: String::new(),
+        }))
     }
 
     fn commit(&self) -> JobResult<()> {
@@ -280,11 +285,11 @@ fn cannot_write(path: &Path, error: &io::Error) -> JobError {
     JobError::io("write the SQLite file", path, error).remedy(remedy)
 }
 
-/// Inserts a row; one with the same key gives way.
-fn insert_into(collection: &Collection) -> String {
+/// Inserts a row, by this verb.
+fn insert_into(verb: &str, collection: &Collection) -> String {
     let names: Vec<String> = collection.columns.iter().map(|column| format!("\"{}\"", column.name)).collect();
     let places = vec!["?"; names.len()].join(", ");
-    format!("INSERT OR REPLACE INTO \"{}\" ({}) VALUES ({places})", collection.name, names.join(", "))
+    format!("{verb} INTO \"{}\" ({}) VALUES ({places})", collection.name, names.join(", "))
 }
 
 /// Executes a statement with these cells, those of the first columns.

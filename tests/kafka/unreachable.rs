@@ -33,7 +33,7 @@ fn what_was_due_while_the_broker_was_unreachable_is_told_once_all_is_read() {
     tell("known", "ORDER_PLACED", wall_clock_ms() - 25 * HOUR_MS);
     job.wait_until_it_prints("order known not processed");
     // However long it took to begin.
-    let due_at = wall_clock_ms() + 10_000;
+    let due_at = wall_clock_ms() + 16_000;
     tell("kept", "ORDER_PLACED", due_at - 24 * HOUR_MS);
     tell("open", "ORDER_PLACED", due_at + 500 - 24 * HOUR_MS);
     // It has read these when it tells of what came after them.

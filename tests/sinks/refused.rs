@@ -74,7 +74,7 @@ fn what_is_no_regular_file_is_neither_replaced_nor_waited_for() {
         let says = ["--sqlite would overwrite what is not its own", what, name, "move this one away"];
         assert_failed(&ended, 1, &says);
         let ended = run(orderwatch().args(["query", "orders", name]).current_dir(place.folder.path()));
-        assert_failed(&ended, 1, &["these are no results of orderwatch", what, name, "replay --sqlite FILE"]);
+        assert_failed(&ended, 1, &["these are no results of orderwatch", what, name, "--sqlite FILE"]);
     }
     assert_eq!(names(&place), ["dangling", "device", "pipe", "x.jsonl"]);
     assert!(place.path("device").is_symlink() && place.path("dangling").is_symlink());

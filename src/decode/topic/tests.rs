@@ -52,6 +52,10 @@ fn members_tell_what_a_record_is() {
         (r#"{"order_id":1,"payment_sequential":1,"payment_type":"boleto","payment_value":1,"timestamp":5}"#, "ok"),
         (r#"{"order_id":1,"timestamp":5}"#, "missing_field:event_type"),
         (
+            r#"{"order_status":"shipped","order_purchase_timestamp":5,"order_id":1,"order_item_id":1,"price":1,"freight_value":0,"timestamp":5}"#,
+            "ok",
+        ),
+        (
             r#"{"order_status":null,"payment_value":" ","order_id":1,"order_item_id":1,"price":1,"freight_value":0,"timestamp":5}"#,
             "ok",
         ),

@@ -73,8 +73,21 @@ enum Trust {
 }
 
 impl Address {
+    /// Understands a URL, and reads no certificates.
+    pub fn check(url: &Url) -> JobResult<()> {
+        Address::understood(url).map(drop)
+    }
+
     /// Understands a URL and reads the certificates that it names.
     pub fn of(url: &Url) -> JobResult<Address> {
+        let (config, trust, roots) = Address::understood(url)?;
+        let shown = shown(&config);
+        let tls = MakeRustlsConnect::new(tls(trust, roots.as_deref()).map_err(|error| error.at(shown.clone()))?);
+        Ok(Address { config, tls, shown })
+    }
+
+    /// Where the server is, whom to trust, and the file of authorities.
+    fn understood(url: &Url) -> JobResult<(Config, Trust, Option<PathBuf>)> {
         const REMEDY: &str = "write postgresql://USER:PASSWORD@HOST:PORT/DATABASE, special characters as %XX; after a ? \
                               sslmode, sslrootcert, connect_timeout, options and others, separated by &";
         let refused = || JobError::configuration("this is no URL of a PostgreSQL database").remedy(REMEDY);
@@ -114,9 +127,7 @@ impl Address {
         if config.get_connect_timeout().is_none() {
             config.connect_timeout(CONNECT_TIMEOUT);
         }
-        let shown = shown(&config);
-        let tls = MakeRustlsConnect::new(tls(trust, roots.as_deref()).map_err(|error| error.at(shown.clone()))?);
-        Ok(Address { config, tls, shown })
+        Ok((config, trust, roots))
     }
 }
 

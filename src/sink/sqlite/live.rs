@@ -132,7 +132,7 @@ fn fence(connection: &mut Connection, job: &str, incarnation: u64) -> rusqlite::
     let sql = format!(
         "INSERT INTO {PROGRESS} AS known (job, incarnation, frontier, trail) VALUES (?1, ?2, 0, ?3)
          ON CONFLICT (job) DO UPDATE SET incarnation = max(known.incarnation, excluded.incarnation)
-         RETURNING incarnation, frontier, trail, complete_since"
+         RETURNING incarnation, frontier, trail, complete_since, committed_by"
     );
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let values = (job, incarnation.cast_signed(), packed(&Trail::new()));
@@ -149,6 +149,7 @@ fn progress(row: &Row<'_>) -> rusqlite::Result<Progress> {
         // What cannot be read is no trail: the job begins where its checkpoint says.
         trail: trail::deserialize(&mut postcard::Deserializer::from_bytes(&marks)).unwrap_or_default(),
         complete_since: row.get::<_, i64>(3)?.cast_unsigned(),
+        committed_by: row.get::<_, i64>(4)?.cast_unsigned(),
     })
 }
 
@@ -181,12 +182,12 @@ fn commit(
 /// Moves the progress; false where it is not ours to move.
 fn advance(connection: &Connection, job: &str, from: Time, to: &Progress) -> rusqlite::Result<bool> {
     let mut update = connection.prepare_cached(&format!(
-        "UPDATE {PROGRESS} SET frontier = ?4, trail = ?5, complete_since = ?6
+        "UPDATE {PROGRESS} SET frontier = ?4, trail = ?5, complete_since = ?6, committed_by = ?7
          WHERE job = ?1 AND incarnation = ?2 AND frontier = ?3"
     ))?;
-    let [incarnation, from, frontier, complete_since] =
-        [to.incarnation, from, to.frontier, to.complete_since].map(u64::cast_signed);
-    let moved = update.execute((job, incarnation, from, frontier, packed(&to.trail), complete_since))?;
+    let [incarnation, from, frontier, complete_since, committed_by] =
+        [to.incarnation, from, to.frontier, to.complete_since, to.committed_by].map(u64::cast_signed);
+    let moved = update.execute((job, incarnation, from, frontier, packed(&to.trail), complete_since, committed_by))?;
     Ok(moved == 1)
 }
 
@@ -195,7 +196,19 @@ fn put(connection: &Connection, collection: &Collection, keys: BTreeMap<&str, Op
     let conditions: Vec<String> = Sql.key(collection, "").iter().map(|column| format!("{column} = ?")).collect();
     let delete = format!("DELETE FROM \"{}\" WHERE {}", collection.name, conditions.join(" AND "));
     let mut delete = connection.prepare_cached(&delete)?;
-    let mut replace = connection.prepare_cached(&insert_into(collection))?;
+    // Columns that somebody added keep what they hold.
+    let set = collection
+        .columns
+        .iter()
+        .filter(|column| !column.is_key)
+        .map(|column| format!("\"{0}\" = excluded.\"{0}\"", column.name));
+    let done = match set.collect::<Vec<_>>().join(", ") {
+        nothing if nothing.is_empty() => "NOTHING".to_owned(),
+        set => format!("UPDATE SET {set}"),
+    };
+    let key = Sql.key(collection, "").join(", ");
+    let mut replace =
+        connection.prepare_cached(&format!("{} ON CONFLICT ({key}) DO {done}", insert_into("INSERT", collection)))?;
     for (key, row) in keys {
         let statement = if row.is_some() { &mut replace } else { &mut delete };
         let [key, row] = [key, row.unwrap_or_default()].map(|cells| TextRow::new(cells).cells());
