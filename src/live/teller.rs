@@ -3,7 +3,7 @@
 //! Invariant: a breach is told when it opens, and not again while it is open and due when it was; those that are published
 //! together are told in the order of time, and nobody waits longer than [`Teller::tell`] says for an output that takes nothing
 //! (Ctrl-S, a pager). At least once: a job that comes back may tell again what it had told before it was killed, and so may one
-//! where a breach changes that has been open for a year. Limits: so many breaches wait for such an output ([`LINES_MAX`]), and more
+//! where a breach changes that has been open for a year. Limits: a hundred thousand breaches wait for such an output, and more
 //! are left out, which the log says with their number; those that wait are lost where the job is killed or ends meanwhile.
 
 use std::io::{self, Write};
