@@ -284,13 +284,13 @@ configuration_flags! {
     /// until they are written, beyond it TMPDIR does. Results never depend on it.
     #[arg(long, value_name = "SIZE", help_heading = INPUT)]
     sort_memory: "--sort-memory" => "input.sort_memory",
-    /// How much longer alerts wait than counts [default: 0s]
+    /// How much longer alerts wait than counts [default: 0s, of a live job 5s]
     #[arg(long, value_name = "DURATION", help_heading = TIME)]
     grace: "--grace" => "time.grace",
-    /// How far the watermark stays behind the largest timestamp read, with --arrival-order [default: 0s]
+    /// How far the watermark stays behind the largest timestamp read, with --arrival-order or live [default: 0s]
     #[arg(long, value_name = "DURATION", help_heading = TIME)]
     out_of_orderness: "--out-of-orderness" => "time.out_of_orderness",
-    /// Grid of event time on which aggregates change; at least 1ms [default: 1m]
+    /// Grid of event time on which aggregates change; at least 1ms [default: 1m, of a live job 50ms]
     ///
     /// A finer one costs speed, a coarser one hides detail in between; final results are the same.
     #[arg(long, value_name = "DURATION", help_heading = TIME)]
