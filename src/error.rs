@@ -85,6 +85,12 @@ impl JobError {
         self.remedy.as_deref()
     }
 
+    /// Tells the log of what the job survives.
+    pub fn warn(&self) {
+        let [place, remedy] = [self.location(), self.remedy_text()].map(Option::unwrap_or_default);
+        tracing::warn!("{} ({place}): {remedy}", self.what());
+    }
+
     /// Whose fault it is.
     pub fn fault(&self) -> Fault {
         self.fault

@@ -3,6 +3,7 @@
 //! A sink holds its trail, and gets it anew with every commit. Invariant: what is read is what was written. Used by serde
 //! as `#[serde(with = …)]`.
 
+use postcard::ser_flavors::Flavor;
 use serde::{Deserialize, Deserializer, Serializer};
 
 use super::partitions::{Mark, Partition, Trail};
@@ -43,6 +44,17 @@ pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Trail, 
         differences.into_iter().map(next).collect()
     };
     Ok(partitions.into_iter().map(|(partition, differences)| (partition, marks(differences))).collect())
+}
+
+/// A trail as bytes, for a sink that keeps it beside its rows; there is nothing in it that could not be written.
+pub fn packed(trail: &Trail) -> Vec<u8> {
+    let mut bytes = postcard::Serializer { output: postcard::ser_flavors::StdVec::new() };
+    serialize(trail, &mut bytes).ok().and_then(|()| bytes.output.finalize().ok()).unwrap_or_default()
+}
+
+/// The trail in bytes. What cannot be read is no trail: the job begins where its checkpoint says.
+pub fn unpacked(bytes: &[u8]) -> Trail {
+    deserialize(&mut postcard::Deserializer::from_bytes(bytes)).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -3,24 +3,9 @@
 use super::*;
 use crate::checkpoint::Successors;
 use crate::clock::partitions::Cut;
+use crate::sink::commits::tests::Kept;
 use crate::sink::commits::{Commits, Outcome};
 use crate::store::Objects;
-
-/// A sink that keeps how far it is.
-#[derive(Default)]
-struct Kept(Progress);
-
-impl Transactions<()> for Kept {
-    fn fence(&mut self, incarnation: u64) -> Option<Progress> {
-        self.0.incarnation = incarnation;
-        Some(self.0.clone())
-    }
-
-    fn commit(&mut self, _: Time, to: &Progress, _: &[((), Time)]) -> Outcome {
-        self.0 = to.clone();
-        Outcome::Done
-    }
-}
 
 /// A job in a directory of its own.
 struct Job {

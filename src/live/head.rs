@@ -254,29 +254,16 @@ mod tests {
     use std::sync::mpsc::{Receiver, channel};
 
     use dataflows::orders::Rows;
-    use dataflows::settings::{Settings, Transitions};
-    use dataflows::time::{DAY_MS, Window};
 
-    use super::super::publisher::Publisher;
+    use super::super::publisher::tests::publisher;
     use super::*;
     use crate::checkpoint::Checkpoints;
     use crate::store::Objects;
 
     /// The head of two workers, without sinks, that keeps checkpoints there; and what the archive answers.
     fn head(store: &str) -> (Head, Receiver<Report>) {
-        let settings = Settings {
-            transitions: Transitions::Lenient,
-            grace_ms: 0,
-            tick_ms: 1,
-            abandon_after_ms: DAY_MS,
-            expect_payments: true,
-            retention_ms: 0,
-            max_age_ms: DAY_MS,
-            horizon_ms: DAY_MS,
-            windows: vec![Window::Total],
-        };
         let (counters, (reply, replies)) = (Arc::<Counters>::default(), channel());
-        let publisher = Publisher::new(&settings, Rows::All, Box::new(|_| Default::default()));
+        let publisher = publisher(Rows::All);
         let publishing = Publishing::start(publisher, Vec::new(), Box::new(|_| {}), Arc::clone(&counters), 0).unwrap();
         let archive = Archive::start(Objects::open(store).unwrap(), Checkpoints::joined("job", 7, 1)).unwrap();
         (Head::new(publishing, Some(archive), reply, counters, 2, 0, Duration::ZERO), replies)

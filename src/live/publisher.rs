@@ -314,4 +314,4 @@ fn before<K, V>(batches: &mut Batches<K, V>, frontier: Time) -> Batches<K, V> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -200,13 +200,13 @@ fn split(mut trail: Trail, frontier: Time) -> (Trail, Trail) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::clock::partitions::{Mark, Partition};
 
     /// A sink that keeps how far it is.
     #[derive(Default)]
-    struct Kept(Progress);
+    pub(crate) struct Kept(pub(crate) Progress);
 
     impl Transactions<()> for Kept {
         fn fence(&mut self, incarnation: u64) -> Option<Progress> {

@@ -243,8 +243,7 @@ impl Kafka {
                 }
             }
         };
-        let [place, remedy] = [error.location(), error.remedy_text()].map(Option::unwrap_or_default);
-        tracing::warn!("{} ({place}): {remedy}", error.what());
+        error.warn();
     }
 }
 

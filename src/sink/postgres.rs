@@ -16,7 +16,6 @@ mod schema;
 use std::collections::BTreeSet;
 
 use dataflows::time::Time;
-use postcard::ser_flavors::Flavor;
 use postgres::Client;
 
 use super::change::Change;
@@ -96,13 +95,12 @@ impl Postgres {
         );
         let job = self.job.clone();
         let values: [&(dyn postgres::types::ToSql + Sync); 3] =
-            [&job, &incarnation.cast_signed(), &packed(&Trail::new())];
+            [&job, &incarnation.cast_signed(), &trail::packed(&Trail::new())];
         let row = self.session()?.client.query_one(&sql, &values)?;
         Ok(Progress {
             incarnation: row.get::<_, i64>(0).cast_unsigned(),
             frontier: row.get::<_, i64>(1).cast_unsigned(),
-            // What cannot be read is no trail: the job begins where its checkpoint says.
-            trail: trail::deserialize(&mut postcard::Deserializer::from_bytes(row.get(2))).unwrap_or_default(),
+            trail: trail::unpacked(row.get(2)),
             complete_since: row.get::<_, i64>(3).cast_unsigned(),
             committed_by: row.get::<_, i64>(4).cast_unsigned(),
         })
@@ -114,7 +112,7 @@ impl Transactions<Change> for Postgres {
         self.fenced(incarnation)
             .inspect_err(|error| {
                 self.session = None;
-                say(&refused(&self.address, Some(PROGRESS), error));
+                refused(&self.address, Some(PROGRESS), error).warn();
             })
             .ok()
     }
@@ -127,7 +125,7 @@ impl Transactions<Change> for Postgres {
         match session.commit(&self.job, from, to, updates) {
             Ok(outcome) => outcome,
             Err((table, error)) => {
-                say(&refused(&self.address, table, &error));
+                refused(&self.address, table, &error).warn();
                 if is_refusal(&error) && session.client.batch_execute("ROLLBACK").is_ok() {
                     return Outcome::Failed;
                 }
@@ -178,7 +176,7 @@ impl Session {
         );
         let [incarnation, from, frontier, complete_since, committed_by] =
             [to.incarnation, from, to.frontier, to.complete_since, to.committed_by].map(u64::cast_signed);
-        let trail = packed(&to.trail);
+        let trail = trail::packed(&to.trail);
         let values: [&(dyn postgres::types::ToSql + Sync); 7] =
             [&job, &incarnation, &from, &frontier, &trail, &complete_since, &committed_by];
         Ok(self.client.execute(&sql, &values)? == 1)
@@ -200,16 +198,4 @@ fn within<T>(client: &mut Client, address: &Address, work: impl FnOnce(&mut Clie
     let done = work(client)?;
     client.batch_execute("COMMIT").map_err(failed)?;
     Ok(done)
-}
-
-/// A trail as bytes; there is nothing in it that could not be written.
-fn packed(marks: &Trail) -> Vec<u8> {
-    let mut bytes = postcard::Serializer { output: postcard::ser_flavors::StdVec::new() };
-    trail::serialize(marks, &mut bytes).ok().and_then(|()| bytes.output.finalize().ok()).unwrap_or_default()
-}
-
-/// What a job survives is told by its log.
-fn say(error: &crate::error::JobError) {
-    let [place, remedy] = [error.location(), error.remedy_text()].map(Option::unwrap_or_default);
-    tracing::warn!("{} ({place}): {remedy}", error.what());
 }

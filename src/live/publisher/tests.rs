@@ -16,7 +16,7 @@ const AT: Time = 1_700_000_000_000;
 const STAYS_MS: u64 = 2 * MINUTE_MS;
 const WINDOWS: [Window; 3] = [Window::Minute, Window::Hour, Window::Total];
 
-fn publisher(rows: Rows) -> Publisher {
+pub(crate) fn publisher(rows: Rows) -> Publisher {
     let settings = Settings {
         transitions: Transitions::Lenient,
         grace_ms: 0,

@@ -18,14 +18,13 @@ use std::time::Duration;
 use dataflows::time::Time;
 use dataflows::views::COLLECTIONS;
 use dataflows::views::collection::Collection;
-use postcard::ser_flavors::Flavor;
 use rusqlite::{Connection, ErrorCode, FileControl, MAIN_DB, OpenFlags, Row, TransactionBehavior};
 
 use super::schema::{self, PROGRESS};
 use super::{Sqlite, execute, insert_into, is_there, open, refused};
 use crate::clock::partitions::Trail;
 use crate::clock::trail;
-use crate::error::{JobError, JobResult};
+use crate::error::JobResult;
 use crate::instant::format_instant;
 use crate::sink::change::{Change, netted};
 use crate::sink::commits::{Outcome, Progress, Transactions};
@@ -83,7 +82,7 @@ impl Transactions<Change> for LiveSqlite {
         self.fenced(incarnation)
             .inspect_err(|error| {
                 self.connection = None;
-                say(error);
+                error.warn();
             })
             .ok()
     }
@@ -96,7 +95,7 @@ impl Transactions<Change> for LiveSqlite {
         match commit(connection, &self.job, from, to, updates) {
             Ok(outcome) => outcome,
             Err((table, error)) => {
-                say(&refused(&self.path, table, &error));
+                refused(&self.path, table, &error).warn();
                 if is_refusal(&error) && connection.is_autocommit() {
                     return Outcome::Failed;
                 }
@@ -135,7 +134,7 @@ fn fence(connection: &mut Connection, job: &str, incarnation: u64) -> rusqlite::
          RETURNING incarnation, frontier, trail, complete_since, committed_by"
     );
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let values = (job, incarnation.cast_signed(), packed(&Trail::new()));
+    let values = (job, incarnation.cast_signed(), trail::packed(&Trail::new()));
     let found = transaction.query_row(&sql, values, progress)?;
     transaction.commit()?;
     Ok(found)
@@ -146,8 +145,7 @@ fn progress(row: &Row<'_>) -> rusqlite::Result<Progress> {
     Ok(Progress {
         incarnation: row.get::<_, i64>(0)?.cast_unsigned(),
         frontier: row.get::<_, i64>(1)?.cast_unsigned(),
-        // What cannot be read is no trail: the job begins where its checkpoint says.
-        trail: trail::deserialize(&mut postcard::Deserializer::from_bytes(&marks)).unwrap_or_default(),
+        trail: trail::unpacked(&marks),
         complete_since: row.get::<_, i64>(3)?.cast_unsigned(),
         committed_by: row.get::<_, i64>(4)?.cast_unsigned(),
     })
@@ -187,7 +185,8 @@ fn advance(connection: &Connection, job: &str, from: Time, to: &Progress) -> rus
     ))?;
     let [incarnation, from, frontier, complete_since, committed_by] =
         [to.incarnation, from, to.frontier, to.complete_since, to.committed_by].map(u64::cast_signed);
-    let moved = update.execute((job, incarnation, from, frontier, packed(&to.trail), complete_since, committed_by))?;
+    let moved =
+        update.execute((job, incarnation, from, frontier, trail::packed(&to.trail), complete_since, committed_by))?;
     Ok(moved == 1)
 }
 
@@ -227,16 +226,4 @@ fn is_in_place(connection: &Connection) -> bool {
 fn is_refusal(error: &rusqlite::Error) -> bool {
     use ErrorCode::{CannotOpen, DatabaseCorrupt, NotADatabase, SystemIoFailure};
     !matches!(error.sqlite_error_code(), Some(SystemIoFailure | CannotOpen | DatabaseCorrupt | NotADatabase))
-}
-
-/// A trail as bytes; there is nothing in it that could not be written.
-fn packed(marks: &Trail) -> Vec<u8> {
-    let mut bytes = postcard::Serializer { output: postcard::ser_flavors::StdVec::new() };
-    trail::serialize(marks, &mut bytes).ok().and_then(|()| bytes.output.finalize().ok()).unwrap_or_default()
-}
-
-/// What a job survives is told by its log.
-fn say(error: &JobError) {
-    let [place, remedy] = [error.location(), error.remedy_text()].map(Option::unwrap_or_default);
-    tracing::warn!("{} ({place}): {remedy}", error.what());
 }
