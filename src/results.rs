@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
-use dataflows::model::Sla;
 use dataflows::operators::bundles::Bundles;
 use dataflows::orders::Detail;
 use dataflows::orders::outlook::Law;
@@ -21,16 +20,16 @@ use dataflows::views::drop_off::DropOffRow;
 use dataflows::views::funnel::FunnelRow;
 use dataflows::views::gmv::GmvRow;
 use dataflows::views::measures::{Aggregate, MeasureKey, Measures};
-use dataflows::views::order_events::{self, OrderEventRow};
-use dataflows::views::orders::{self, OrderRow};
+use dataflows::views::order_events::OrderEventRow;
+use dataflows::views::orders::OrderRow;
 use dataflows::views::payments::PaymentRow;
-use dataflows::views::quality::{self, QualityRow};
+use dataflows::views::quality::{self, QualityRow, QualitySums};
 use dataflows::views::roll_up::{AggregateRow, rolled_up, sums_of};
-use dataflows::views::sla_breaches::{self, SlaBreachRow};
+use dataflows::views::sla_breaches::SlaBreachRow;
 use dataflows::views::sla_summary::SlaSummaryRow;
-use dataflows::views::stalled_orders::{self, StalledOrderRow};
+use dataflows::views::stalled_orders::StalledOrderRow;
 use dataflows::views::status::StatusRow;
-use dataflows::views::violations::{self, ViolationRow};
+use dataflows::views::violations::ViolationRow;
 use dataflows::views::{record_law, row_counts};
 use serde::de::DeserializeOwned;
 
@@ -42,10 +41,11 @@ use crate::source::intake::{FACTS_GIVEN, RECORDS_READ};
 
 mod changes;
 mod lives;
+mod orders;
 mod standing;
 
 use changes::changes_of;
-use lives::{Life, Lives, RowsOfLives};
+use orders::Orders;
 use standing::{Counts, Groups, Latest, Refusals, Standing, Sum};
 
 /// How often whoever waits is told how many rows have been written.
@@ -102,12 +102,21 @@ impl Results {
         let (next, rows) = (AtomicUsize::new(0), AtomicU64::new(0));
         let memory_bytes = self.memory_bytes / at_once.max(1);
         let output = Output { sinks, rows: &rows, memory_bytes };
+        let orders = match self.detail {
+            Detail::Final if !tasks.is_empty() => Some(Orders::begin(self, &output)?),
+            Detail::Final | Detail::Changes | Detail::Counts => None,
+        };
         std::thread::scope(|scope| {
             let (done, waits) = channel();
             for _ in 0..at_once {
                 let done = done.clone();
-                let (tasks, next, output) = (&tasks, &next, &output);
+                let (tasks, next, output, orders) = (&tasks, &next, &output, &orders);
                 scope.spawn(move || {
+                    let written = orders.as_ref().map_or(Ok(()), Orders::write);
+                    if written.is_err() {
+                        next.store(tasks.len(), Ordering::Relaxed);
+                    }
+                    let _ = done.send(written);
                     while let Some(task) = tasks.get(next.fetch_add(1, Ordering::Relaxed)) {
                         let written = task(output);
                         if written.is_err() {
@@ -128,16 +137,17 @@ impl Results {
                     Err(RecvTimeoutError::Disconnected) => return result,
                 }
             }
-        })
+        })?;
+        orders.map_or(Ok(()), Orders::finish)
     }
 
-    /// How each collection is written, those first that take longest.
+    /// How each collection is written but those of orders that are made when they are written, those first that take longest.
     fn tasks(&self) -> Vec<Task<'_>> {
         let Some(first) = self.gathered.first() else { return Vec::new() };
         let counted = row_counts::of(&first.measures, &first.lines);
         let (sums, lines) = (&first.measures, &first.lines);
         let mut tasks = match self.detail {
-            Detail::Final => vec![self.order_events(), self.other_rows_of_orders()],
+            Detail::Final => Vec::new(),
             Detail::Changes | Detail::Counts => vec![
                 self.rows::<OrderEventRow, Latest>(counted.order_events),
                 self.rows::<SlaBreachRow, Latest>(counted.sla_breaches),
@@ -147,62 +157,17 @@ impl Results {
             ],
         };
         tasks.extend([
+            self.quality(&first.quality, counted.data_quality_metrics),
             self.aggregate::<CategoryRow>(lines, counted.category_metrics),
             self.aggregate::<PaymentRow>(lines, counted.payment_metrics),
             self.aggregate::<FunnelRow>(sums, counted.real_time_funnel),
             self.aggregate::<GmvRow>(sums, counted.gmv_metrics),
-            Box::new(move |output: &Output<'_>| {
-                output.write::<QualityRow>(counted.data_quality_metrics, |table| {
-                    quality::rows(&first.quality).try_for_each(|row| table.write_row(&row))
-                })?;
-                self.write_changes::<QualityRow>(output, Counts::default())
-            }),
             self.aggregate::<DropOffRow>(sums, counted.drop_off_analysis),
             self.aggregate::<SlaSummaryRow>(sums, 0),
             self.aggregate::<StatusRow>(sums, 0),
             self.rows::<DeadLetterRow, Refusals>(0),
         ]);
         tasks
-    }
-
-    /// Writes the events of orders, more than half of all rows.
-    fn order_events(&self) -> Task<'_> {
-        Box::new(move |output| {
-            output.write::<OrderEventRow>(0, |table| {
-                let (mut lives, mut rows) = (Lives::of(self)?, RowsOfLives::default());
-                while let Some((order, lives)) = lives.next()? {
-                    rows.write(lives, table, |Life { view, standing, .. }, give| {
-                        order_events::rows(order, view, &standing.facts).for_each(give);
-                    })?;
-                }
-                Ok(())
-            })
-        })
-    }
-
-    /// Writes the other rows of orders: each order is looked at once for all of them.
-    fn other_rows_of_orders(&self) -> Task<'_> {
-        Box::new(move |output| {
-            let (mut orders, mut breaches) = (output.begin::<OrderRow>()?, output.begin::<SlaBreachRow>()?);
-            let (mut violations, mut stalled) = (output.begin::<ViolationRow>()?, output.begin::<StalledOrderRow>()?);
-            let (mut lives, mut rows) = (Lives::of(self)?, RowsOfLives::default());
-            while let Some((order, lives)) = lives.next()? {
-                rows.write(lives, &mut orders, |Life { view, standing, .. }, give| {
-                    orders::row(order, view, &standing.facts).into_iter().for_each(give);
-                })?;
-                rows.write(lives, &mut breaches, |Life { view, standing, .. }, give| {
-                    let breach = |sla| sla_breaches::row(order, view, &standing.facts, sla);
-                    Sla::ALL.into_iter().filter_map(breach).for_each(give);
-                })?;
-                rows.write(lives, &mut violations, |Life { view, standing, .. }, give| {
-                    violations::rows(order, &view.events, &standing.facts).for_each(give);
-                })?;
-                rows.write(lives, &mut stalled, |Life { view, .. }, give| {
-                    stalled_orders::row(order, view).into_iter().for_each(give);
-                })?;
-            }
-            [orders, breaches, violations, stalled].into_iter().try_for_each(Table::finish)
-        })
     }
 
     /// Writes the rows that stand in the end.
@@ -271,6 +236,15 @@ impl Results {
         })
     }
 
+    /// Writes the rows that counts of records and facts make.
+    fn quality<'r>(&'r self, sums: &'r QualitySums, counted: i64) -> Task<'r> {
+        Box::new(move |output| {
+            output
+                .write::<QualityRow>(counted, |table| quality::rows(sums).try_for_each(|row| table.write_row(&row)))?;
+            self.write_changes::<QualityRow>(output, Counts::default())
+        })
+    }
+
     fn groups<R: Row>(&self) -> JobResult<Groups<'_>> {
         let runs = self.gathered.iter().filter_map(|gathered| gathered.rows.get(R::NAME));
         Groups::of(runs, key_columns::<R>()).map_err(|error| cannot("read", &error))
@@ -296,8 +270,8 @@ struct Table<'o> {
     text: String,
 }
 
-impl Output<'_> {
-    fn begin_changes(&self, collection: Collection) -> JobResult<Vec<Box<dyn Writer + '_>>> {
+impl<'o> Output<'o> {
+    fn begin_changes(&self, collection: Collection) -> JobResult<Vec<Box<dyn Writer + 'o>>> {
         self.sinks.iter().filter_map(|sink| sink.begin_changes(collection).transpose()).collect()
     }
 
@@ -310,7 +284,7 @@ impl Output<'_> {
     }
 
     /// Begins a collection.
-    fn begin<R: Row>(&self) -> JobResult<Table<'_>> {
+    fn begin<R: Row>(&self) -> JobResult<Table<'o>> {
         let writers = self.sinks.iter().map(|sink| sink.begin(Collection::of::<R>())).collect::<JobResult<Vec<_>>>()?;
         Ok(Table { writers, rows: 0, all_rows: self.rows, text: String::new() })
     }

@@ -46,8 +46,8 @@ const fn change_column(name: &'static str, column_type: ColumnType, doc: &'stati
     Column { name, is_key: true, is_optional: false, is_indexed: false, column_type, doc }
 }
 
-/// Takes the rows of one collection.
-pub trait Writer {
+/// Takes the rows of one collection, from one thread after the other.
+pub trait Writer: Send {
     /// Takes the next row, in the order of the key.
     fn write(&mut self, row: TextRow<'_>) -> JobResult<()>;
 

@@ -188,5 +188,9 @@ pub fn json<R: Row>(row: &R) -> Map<String, Value> {
             _ => Value::from(text),
         }
     };
-    R::COLUMNS.iter().zip(row.cells()).map(|(column, cell)| (column.name.to_owned(), value(&cell))).collect()
+    let mut object = Map::new();
+    row.each_cell(&mut |column: &'static Column, cell: Cell<'_>| {
+        drop(object.insert(column.name.to_owned(), value(&cell)))
+    });
+    object
 }

@@ -10,17 +10,18 @@ use dataflows::model::{OrderId, Text};
 use dataflows::orders::outlook::Law;
 use dataflows::orders::standing::Standing;
 use dataflows::orders::view::View;
-use dataflows::time::Time;
+use dataflows::time::{Diff, Time};
 use dataflows::views::collection::Row;
+use dataflows::views::sla_breaches::{self, SlaBreachRow};
 
+use super::Results;
 use super::standing::{Groups, Latest, Standing as _};
-use super::{Results, Table};
 use crate::error::JobResult;
 use crate::gathered::{STANDING, cannot, text_of, unpacked};
 use crate::sink::text_row;
 
-/// How many columns name an order.
-const KEY_COLUMNS: usize = 2;
+/// How much of orders is read at a time: less, and threads wait for their turns too often.
+const PORTION_BYTES: usize = 1 << 17;
 
 /// An order as it stands in the end, or stood at the end of an earlier life.
 pub struct Life {
@@ -30,49 +31,111 @@ pub struct Life {
     pub standing: Standing,
     /// What they come to.
     pub view: View,
+    /// Its breaches, which are rows of two collections.
+    pub breaches: Vec<SlaBreachRow>,
 }
 
-/// The lives of all orders, order by order.
-pub struct Lives<'r> {
+/// The lives of one order.
+#[derive(Clone, Copy)]
+pub struct OrderLives<'l> {
+    /// Which order.
+    pub order: &'l OrderId,
+    /// The text with which its rows begin.
+    key: &'l str,
+    lives: &'l [Life],
+}
+
+/// What was gathered of orders that nobody has looked at yet.
+pub struct Unread<'r> {
     groups: Groups<'r>,
+    portions: u64,
+}
+
+/// What was gathered of some orders, one after the other.
+#[derive(Default)]
+struct Portion {
+    bytes: Vec<u8>,
+    updates: Vec<(Range<usize>, Time, Diff)>,
+    orders: Vec<OrderOfPortion>,
+}
+
+/// Where its key lies, and which of the updates are its own.
+struct OrderOfPortion {
+    key: Range<usize>,
+    updates: Range<usize>,
+}
+
+/// The lives of the orders of a portion, order by order; kept for its allocations.
+pub struct Lives<'r> {
     law: &'r Law,
+    portion: Portion,
+    next: usize,
     gathered: Latest,
     order: OrderId,
     lives: Vec<Life>,
 }
 
-impl<'r> Lives<'r> {
-    /// Those in these results.
-    pub fn of(results: &'r Results) -> JobResult<Lives<'r>> {
+impl<'r> Unread<'r> {
+    /// All orders in these results.
+    pub fn of(results: &'r Results) -> JobResult<Unread<'r>> {
         let runs = results.gathered.iter().filter_map(|gathered| gathered.rows.get(STANDING));
-        let groups = Groups::of(runs, KEY_COLUMNS).map_err(|error| cannot("read", &error))?;
+        let groups = Groups::of(runs, text_row::COLUMNS_OF_ORDER).map_err(|error| cannot("read", &error))?;
+        Ok(Unread { groups, portions: 0 })
+    }
+}
+
+impl<'r> Lives<'r> {
+    /// None yet.
+    pub fn new(law: &'r Law) -> Lives<'r> {
         let order = OrderId { tenant: Text::default(), order_id: Text::default() };
-        Ok(Lives { groups, law: &results.law, gathered: Latest::default(), order, lives: Vec::new() })
+        Lives { law, portion: Portion::default(), next: 0, gathered: Latest::default(), order, lives: Vec::new() }
     }
 
-    /// Goes on to the next order; none where there is none.
-    pub fn next(&mut self) -> JobResult<Option<(&OrderId, &[Life])>> {
-        let Lives { groups, law, gathered, order, lives } = self;
-        if !groups.begin() {
-            return Ok(None);
+    /// Takes the next portion of what is unread, and gives its number; none where nothing is left.
+    pub fn read(&mut self, unread: &mut Unread<'_>) -> JobResult<Option<u64>> {
+        let Portion { bytes, updates, orders } = &mut self.portion;
+        (bytes.clear(), updates.clear(), orders.clear());
+        self.next = 0;
+        while bytes.len() < PORTION_BYTES && unread.groups.begin() {
+            let (key, first) = (bytes.len()..bytes.len() + unread.groups.key().len(), updates.len());
+            bytes.extend_from_slice(unread.groups.key());
+            unread.groups.updates(|time, rest, diff| {
+                updates.push((bytes.len()..bytes.len() + rest.len(), time, diff));
+                bytes.extend_from_slice(rest);
+                Ok(())
+            })?;
+            orders.push(OrderOfPortion { key, updates: first..updates.len() });
         }
+        unread.portions += 1;
+        Ok((!orders.is_empty()).then_some(unread.portions - 1))
+    }
+
+    /// Goes on to the next order of the portion; none where there is none.
+    pub fn next(&mut self) -> JobResult<Option<OrderLives<'_>>> {
+        let Lives { law, portion: Portion { bytes, updates, orders }, next, gathered, order, lives } = self;
+        let Some(OrderOfPortion { key, updates: own }) = orders.get(*next) else { return Ok(None) };
+        *next += 1;
         gathered.clear();
-        groups.updates(|time, rest, diff| gathered.add(time, rest, diff))?;
-        *order = text_row::read_order(text_of(groups.key())?);
+        updates[own.clone()]
+            .iter()
+            .try_for_each(|(rest, time, diff)| gathered.add(*time, &bytes[rest.clone()], *diff))?;
+        let key = text_of(&bytes[key.clone()])?;
+        *order = text_row::read_order(key);
         let mut views: Vec<View> = lives.drain(..).map(|life| life.view).collect();
         for (rest, since) in gathered.standing() {
             let standing: Standing = unpacked(rest)?;
             let mut view = views.pop().unwrap_or_default();
             standing.look(order, law, &mut view);
-            lives.push(Life { since, standing, view });
+            let breaches = sla_breaches::rows(order, &view, &standing.facts).collect();
+            lives.push(Life { since, standing, view, breaches });
         }
-        Ok(Some((order, lives)))
+        Ok(Some(OrderLives { order, key, lives }))
     }
 }
 
-/// The rows of one order's lives in one collection; kept for their allocations.
+/// The rows of one collection that the lives of some orders make; kept for their allocations.
 #[derive(Default)]
-pub struct RowsOfLives {
+pub struct Sheet {
     text: String,
     rows: Vec<RowOfLife>,
 }
@@ -84,33 +147,38 @@ struct RowOfLife {
     since: Time,
 }
 
-impl RowsOfLives {
-    /// Writes the rows that `make` makes of each of these lives.
-    pub fn write<R: Row>(
-        &mut self,
-        lives: &[Life],
-        table: &mut Table<'_>,
-        make: impl Fn(&Life, &mut dyn FnMut(R)),
-    ) -> JobResult<()> {
-        let RowsOfLives { text, rows } = self;
-        text.clear();
-        rows.clear();
-        for life in lives {
+impl Sheet {
+    /// Nothing is on it.
+    pub fn clear(&mut self) {
+        (self.text.clear(), self.rows.clear());
+    }
+
+    /// Adds the rows that `make` makes of each life of an order, which comes after those before.
+    pub fn add<R: Row>(&mut self, of: OrderLives<'_>, make: impl Fn(&Life, &mut dyn FnMut(&R))) {
+        let Sheet { text, rows } = self;
+        let first = rows.len();
+        for life in of.lives {
             make(life, &mut |row| {
                 let start = text.len();
-                let key_bytes = text_row::write(&row, text);
+                let key_bytes = text_row::write_of_order(row, of.key, text);
                 rows.push(RowOfLife { row: start..text.len(), key: start..start + key_bytes, since: life.since });
             });
         }
-        if rows.len() > 1 {
-            let key = |row: &RowOfLife| &text[row.key.clone()];
-            rows.sort_unstable_by(|left, right| {
+        if rows.len() > first + 1 {
+            rows[first..].sort_unstable_by(|left, right| {
                 let by_life = || Reverse(left.since).cmp(&Reverse(right.since));
                 let by_rest = || text[left.row.clone()].cmp(&text[right.row.clone()]);
-                key(left).cmp(key(right)).then_with(by_life).then_with(by_rest)
+                text[left.key.clone()].cmp(&text[right.key.clone()]).then_with(by_life).then_with(by_rest)
             });
-            rows.dedup_by(|row, kept| key(row) == key(kept));
         }
-        rows.iter().try_for_each(|row| table.write(&text[row.row.clone()]))
+    }
+
+    /// The texts of its rows, in order; of one key the first, which is the later life's.
+    pub fn rows(&self) -> impl Iterator<Item = &str> {
+        let mut before = None;
+        self.rows.iter().filter_map(move |row| {
+            let key = &self.text[row.key.clone()];
+            (before.replace(key) != Some(key)).then(|| &self.text[row.row.clone()])
+        })
     }
 }

@@ -38,7 +38,7 @@ pub enum Format {
 }
 
 /// Writes the rows of one file.
-trait RowWriter {
+trait RowWriter: Send {
     /// Writes a row.
     fn write(&mut self, row: TextRow<'_>) -> io::Result<()>;
 

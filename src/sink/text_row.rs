@@ -7,8 +7,8 @@
 use std::borrow::Cow;
 
 use dataflows::model::{OrderId, Text};
-use dataflows::views::collection::{Cell, Row};
-use memchr::{memchr, memchr_iter, memchr2, memchr3};
+use dataflows::views::collection::{Cell, Column, Row, TakeCells};
+use memchr::{memchr, memchr_iter, memchr2, memchr3, memrchr};
 
 use super::cell;
 
@@ -46,15 +46,22 @@ impl<'t> TextRow<'t> {
         })
     }
 
-    /// All of it, where no cell holds one of the `special` characters or anything that had to be escaped: cells as they
-    /// are, each ended by NUL.
-    pub fn plain(self, special: [u8; 4]) -> Option<&'t str> {
+    /// Its first cells, as many as hold neither one of the `special` characters nor anything that had to be escaped, as they
+    /// are, each ended by NUL; and the row of the others.
+    pub fn plain(self, special: [u8; 4]) -> (&'t str, TextRow<'t>) {
         let [first, second, third, fourth] = special;
         let bytes = self.0.as_bytes();
-        (memchr3(first, second, third, bytes).is_none() && memchr2(fourth, ESCAPE as u8, bytes).is_none())
-            .then_some(self.0)
+        let plain = memchr3(first, second, third, bytes).unwrap_or(bytes.len());
+        let plain = memchr2(fourth, ESCAPE as u8, &bytes[..plain]).unwrap_or(plain);
+        // What ends a cell is one byte, so a cell is whole characters.
+        let cells = memrchr(END as u8, &bytes[..plain]).map_or(0, |end| end + 1);
+        let (cells, others) = self.0.split_at_checked(cells).unwrap_or(("", self.0));
+        (cells, TextRow(others))
     }
 }
+
+/// How many columns name an order, in front of all others.
+pub const COLUMNS_OF_ORDER: usize = 2;
 
 /// How many bytes the first columns of a row take, which are its key.
 pub fn key_bytes(row: &[u8], key_columns: usize) -> usize {
@@ -63,15 +70,43 @@ pub fn key_bytes(row: &[u8], key_columns: usize) -> usize {
 
 /// Appends a row; how many bytes of that are its key.
 pub fn write<R: Row>(row: &R, text: &mut String) -> usize {
+    write_after(0, "", row, text)
+}
+
+/// The same of a row of an order whose rows begin with what [`write_order`] wrote.
+pub fn write_of_order<R: Row>(row: &R, order: &str, text: &mut String) -> usize {
+    write_after(COLUMNS_OF_ORDER, order, row, text)
+}
+
+/// The same of a row whose first cells have been written.
+fn write_after<R: Row>(cells: usize, written: &str, row: &R, text: &mut String) -> usize {
     let start = text.len();
-    let mut key_bytes = 0;
-    for (column, cell) in R::COLUMNS.iter().zip(row.cells()) {
-        write_cell(&cell, text);
+    text.push_str(written);
+    let mut taker = CellWriter { text, written: cells, key_end: start + written.len() };
+    row.each_cell(&mut taker);
+    taker.key_end - start
+}
+
+/// Appends cells, but for some that have been written.
+struct CellWriter<'t> {
+    text: &'t mut String,
+    written: usize,
+    key_end: usize,
+}
+
+impl TakeCells for CellWriter<'_> {
+    // Of each column the compiler knows what its cell is: nothing is left to be told apart where that is here.
+    #[inline(always)]
+    fn take(&mut self, column: &'static Column, cell: Cell<'_>) {
+        if self.written > 0 {
+            self.written -= 1;
+            return;
+        }
+        write_cell(&cell, self.text);
         if column.is_key {
-            key_bytes = text.len() - start;
+            self.key_end = self.text.len();
         }
     }
-    key_bytes
 }
 
 /// Appends the cells with which the rows of an order begin.
@@ -87,6 +122,7 @@ pub fn read_order(text: &str) -> OrderId {
 }
 
 /// Appends a cell.
+#[inline(always)] // see [`CellWriter`]
 pub fn write_cell(cell: &Cell<'_>, text: &mut String) {
     match cell {
         Cell::Text(value) => write_text(value.as_str_in(&mut [0; 32]), text),

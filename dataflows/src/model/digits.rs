@@ -11,6 +11,16 @@ const LAST_DAY: u64 = 2_932_896;
 const ERA_DAYS: u64 = 146_097;
 const ERA_YEARS: u64 = 400;
 
+/// Two digits of each number below a hundred: to look them up is quicker than to divide.
+const PAIRS: [[u8; 2]; 100] = {
+    let (mut pairs, mut number) = ([[b'0'; 2]; 100], 0);
+    while number < pairs.len() {
+        pairs[number] = [b'0' + (number / 10) as u8, b'0' + (number % 10) as u8];
+        number += 1;
+    }
+    pairs
+};
+
 /// Appends a number.
 pub fn push_integer(number: i64, text: &mut String) {
     if number < 0 {
@@ -43,8 +53,7 @@ impl Rfc3339 {
         let (clock_s, milliseconds) = ((at % DAY_MS) as u32 / 1_000, (at % DAY_MS) as u32 % 1_000);
         let mut digits = *b"0000-00-00T00:00:00.000Z";
         let mut two = |place: usize, number: u32| {
-            digits[place] = b'0' + (number / 10) as u8;
-            digits[place + 1] = b'0' + (number % 10) as u8;
+            digits[place..place + 2].copy_from_slice(&PAIRS[number as usize % PAIRS.len()]);
         };
         two(0, year / 100 % 100);
         two(2, year % 100);

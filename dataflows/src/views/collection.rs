@@ -99,8 +99,20 @@ pub trait Row: Clone {
     /// Its columns in order.
     const COLUMNS: &'static [Column];
 
-    /// The row's values, one a column.
-    fn cells(&self) -> impl Iterator<Item = Cell<'_>>;
+    /// Gives the row's values, one a column.
+    fn each_cell(&self, taker: &mut impl TakeCells);
+}
+
+/// Takes the cells of a row, one after the other.
+pub trait TakeCells {
+    /// Takes the next one, of this column.
+    fn take(&mut self, column: &'static Column, cell: Cell<'_>);
+}
+
+impl<F: FnMut(&'static Column, Cell<'_>)> TakeCells for F {
+    fn take(&mut self, column: &'static Column, cell: Cell<'_>) {
+        self(column, cell);
+    }
 }
 
 /// A type that fills a column.
@@ -196,8 +208,12 @@ macro_rules! collection {
                 }, )*
             ];
 
-            fn cells(&self) -> impl Iterator<Item = $crate::views::collection::Cell<'_>> {
-                [$( $crate::views::collection::Value::cell(&self.$field) ),*].into_iter()
+            // A call for each, whose type of cell the compiler knows: to make a list of them first costs as much as the rest.
+            fn each_cell(&self, taker: &mut impl $crate::views::collection::TakeCells) {
+                let mut columns = Self::COLUMNS.iter();
+                $( if let Some(column) = columns.next() {
+                    taker.take(column, $crate::views::collection::Value::cell(&self.$field));
+                } )*
             }
         }
     };

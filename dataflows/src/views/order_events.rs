@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::collection::{At, collection};
-use super::sla_breaches::{self, SlaBreachRow};
+use super::sla_breaches::SlaBreachRow;
 use crate::model::packed::PackedFacts;
-use crate::model::{EventKind, OrderId, Sla, Status, Text, Verdict};
+use crate::model::{EventKind, OrderId, Status, Text, Verdict};
 use crate::orders::view::{JudgedEvent, View};
 
 collection! {
@@ -51,14 +51,14 @@ impl EventType {
     }
 }
 
-/// The order's events and breaches.
+/// The order's events and its `breaches`.
 pub fn rows<'a>(
     order: &'a OrderId,
     view: &'a View,
     facts: &'a PackedFacts,
+    breaches: &'a [SlaBreachRow],
 ) -> impl Iterator<Item = OrderEventRow> + 'a {
-    let breaches = Sla::ALL.into_iter().filter_map(move |sla| sla_breaches::row(order, view, facts, sla));
-    of_events(order, &view.events, facts).chain(breaches.map(|breach| of_breach(&breach)))
+    of_events(order, &view.events, facts).chain(breaches.iter().map(of_breach))
 }
 
 /// Some of an order's events.

@@ -7,6 +7,7 @@
 use std::num::NonZeroU32;
 
 use differential_dataflow::difference::{IsZero, Semigroup};
+use hashbrown::{HashMap, HashSet};
 use serde::{Deserialize, Serialize};
 
 use super::collection::{At, Hundredths, collection};
@@ -150,12 +151,17 @@ pub fn row(key: &QualityKey, counts: &QualityCounts) -> QualityRow {
 
 /// The rows these sums make, in their order.
 pub fn rows(sums: &QualitySums) -> impl Iterator<Item = QualityRow> + use<'_> {
-    let mut sums: Vec<(&QualityKey, &QualityCounts)> = sums.sums().collect();
-    sums.sort_by(|(left, _), (right, _)| match left.source == right.source {
-        true => left.minute.cmp(&right.minute),
-        false => left.source.text().cmp(&right.source.text()),
-    });
-    sums.into_iter().map(|(key, counts)| row(key, counts))
+    let sources: HashSet<Symbol> = sums.sums().map(|(key, _)| key.source).collect();
+    let mut sources: Vec<Symbol> = sources.into_iter().collect();
+    sources.sort_by_cached_key(|source| source.text());
+    let places: HashMap<Symbol, u32> = sources.iter().copied().zip(0..).collect();
+    // There are millions of them: each says by itself where it stands, in as few bytes as will do.
+    let placed =
+        |(key, counts): (&QualityKey, _)| (places.get(&key.source).copied().unwrap_or_default(), key.minute, counts);
+    let mut sums: Vec<(u32, Option<NonZeroU32>, &QualityCounts)> = sums.sums().map(placed).collect();
+    sums.sort_unstable_by_key(|(source, minute, _)| (*source, *minute));
+    sums.into_iter()
+        .map(move |(source, minute, counts)| row(&QualityKey { source: sources[source as usize], minute }, counts))
 }
 
 /// How many rows these sums make.

@@ -58,6 +58,14 @@ impl Resolution {
 /// So many items a message names, and so many characters of a name: whatever records say, it stays a message.
 const ITEMS_NAMED: usize = 20;
 const NAME_CHARACTERS: usize = 100;
+/// Most messages take no more, and most durations in words, in bytes.
+const MESSAGE_BYTES: usize = 192;
+const DURATION_BYTES: usize = 32;
+
+/// The order's breaches.
+pub fn rows(order: &OrderId, view: &View, facts: &PackedFacts) -> impl Iterator<Item = SlaBreachRow> {
+    Sla::ALL.into_iter().filter_map(move |sla| row(order, view, facts, sla))
+}
 
 /// The order's breach of `sla`, where there is one.
 pub fn row(order: &OrderId, view: &View, facts: &PackedFacts, sla: Sla) -> Option<SlaBreachRow> {
@@ -89,7 +97,8 @@ fn message(order: &OrderId, view: &View, facts: &PackedFacts, sla: Sla, within_m
     };
     let (mut scratch, within, due) = ([0; 32], duration_in_words(within_ms), instant_in_words(deadline_at));
     let id = order.order_id.as_str_in(&mut scratch);
-    let mut message = ["SLA BREACH: order ", id, " ", missed, " within ", &within, ", due ", &due].concat();
+    let mut message = String::with_capacity(MESSAGE_BYTES);
+    message.extend(["SLA BREACH: order ", id, " ", missed, " within ", &within, ", due ", &due]);
     let name = |offset| match facts.at(offset).body {
         BodyView::Item(item) => item.product_name.or(item.product_id).map(|packed| packed.text()),
         _ => None,
@@ -124,19 +133,25 @@ fn push_name(name: &str, message: &mut String) {
 
 /// A duration in days, hours, minutes and seconds, hours alone up to two days: 24 h and 36 h read better than 1 d and 1.5 d.
 pub fn duration_in_words(duration_ms: u64) -> String {
-    let (mut words, mut rest_ms) = (Vec::new(), duration_ms);
-    for (length_ms, name) in [(DAY_MS, "d"), (HOUR_MS, "h"), (MINUTE_MS, "min")] {
+    let (mut words, mut rest_ms) = (String::with_capacity(DURATION_BYTES), duration_ms);
+    for (length_ms, name) in [(DAY_MS, " d "), (HOUR_MS, " h "), (MINUTE_MS, " min ")] {
         if rest_ms >= length_ms && (length_ms < DAY_MS || duration_ms >= 2 * DAY_MS) {
-            words.push(format!("{} {name}", rest_ms / length_ms));
+            digits::push_padded(rest_ms / length_ms, 1, &mut words);
+            words.push_str(name);
             rest_ms %= length_ms;
         }
     }
-    match (rest_ms / SECOND_MS, rest_ms % SECOND_MS) {
-        (0, 0) if !words.is_empty() => {}
-        (seconds, 0) => words.push(format!("{seconds} s")),
-        (seconds, rest_ms) => words.push(format!("{seconds}.{rest_ms:03} s")),
+    if rest_ms == 0 && !words.is_empty() {
+        words.pop();
+        return words;
     }
-    words.join(" ")
+    digits::push_padded(rest_ms / SECOND_MS, 1, &mut words);
+    if !rest_ms.is_multiple_of(SECOND_MS) {
+        words.push('.');
+        digits::push_padded(rest_ms % SECOND_MS, 3, &mut words);
+    }
+    words.push_str(" s");
+    words
 }
 
 #[cfg(test)]

@@ -41,12 +41,12 @@ fn header(columns: &[Column]) -> Vec<u8> {
 impl RowWriter for Writer {
     fn write(&mut self, row: TextRow<'_>) -> io::Result<()> {
         let start = self.lines.len();
-        if let Some(plain) = row.plain(SPECIAL) {
-            self.lines.extend_from_slice(plain.as_bytes());
-            // Whether there is anything to do or not: so the compiler does many at a time.
-            self.lines[start..].iter_mut().for_each(|byte| *byte = if *byte == 0 { b',' } else { *byte });
-        } else {
-            for cell in row.cells() {
+        let (plain, others) = row.plain(SPECIAL);
+        self.lines.extend_from_slice(plain.as_bytes());
+        // Whether there is anything to do or not: so the compiler does many at a time.
+        self.lines[start..].iter_mut().for_each(|byte| *byte = if *byte == 0 { b',' } else { *byte });
+        if !others.text().is_empty() {
+            for cell in others.cells() {
                 push_field(&cell, &mut self.lines);
                 self.lines.push(b',');
             }

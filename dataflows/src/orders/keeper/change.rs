@@ -175,10 +175,10 @@ impl Emitted {
     /// Gives every row of an order's view `diff` times.
     pub fn give_rows(&mut self, id: &OrderId, facts: &PackedFacts, view: &View, time: Time, diff: Diff) {
         self.orders.extend(orders::row(id, view, facts).map(|row| (row, time, diff)));
-        self.order_events.extend(order_events::rows(id, view, facts).map(|row| (row, time, diff)));
+        let breaches: Vec<_> = sla_breaches::rows(id, view, facts).collect();
+        self.order_events.extend(order_events::rows(id, view, facts, &breaches).map(|row| (row, time, diff)));
         self.violations.extend(violations::rows(id, &view.events, facts).map(|row| (row, time, diff)));
-        let breaches = Sla::ALL.into_iter().filter_map(|sla| sla_breaches::row(id, view, facts, sla));
-        self.sla_breaches.extend(breaches.map(|row| (row, time, diff)));
+        self.sla_breaches.extend(breaches.into_iter().map(|row| (row, time, diff)));
         self.stalled_orders.extend(stalled_orders::row(id, view).map(|row| (row, time, diff)));
     }
 
