@@ -94,7 +94,9 @@ impl<'r> Lives<'r> {
     /// Takes the next portion of what is unread, and gives its number; none where nothing is left.
     pub fn read(&mut self, unread: &mut Unread<'_>) -> JobResult<Option<u64>> {
         let Portion { bytes, updates, orders } = &mut self.portion;
-        (bytes.clear(), updates.clear(), orders.clear());
+        bytes.clear();
+        updates.clear();
+        orders.clear();
         self.next = 0;
         while bytes.len() < PORTION_BYTES && unread.groups.begin() {
             let (key, first) = (bytes.len()..bytes.len() + unread.groups.key().len(), updates.len());
@@ -150,7 +152,8 @@ struct RowOfLife {
 impl Sheet {
     /// Nothing is on it.
     pub fn clear(&mut self) {
-        (self.text.clear(), self.rows.clear());
+        self.text.clear();
+        self.rows.clear();
     }
 
     /// Adds the rows that `make` makes of each life of an order, which comes after those before.
