@@ -146,8 +146,8 @@ fn prepare(config: &JobConfig, options: &RunOptions, job: &LiveJob) -> JobResult
         if since > 0 {
             let since = format_instant(since);
             tracing::warn!(
-                "the sink {name} was added at {since}: it has all that stood then and what has come since; orders that had \
-                 retired and windows that had closed are missing"
+                "the sink {name} begins at {since}, with all that stood then, and gets what has come since; orders that \
+                 had retired and windows that had closed are missing"
             );
         }
     }

@@ -3,6 +3,8 @@
 // A test that cannot set up its case must fail loudly.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+#[path = "live/added.rs"]
+mod added;
 #[path = "support/avro_rows.rs"]
 mod avro_rows;
 #[path = "live/away.rs"]
@@ -42,7 +44,6 @@ use std::time::{Duration, Instant};
 
 use dataflows::model::{Money, Rules};
 use dataflows::time::Time;
-use dataflows::views::COLLECTIONS;
 use memory::{MemoryLog, MemorySink, Records, Tables};
 use orderwatch::clock::partitions::{Partition, TimeMode};
 use orderwatch::clock::wall_clock_ms;
@@ -317,84 +318,6 @@ fn a_job_that_is_killed_and_stopped_comes_to_the_same() {
             kills += usize::from(incarnation(&shop, &store, &[&sink], [1, 3, 2][(number + seed as usize) % 3], end));
         }
         assert_as_replayed(&shop, &sink, &format!("seed {seed}"));
-    }
-    assert!(kills > 0, "each was through before it was killed");
-}
-
-#[test]
-fn the_first_sink_of_a_job_that_had_none_gets_what_stands() {
-    let shop = Shop::open(400, 7, &[]);
-    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
-    let [store, of_other] = folders.each_ref().map(|folder| folder.path().display().to_string());
-    loop {
-        let job = prepare(&shop, &store, &[]);
-        let watched = Arc::clone(&job);
-        let watch = std::thread::spawn(move || {
-            let started = Instant::now();
-            while watched.counters.numbers().checkpoints_written < 2 && started.elapsed() < DEADLINE {
-                std::thread::sleep(Duration::from_millis(1));
-            }
-            watched.stop();
-        });
-        execute(&job, 2).unwrap();
-        watch.join().unwrap();
-        let manifests = std::fs::read_dir(format!("{store}/orderwatch/manifests")).unwrap();
-        let mut names = manifests.map(|name| name.unwrap().file_name().into_string().unwrap());
-        if !names.any(|name| name.starts_with(&"0".repeat(20))) {
-            break;
-        }
-    }
-    let (every, added) = (MemorySink::default(), MemorySink::default());
-    incarnation(&shop, &of_other, &[&every], 2, End::Complete);
-    incarnation(&shop, &store, &[&added], 3, End::Complete);
-    let (every, added) = (every.tables.lock().unwrap(), added.tables.lock().unwrap());
-    assert!((1..shop.largest).contains(&added.progress.complete_since), "{}", added.progress.complete_since);
-    // Records that were refused before are history.
-    for collection in COLLECTIONS.iter().filter(|collection| collection.name != "dead_letters") {
-        let [every, added] = [&every, &added].map(|tables| tables.rows(collection.name));
-        let differs = every.iter().zip(&added).find(|(left, right)| left != right);
-        assert!(every == added, "{}: {differs:?}", collection.name);
-    }
-}
-
-#[test]
-fn a_sink_that_is_added_gets_what_stands() {
-    let mut kills = 0;
-    for seed in 1..3 {
-        let shop = Shop::open(400, seed, &[]);
-        let (store, first, second) = (tempfile::tempdir().unwrap(), MemorySink::default(), MemorySink::default());
-        let store = store.path().display().to_string();
-        // Until there is no way back to the beginning.
-        let mut begins_anew = true;
-        while begins_anew {
-            incarnation(&shop, &store, &[&first], 2, End::Stopped(2));
-            let manifests = std::fs::read_dir(format!("{store}/orderwatch/manifests")).unwrap();
-            begins_anew = manifests
-                .into_iter()
-                .any(|name| name.unwrap().file_name().to_string_lossy().starts_with(&"0".repeat(20)));
-        }
-        assert!(first.tables.lock().unwrap().progress.frontier < shop.largest, "all was read before");
-        let both = [&first, &second];
-        // It is new until it has committed something.
-        let job = prepare(&shop, &store, &both);
-        assert!(job.shared().unwrap().has_new_sink);
-        drop(job);
-        for end in [End::Killed(1), End::Stopped(1), End::Complete] {
-            kills += usize::from(incarnation(&shop, &store, &both, 3, end));
-        }
-        let job = prepare(&shop, &store, &both);
-        assert!(!job.shared().unwrap().has_new_sink);
-        let (first, second) = (first.tables.lock().unwrap(), second.tables.lock().unwrap());
-        assert_eq!(first.progress.complete_since, 0);
-        assert!((1..shop.largest).contains(&second.progress.complete_since));
-        for collection in &COLLECTIONS {
-            // Records that were refused before are history.
-            if collection.name != "dead_letters" {
-                let [first, second] = [&first, &second].map(|tables| tables.rows(collection.name));
-                let differs = first.iter().zip(&second).find(|(left, right)| left != right);
-                assert!(first == second, "{}, seed {seed}: {differs:?}", collection.name);
-            }
-        }
     }
     assert!(kills > 0, "each was through before it was killed");
 }

@@ -17,7 +17,7 @@ use super::publisher::Update;
 use super::publishing::Publishing;
 use crate::checkpoint::Part;
 use crate::clock::partitions::{Cut, Trail, cut_at, put_down, trim};
-use crate::error::JobError;
+use crate::error::{JobError, JobResult};
 use crate::sink::committer::Committer;
 
 /// A checkpoint that is being written.
@@ -40,6 +40,7 @@ pub struct Head {
     peers: usize,
     /// Marks from the newest checkpoint on.
     trail: Trail,
+    /// Up to here the publisher was told that time has come.
     published: Time,
     /// The checkpoint that this incarnation went on from, and the newest one.
     began: Time,
@@ -69,7 +70,8 @@ impl Head {
             counters,
             peers,
             trail: Trail::new(),
-            published: kept,
+            // It is told of the checkpoint's own time, too: what stood then is there, and a new sink is to get it at once.
+            published: kept.saturating_sub(1),
             began: kept,
             kept,
             unfinished: None,
@@ -231,21 +233,12 @@ impl Head {
 
     /// Why the job cannot go on, where the publisher or a sink says so.
     pub fn failure(&self) -> Option<JobError> {
-        let has_ended = self.publishing.has_ended();
-        let ended =
-            has_ended.then(|| JobError::job("the publisher's thread has ended: its message stands before this"));
-        ended.or_else(|| self.publishing.sinks().find_map(Committer::failure))
+        self.publishing.failure().or_else(|| self.publishing.sinks().find_map(Committer::failure))
     }
 
-    /// Waits until the sinks have all that was published.
-    pub fn drain(self, within: Duration) -> Result<(), JobError> {
-        let until = Instant::now() + within;
-        let sinks = self.publishing.finish(until);
-        let mut result = Ok(());
-        for sink in sinks.iter() {
-            result = result.and(sink.drain(until.saturating_duration_since(Instant::now())));
-        }
-        result
+    /// Waits until all that was read is published, and the sinks have it.
+    pub fn drain(self, within: Duration) -> JobResult<()> {
+        self.publishing.drain(Instant::now() + within)
     }
 }
 

@@ -83,6 +83,28 @@ struct Waiting {
     read: Batches<Position, Reading>,
 }
 
+/// When windows close.
+#[derive(Clone, Copy)]
+struct Closing {
+    /// How long after its end a window does, in milliseconds.
+    stays_ms: u64,
+    tick_ms: u64,
+}
+
+impl Closing {
+    /// True where what changes at `time` still changes this window.
+    fn is_open(self, window: Window, start: Time, time: Time) -> bool {
+        // What the last change still changes comes at its tick.
+        window.end(start).is_none_or(|end| tick_at_or_after(end.saturating_add(self.stays_ms), self.tick_ms) >= time)
+    }
+
+    /// The same of a minute of data quality. What has no minute counts at any time.
+    fn is_open_minute(self, key: &QualityKey, time: Time) -> bool {
+        let start = quality::row(key, &QualityCounts::default()).window_start;
+        start.is_none_or(|start| self.is_open(Window::Minute, start.0, time))
+    }
+}
+
 /// Changes of rows.
 struct Changes {
     rows: Rows,
@@ -101,9 +123,7 @@ impl Changes {
 /// See the head of this file.
 pub struct Publisher {
     windows: Vec<Window>,
-    /// How long after its end a window closes, in milliseconds.
-    stays_ms: u64,
-    tick_ms: u64,
+    closing: Closing,
     place: Place,
     standing: Standing,
     waiting: Waiting,
@@ -123,8 +143,10 @@ impl Publisher {
     pub fn new(settings: &Settings, rows: Rows, place: Place) -> Publisher {
         Publisher {
             windows: settings.windows.clone(),
-            stays_ms: settings.horizon_ms.saturating_add(settings.max_age_ms),
-            tick_ms: settings.tick_ms,
+            closing: Closing {
+                stays_ms: settings.horizon_ms.saturating_add(settings.max_age_ms),
+                tick_ms: settings.tick_ms,
+            },
             place,
             standing: Standing::new(rows),
             waiting: Waiting::default(),
@@ -157,7 +179,7 @@ impl Publisher {
     /// All updates before `frontier` have been taken in: the changes of rows that they make, with the times at which they
     /// do. Rows of orders may be told of later times, too.
     pub fn publish(&mut self, frontier: Time) -> Vec<(Change, Time)> {
-        let Publisher { windows, standing, changes, place, tally, waiting, .. } = self;
+        let Publisher { windows, closing, standing, changes, place, tally, waiting, .. } = self;
         let orders = before(&mut waiting.orders, frontier);
         for (_, _, sums) in orders.iter().flatten().filter(|(key, ..)| key.aggregate == Aggregate::RecordLaw) {
             let [_, _, accepted, duplicates, refused, ..] = sums.counts;
@@ -167,9 +189,17 @@ impl Publisher {
         let lines = before(&mut waiting.lines, frontier);
         standing.add_lines(&lines, windows, changes);
         let mut quality = before(&mut waiting.quality, frontier);
+        // An epoch of a backlog may be of years, and what changed in it is told at its end: of minutes that closed meanwhile,
+        // too. Those that had closed before are forgotten.
+        quality.iter_mut().for_each(|batch| batch.retain(|(key, ..)| closing.is_open_minute(key, standing.swept)));
         for (position, time, reading) in before(&mut waiting.read, frontier).into_iter().flatten() {
             match reading {
-                Reading::Quality(key, counts) => quality.push(vec![(key, time, counts)]),
+                Reading::Quality(key, counts) => {
+                    tally.late += counts.late;
+                    if closing.is_open_minute(&key, time) {
+                        quality.push(vec![(key, time, counts)]);
+                    }
+                }
                 Reading::Refused(record) => {
                     for reason in &record.reasons {
                         *tally.dead_letters.entry(reason.clone()).or_default() += 1;
@@ -182,7 +212,6 @@ impl Publisher {
             }
         }
         for (key, time, counts) in quality.into_iter().flatten() {
-            tally.late += counts.late;
             standing.quality.add(key, &counts, time);
         }
         standing.quality.tell_changed(|key, counts, time| {
@@ -213,7 +242,7 @@ impl Publisher {
     }
 
     /// What stood at the frontier it was restored at, with times before that: for sinks that are new, as the others have
-    /// it. Once, and whole once something has been published since.
+    /// it. Once, and whole once time has come to that frontier.
     pub fn take_stood(&mut self) -> Vec<(Change, Time)> {
         std::mem::take(&mut self.stood)
     }
@@ -253,21 +282,19 @@ impl Publisher {
     /// Forgets sums of windows that have closed, and refused facts of orders that have retired since: their rows stay and
     /// change no more.
     fn sweep(&mut self, frontier: Time) {
-        let Publisher { standing, windows, stays_ms, tick_ms, .. } = self;
+        let Publisher { standing, windows, closing, .. } = self;
+        let (closing, stays_ms) = (*closing, closing.stays_ms);
         // While history is caught up with an hour passes in no time, and all that there is would be looked at again and again.
-        let pause_ms = HOUR_MS.min(*stays_ms).max(*stays_ms / 8);
+        let pause_ms = HOUR_MS.min(stays_ms).max(stays_ms / 8);
         if frontier < standing.swept.saturating_add(pause_ms) || frontier == Time::MAX {
             return;
         }
         standing.swept = frontier;
-        let later = standing.refused_at.split_off(&frontier.saturating_sub(*stays_ms));
+        let later = standing.refused_at.split_off(&frontier.saturating_sub(stays_ms));
         let earlier = std::mem::replace(&mut standing.refused_at, later);
         earlier.into_values().flatten().for_each(|position| standing.refused.forget(position));
-        let is_open = |window: Window, start: Time| {
-            // What the last change still changes comes at its tick.
-            window.end(start).is_none_or(|end| tick_at_or_after(end.saturating_add(*stays_ms), *tick_ms) >= frontier)
-        };
-        standing.close(windows, is_open);
+        standing.quality.retain(|key| closing.is_open_minute(&key, frontier), |_, _| {});
+        standing.close(windows, |window, start| closing.is_open(window, start, frontier));
     }
 
     /// What a checkpoint as of `frontier`, up to which all has been published, holds of this.

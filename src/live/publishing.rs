@@ -89,9 +89,9 @@ impl Publishing {
         self.waiting.load(Ordering::Relaxed) > WAITING_MAX
     }
 
-    /// True where it has ended before it was told to.
-    pub fn has_ended(&self) -> bool {
-        self.thread.is_finished()
+    /// Why it cannot go on, where it has ended before it was told to.
+    pub fn failure(&self) -> Option<JobError> {
+        self.thread.is_finished().then(has_ended)
     }
 
     /// The sinks that it gives to.
@@ -99,19 +99,32 @@ impl Publishing {
         self.sinks.iter()
     }
 
-    /// Does all that it was told, tells the sinks to commit and ends, or until then as much as it can: the sinks.
-    pub fn finish(self, until: Instant) -> Arc<Vec<Committer>> {
+    /// Does all that it was told, has the sinks commit it and ends, or until then as much as it can. An error says what is
+    /// left: sinks do not know of what they were not given.
+    pub fn drain(self, until: Instant) -> JobResult<()> {
         drop(self.messages);
         while !self.thread.is_finished() && Instant::now() < until {
             std::thread::sleep(Duration::from_millis(1));
         }
-        self.sinks
+        let mut result = match self.thread.is_finished() {
+            true => self.thread.join().map_err(|_| has_ended()),
+            false => Err(JobError::job("the job ended before all that it had read was published")
+                .remedy("start it again: it goes on from its last checkpoint, and nothing is lost")),
+        };
+        for sink in self.sinks.iter() {
+            result = result.and(sink.drain(until.saturating_duration_since(Instant::now())));
+        }
+        result
     }
 
     fn tell(&self, message: Message) {
         // The head sees where the thread has ended.
         let _ = self.messages.send(message);
     }
+}
+
+fn has_ended() -> JobError {
+    JobError::job("the publisher's thread has ended: its message stands before this")
 }
 
 /// Rows and differences.
@@ -148,11 +161,15 @@ impl Work {
                     Err(error) => _ = reply.send(Report::Failed { frontier, why: error.to_string() }),
                 },
                 Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return self.commit(),
+                Err(RecvTimeoutError::Disconnected) => break,
             }
             if self.committed < self.published && self.last_commit.elapsed() >= COMMIT_AT_LEAST_EVERY {
                 self.commit();
             }
+        }
+        // A sink that is new would take what it has for all that stood, if it was told so before it was given that.
+        if self.committed < self.published {
+            self.commit();
         }
     }
 
@@ -161,8 +178,8 @@ impl Work {
         let changes = self.publisher.publish(until);
         self.count(&changes);
         (self.told)(&changes);
-        let has_changed = !changes.is_empty();
         let stood = self.publisher.take_stood();
+        let has_changed = !(changes.is_empty() && stood.is_empty());
         if !stood.is_empty() {
             // Sinks that have it take no notice.
             self.sinks.iter().for_each(|sink| sink.give(stood.clone()));
@@ -203,5 +220,31 @@ impl Work {
             (numbers.breaches_open, numbers.orders, numbers.sum_bytes) = (breaches_open, orders, sum_bytes);
             numbers.frontier = numbers.frontier.max(published);
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dataflows::orders::Rows;
+
+    use super::super::publisher::tests::publisher;
+    use super::*;
+
+    /// What a publisher without sinks says in the end that tells `told` one thing.
+    fn drained(told: Told, within: Duration) -> String {
+        let publishing = Publishing::start(publisher(Rows::All), Vec::new(), told, Arc::default(), 0).unwrap();
+        publishing.publish(5);
+        publishing.drain(Instant::now() + within).err().map(|error| error.to_string()).unwrap_or_default()
+    }
+
+    #[test]
+    fn what_was_not_published_in_the_end_is_an_error() {
+        let long = Duration::from_secs(30);
+        assert_eq!(drained(Box::new(|_| {}), long), "");
+        let waits = Box::new(|_: &[(Change, Time)]| std::thread::sleep(Duration::from_secs(1)));
+        let says = drained(waits, Duration::from_millis(1));
+        assert!(says.contains("before all that it had read was published") && says.contains("do: start it"), "{says}");
+        let fails = Box::new(|changes: &[(Change, Time)]| drop(changes.first().unwrap().clone()));
+        assert!(drained(fails, long).contains("the publisher's thread has ended"));
     }
 }

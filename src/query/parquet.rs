@@ -6,6 +6,7 @@
 use std::fs::File;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::PathBuf;
+use std::sync::Once;
 
 use dataflows::model::Money;
 use dataflows::views::collection::{Cell, Column, ColumnType};
@@ -18,8 +19,14 @@ use super::store::{OTHER_COLUMNS, Row, Rows, cannot_read};
 use crate::error::JobResult;
 use crate::sink::cell;
 
+thread_local! {
+    /// True while this thread reads what may be damaged.
+    static READS: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+}
+
 /// Every row of the file, in its order; no more than a page of each column is in memory.
 pub fn rows(path: PathBuf, file: File, columns: &'static [Column]) -> JobResult<Rows> {
+    hush();
     let reader = caught(|| SerializedFileReader::new(file)).map_err(|error| cannot_read(&path, &error))?;
     let found = reader.metadata().file_metadata().schema_descr().columns();
     if found.iter().map(|column| column.path().string()).ne(columns.iter().map(|column| column.name)) {
@@ -32,12 +39,24 @@ pub fn rows(path: PathBuf, file: File, columns: &'static [Column]) -> JobResult<
     })))
 }
 
+/// Has panics of what reads say nothing from now on; all others are told as ever.
+fn hush() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let usual = panic::take_hook();
+        panic::set_hook(Box::new(move |panicked| {
+            if !READS.get() {
+                usual(panicked);
+            }
+        }));
+    });
+}
+
 /// Reads; a panic is said as an error, and nowhere else.
 fn caught<T>(read: impl FnOnce() -> Result<T>) -> Result<T> {
-    let usual = panic::take_hook();
-    panic::set_hook(Box::new(|_| {}));
+    READS.set(true);
     let read = panic::catch_unwind(AssertUnwindSafe(read));
-    panic::set_hook(usual);
+    READS.set(false);
     read.unwrap_or_else(|_| Err(ParquetError::General("the file is damaged".to_owned())))
 }
 

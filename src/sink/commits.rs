@@ -4,6 +4,8 @@
 //! sink's progress, on the condition that it stands where this incarnation left it. Invariant: whatever answer is lost,
 //! every update is in exactly one transaction that was done. Source: architecture.md, section 4; decision 10.
 
+pub mod owner;
+
 use std::collections::BTreeMap;
 
 use dataflows::time::Time;
@@ -30,9 +32,14 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Up to here there is nothing to commit: one that is new begins with what stands at a later time.
+    /// Before this there is nothing to commit: one that is new begins with what stands at a later time.
     pub fn begins(&self) -> Time {
         self.frontier.max(self.complete_since)
+    }
+
+    /// True where there may be something to commit up to `frontier`: of one that is new, too, what stood where it begins.
+    pub fn may_come_to(&self, frontier: Time) -> bool {
+        frontier > self.frontier && frontier >= self.begins()
     }
 }
 
@@ -141,7 +148,7 @@ impl<U> Commits<U> {
                 Some(found) => self.settle(found),
             }
         }
-        if frontier <= self.progress.begins() {
+        if !self.progress.may_come_to(frontier) {
             return Outcome::Done;
         }
         let updates: Vec<(U, Time)> = self

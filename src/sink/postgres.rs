@@ -19,6 +19,7 @@ use dataflows::time::Time;
 use postgres::Client;
 
 use super::change::Change;
+use super::commits::owner::Owner;
 use super::commits::{Outcome, Progress, Transactions};
 use crate::clock::partitions::Trail;
 use crate::clock::trail;
@@ -28,7 +29,7 @@ use address::{Address, Url};
 use connection::{cannot_connect, connect, connect_once, is_refusal, refused};
 pub use replacement::Replacement;
 use rows::Staging;
-use schema::{Owner, PROGRESS};
+use schema::PROGRESS;
 
 /// A transaction whose process stands still gives up what it locked: its successor must not wait for ever.
 const IDLE_MAX: &str = "SET idle_in_transaction_session_timeout = '10s'";
@@ -87,16 +88,23 @@ impl Postgres {
         Ok(self.session.insert(session))
     }
 
-    fn fenced(&mut self, incarnation: u64) -> Result<Progress, postgres::Error> {
+    fn fenced(&mut self, incarnation: u64) -> JobResult<Progress> {
         let sql = format!(
             "INSERT INTO {PROGRESS} AS known (job, incarnation, frontier, trail) VALUES ($1, $2, 0, $3)
              ON CONFLICT (job) DO UPDATE SET incarnation = greatest(known.incarnation, excluded.incarnation)
              RETURNING incarnation, frontier, trail, complete_since, committed_by"
         );
-        let job = self.job.clone();
+        let (address, job) = (self.address.clone(), self.job.clone());
+        let failed = |error: postgres::Error| refused(&address, Some(PROGRESS), &error);
         let values: [&(dyn postgres::types::ToSql + Sync); 3] =
             [&job, &incarnation.cast_signed(), &trail::packed(&Trail::new())];
-        let row = self.session()?.client.query_one(&sql, &values)?;
+        let client = &mut self.session().map_err(failed)?.client;
+        // Of two that found tables that are nobody's one alone may go on.
+        let row = within(client, &address, |client| {
+            schema::lock(client).map_err(failed)?;
+            schema::spare(client, &address, Owner::Job(&job))?;
+            client.query_one(&sql, &values).map_err(failed)
+        })?;
         Ok(Progress {
             incarnation: row.get::<_, i64>(0).cast_unsigned(),
             frontier: row.get::<_, i64>(1).cast_unsigned(),
@@ -112,7 +120,7 @@ impl Transactions<Change> for Postgres {
         self.fenced(incarnation)
             .inspect_err(|error| {
                 self.session = None;
-                refused(&self.address, Some(PROGRESS), error).warn();
+                error.warn();
             })
             .ok()
     }

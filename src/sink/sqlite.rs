@@ -22,6 +22,7 @@ use rusqlite::types::Null;
 use rusqlite::{CachedStatement, Connection, ErrorCode, OpenFlags};
 use tempfile::NamedTempFile;
 
+use super::commits::owner::{ADDED_RULE, Owner};
 use super::sql::Dialect::Sqlite as Sql;
 use super::text_row::TextRow;
 use super::{Found, Sink, Writer, would_overwrite};
@@ -106,7 +107,7 @@ impl Sqlite {
             Ok(connection)
         };
         let connection = begun().map_err(|error| refused(&self.path, None, &error))?;
-        schema::spare(&connection, &self.path, None)?;
+        schema::spare(&connection, &self.path, Owner::Replay)?;
         Ok(connection)
     }
 
@@ -264,7 +265,8 @@ fn refused(path: &Path, table: Option<&str>, error: &rusqlite::Error) -> JobErro
         (Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase), _) => {
             "the file is damaged: move it away, or name another one with --sqlite"
         }
-        (None | Some(ErrorCode::Unknown | ErrorCode::ConstraintViolation), Some(_)) => {
+        (Some(ErrorCode::ConstraintViolation), Some(_)) => ADDED_RULE,
+        (None | Some(ErrorCode::Unknown), Some(_)) => {
             "the table was dropped or altered: put it back as it was, or move the file away and start anew"
         }
         _ => "name a file that you may write to, in a directory that you may write to, with --sqlite",

@@ -104,8 +104,9 @@ fn work(worker: &mut Worker, job: &Arc<LiveJob>) -> JobResult<()> {
     let unheard = Standing { least: Some(0), largest: 0 };
     let heard = Rc::new(RefCell::new(Heard { standings: vec![unheard; peers], is_over: false }));
     let mut feed = build(worker, job, keeper, &probes, &arrived, &heard);
-    feed.advance_to(frontier);
+    // Sent before: once time has come there all of it has, from every worker, even where it then stands still.
     stood.into_iter().for_each(|update| feed.updates.send(update));
+    feed.advance_to(frontier);
     let mut each = Loop {
         worker_index: index,
         peers,

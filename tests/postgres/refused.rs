@@ -94,6 +94,47 @@ fn a_schema_is_of_one_job_or_of_replays_and_of_one_version() {
 }
 
 #[test]
+fn of_two_jobs_that_found_nothing_one_gets_the_tables() {
+    let Some(database) = Database::new() else { return };
+    let [mut first, mut second] = ["first", "second"].map(|job| connect(&database.url, job).unwrap());
+    assert_eq!(first.fence(1).unwrap().frontier, 0);
+    assert_eq!(second.fence(1), None);
+    assert_eq!(first.fence(2).unwrap().incarnation, 2);
+    assert_eq!(database.number("SELECT COUNT(*) FROM orderwatch_progress"), 1.0);
+}
+
+#[test]
+fn what_somebody_added_to_a_table_is_named_where_it_keeps_rows_out() {
+    let Some(database) = Database::new() else { return };
+    assert_eq!(into(&database.url).code, Some(0));
+    database.run("CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE ''not today''; END'");
+    // More than one row would have the same.
+    database.run("DELETE FROM real_time_funnel");
+    for (add, drop, says) in [
+        (
+            "CREATE UNIQUE INDEX mine ON real_time_funnel ((1))",
+            "DROP INDEX mine",
+            "table real_time_funnel, constraint mine",
+        ),
+        (
+            "ALTER TABLE orders ADD CONSTRAINT mine CHECK (false) NOT VALID",
+            "ALTER TABLE orders DROP CONSTRAINT mine",
+            "table orders, constraint mine",
+        ),
+        (
+            "CREATE TRIGGER mine BEFORE INSERT ON orders FOR EACH ROW EXECUTE FUNCTION refuse()",
+            "DROP TRIGGER mine ON orders",
+            "table orders, PL/pgSQL function refuse()",
+        ),
+    ] {
+        database.run(add);
+        assert_failed(&into(&database.url), 1, &["cannot write to PostgreSQL", says, "was added to the table"]);
+        database.run(drop);
+    }
+    assert_eq!(into(&database.url).code, Some(0));
+}
+
+#[test]
 fn two_that_start_at_once_make_one_schema() {
     let Some(database) = Database::new() else { return };
     std::thread::scope(|scope| {

@@ -69,6 +69,33 @@ fn what_cannot_change_any_more_is_forgotten_and_its_rows_stay() {
 }
 
 #[test]
+fn minutes_of_data_quality_close_as_other_windows_do_and_their_rows_stay() {
+    let key = |at| QualityKey::new(Symbol::from("topic"), at);
+    // How many were read of the minutes of which a row is told.
+    let read = |publisher: &mut Publisher, at, time| {
+        publisher.take(Update::Read(vec![(Position::new(0, 1), time, Reading::Quality(key(at), quality::VALID))]));
+        let rows = changes(publisher, time + 1, "data_quality_metrics").into_iter();
+        rows.map(|(_, row)| row.unwrap().split('\0').next().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let mut kept = publisher(Rows::All);
+    let last = AT + 40_000 + STAYS_MS;
+    assert_eq!(read(&mut kept, Some(AT), AT), ["1"]);
+    assert_eq!(read(&mut kept, None, AT + 1), ["1"]);
+    assert_eq!(read(&mut kept, Some(AT), last), ["2"], "a change at exactly that time still counts");
+    assert_eq!(kept.standing.quality.len(), 1, "what has no minute never closes");
+    assert!(read(&mut kept, Some(AT), last + 1).is_empty());
+    kept.take(Update::Quality(vec![(key(Some(AT)), last + 2, quality::DUPLICATE)]));
+    assert!(changes(&mut kept, last + 3, "data_quality_metrics").is_empty());
+    assert_eq!(read(&mut kept, None, last + 3), ["2"]);
+    assert_eq!(kept.standing.quality.len(), 1);
+    // What changed long before the end of an epoch is told then.
+    let mut behind = publisher(Rows::All);
+    behind.take(Update::Quality(vec![(key(Some(AT)), AT + 9 * STAYS_MS, quality::DUPLICATE)]));
+    assert_eq!(changes(&mut behind, AT + 9 * STAYS_MS + 1, "data_quality_metrics").len(), 1);
+    assert!(behind.standing.quality.is_empty());
+}
+
+#[test]
 fn the_refused_facts_of_a_record_are_one_row_until_all_are_taken_back() {
     let mut publisher = publisher(Rows::All);
     let row = |facts: &str| Some(format!("order_retired\0\0\0[{facts}]\0"));

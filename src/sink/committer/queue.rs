@@ -132,13 +132,14 @@ impl Queue {
     }
 
     fn tell(&mut self, frontier: Time) {
-        let newest = self.told.last().copied().unwrap_or(self.commits.progress().begins());
-        if frontier > newest {
-            if self.waiting.range(newest..frontier).next().is_none() {
-                self.told.remove(&newest);
-            }
-            self.told.insert(frontier);
+        let newest = self.told.last().copied();
+        if !self.commits.progress().may_come_to(frontier) || newest.is_some_and(|newest| frontier <= newest) {
+            return;
         }
+        if let Some(newest) = newest.filter(|newest| self.waiting.range(*newest..frontier).next().is_none()) {
+            self.told.remove(&newest);
+        }
+        self.told.insert(frontier);
     }
 
     fn give(&mut self, change: Change, time: Time) {
@@ -222,8 +223,9 @@ impl Queue {
 
     /// What the sink has does not wait any longer.
     fn settle(&mut self) {
-        let (frontier, begins) = (self.commits.progress().frontier, self.commits.progress().begins());
-        self.told.retain(|told| *told > begins);
+        let progress = self.commits.progress();
+        let frontier = progress.frontier;
+        self.told.retain(|told| progress.may_come_to(*told));
         let rest = self.waiting.split_off(&frontier);
         let now = wall_clock_ms();
         for (time, (count, bytes)) in std::mem::replace(&mut self.waiting, rest) {

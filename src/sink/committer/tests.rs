@@ -113,6 +113,20 @@ pub(super) fn random(seed: &mut u64, bound: u64) -> u64 {
 }
 
 #[test]
+fn a_sink_that_is_new_takes_what_stood_as_of_the_very_time_at_which_it_begins() {
+    let fake = Fake::default();
+    let mut sink: Box<dyn Transactions<Change> + Send> = Box::new(fake.clone());
+    let (mut queue, _) = queue(Progress { complete_since: 40, ..sink.fence(1).unwrap() });
+    queue.take(Message::Give(vec![(change(1, Some(1)), 39)]));
+    for (frontier, reached) in [(39, 0), (40, 40), (40, 40), (41, 41)] {
+        queue.take(Message::Commit(frontier));
+        assert_eq!(queue.attempt(&mut sink), Attempt::Done);
+        assert_eq!(fake.table().progress.frontier, reached);
+    }
+    assert_eq!(fake.table().transactions, [1, 0]);
+}
+
+#[test]
 fn whatever_goes_wrong_every_change_is_written_once() {
     for seed in 0..500 {
         let mut numbers = seed;

@@ -7,11 +7,12 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use postgres::Client;
-use postgres::error::{Severity, SqlState};
+use postgres::error::{DbError, Severity, SqlState};
 
 use super::address::Address;
 use crate::error::{JobError, JobResult};
 use crate::interrupt;
+use crate::sink::commits::owner::ADDED_RULE;
 
 /// How long to wait between two attempts to connect.
 const TRY_EVERY: Duration = Duration::from_millis(250);
@@ -95,6 +96,15 @@ pub(super) fn cannot_connect(address: &Address, error: &postgres::Error) -> JobE
     JobError::job(format!("cannot connect to PostgreSQL: {}", reason(error))).at(address.shown.clone()).remedy(remedy)
 }
 
+/// What keeps rows out of a table, where something does: a constraint or an index by its name, a trigger by what it calls.
+fn rule(said: &DbError) -> Option<String> {
+    match &said.code().code()[..2] {
+        "23" => said.constraint().map(|name| format!("constraint {name}")),
+        "P0" => said.where_()?.lines().next().map(str::to_owned),
+        _ => None,
+    }
+}
+
 /// The server did not do what it was asked for, with this table where it was about one.
 pub(super) fn refused(address: &Address, table: Option<&str>, error: &postgres::Error) -> JobError {
     let code = error.as_db_error().map(|said| said.code().code());
@@ -105,14 +115,15 @@ pub(super) fn refused(address: &Address, table: Option<&str>, error: &postgres::
         (Some("42501"), _) => "grant the user USAGE and CREATE on the schema, or name a schema of its own",
         (Some("55P03"), _) => "another program holds a lock on the table: end its transaction",
         (Some("25006"), _) => "name the primary server: this one is read only",
+        (_, Some("23" | "P0")) => ADDED_RULE,
         (_, Some("53")) => "free space, memory or connections on the server",
         (None, _) | (_, Some("57")) => {
             "see the server's log; a job goes on by itself once the server is back, a replay is to be started again"
         }
         _ => "see the server's log",
     };
-    let table = table.map_or_else(String::new, |table| format!(", table {table}"));
-    JobError::job(format!("cannot write to PostgreSQL: {}", reason(error)))
-        .at(format!("{}{table}", address.shown))
-        .remedy(remedy)
+    let table = table.map(|table| format!("table {table}"));
+    let rule = error.as_db_error().and_then(rule);
+    let place: Vec<String> = [Some(address.shown.clone()), table, rule].into_iter().flatten().collect();
+    JobError::job(format!("cannot write to PostgreSQL: {}", reason(error))).at(place.join(", ")).remedy(remedy)
 }

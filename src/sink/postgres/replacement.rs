@@ -11,10 +11,11 @@ use postgres::Client;
 
 use super::address::{Address, Url};
 use super::connection::{connect, refused};
-use super::schema::{self, Owner};
+use super::schema;
 use super::{rows, within};
 use crate::error::JobResult;
 use crate::interrupt;
+use crate::sink::commits::owner::Owner;
 use crate::sink::text_row::{TextRow, key_bytes};
 use crate::sink::{Sink, Writer};
 

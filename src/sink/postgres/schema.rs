@@ -14,6 +14,7 @@ use postgres::Client;
 use super::address::Address;
 use super::connection::refused;
 use crate::error::{JobError, JobResult};
+use crate::sink::commits::owner::Owner;
 use crate::sink::sql::Dialect::Postgres as Sql;
 
 /// How far each job's transactions have come.
@@ -38,15 +39,6 @@ const ANOTHER_SCHEMA: &str = "name another database, or another schema: CREATE S
                               ?options=-csearch_path%3DNAME";
 const START_ANEW: &str = "put it back from a backup; or drop the schema, and have the job write it anew";
 
-/// Whose results tables hold.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Owner<'o> {
-    /// A job keeps them up to date.
-    Job(&'o str),
-    /// A replay replaces them.
-    Replay,
-}
-
 /// Columns with their types, by table or view.
 type Catalog = BTreeMap<String, BTreeMap<String, String>>;
 
@@ -54,15 +46,10 @@ type Catalog = BTreeMap<String, BTreeMap<String, String>>;
 /// can be written to.
 pub(super) fn prepare(client: &mut Client, address: &Address, owner: Owner<'_>) -> JobResult<()> {
     let failed = |error: postgres::Error| refused(address, None, &error);
-    let refuse =
-        |what: String, remedy: &str| Err(JobError::configuration(what).at(address.shown.clone()).remedy(remedy));
-    let place = client
-        .query_one(
-            "SELECT current_schema()::text, current_setting('server_encoding'), \
-             pg_advisory_xact_lock(hashtext('orderwatch ' || current_schema()))::text",
-            &[],
-        )
-        .map_err(failed)?;
+    let refuse = |what: String, remedy: &str| Err(refusal(address, what, remedy));
+    lock(client).map_err(failed)?;
+    let place = client.query_one("SELECT current_schema()::text, current_setting('server_encoding')", &[]);
+    let place = place.map_err(failed)?;
     if place.get::<_, Option<&str>>(0).is_none() {
         return refuse("PostgreSQL has no schema to write to".into(), ANOTHER_SCHEMA);
     }
@@ -100,19 +87,25 @@ pub(super) fn prepare(client: &mut Client, address: &Address, owner: Owner<'_>) 
         }
     }
     client.batch_execute(&views(|name| !found.contains_key(name))).map_err(failed)?;
+    spare(client, address, owner)
+}
+
+/// Until the transaction ends nobody else makes the tables, or makes them his own.
+pub(super) fn lock(client: &mut Client) -> Result<(), postgres::Error> {
+    client.batch_execute("SELECT pg_advisory_xact_lock(hashtext('orderwatch ' || current_schema()))")
+}
+
+/// Under the lock: refuses tables that are another one's.
+pub(super) fn spare(client: &mut Client, address: &Address, owner: Owner<'_>) -> JobResult<()> {
+    let failed = |error: postgres::Error| refused(address, Some(PROGRESS), &error);
     let jobs = client.query(&format!("SELECT job FROM {PROGRESS}"), &[]).map_err(failed)?;
     let jobs: Vec<String> = jobs.iter().map(|row| row.get(0)).collect();
-    match owner {
-        Owner::Job(job) if jobs.iter().any(|known| known == job) => Ok(()),
-        _ if let Some(other) = jobs.first() => {
-            refuse(format!("the job {other} keeps these tables up to date, nobody else may"), ANOTHER_SCHEMA)
-        }
-        Owner::Replay => Ok(()),
-        Owner::Job(_) => match filled(client).map_err(failed)? {
-            Some(table) => refuse(format!("the table {table} holds what a replay wrote"), ANOTHER_SCHEMA),
-            None => Ok(()),
-        },
-    }
+    let kept_out = owner.kept_out(&jobs, || filled(client)).map_err(failed)?;
+    kept_out.map_or(Ok(()), |what| Err(refusal(address, what, ANOTHER_SCHEMA)))
+}
+
+fn refusal(address: &Address, what: String, remedy: &str) -> JobError {
+    JobError::configuration(what).at(address.shown.clone()).remedy(remedy)
 }
 
 /// Brings the tables of an earlier version to this one; the version where it is a later one.

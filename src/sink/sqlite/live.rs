@@ -27,6 +27,7 @@ use crate::clock::trail;
 use crate::error::JobResult;
 use crate::instant::format_instant;
 use crate::sink::change::{Change, netted};
+use crate::sink::commits::owner::Owner;
 use crate::sink::commits::{Outcome, Progress, Transactions};
 use crate::sink::sql::Dialect::Sqlite as Sql;
 use crate::sink::text_row::TextRow;
@@ -72,8 +73,7 @@ impl LiveSqlite {
             // One that was there is not made anew: whoever moved it may put it back.
             None => connect(&self.path, &self.job, OpenFlags::empty())?,
         };
-        fence(self.connection.insert(connection), &self.job, incarnation)
-            .map_err(|error| refused(&self.path, Some(PROGRESS), &error))
+        fence(self.connection.insert(connection), &self.path, &self.job, incarnation)
     }
 }
 
@@ -127,16 +127,19 @@ fn connect(path: &Path, job: &str, more: OpenFlags) -> JobResult<Connection> {
     Ok(connection)
 }
 
-fn fence(connection: &mut Connection, job: &str, incarnation: u64) -> rusqlite::Result<Progress> {
+fn fence(connection: &mut Connection, path: &Path, job: &str, incarnation: u64) -> JobResult<Progress> {
+    let failed = |error: rusqlite::Error| refused(path, Some(PROGRESS), &error);
     let sql = format!(
         "INSERT INTO {PROGRESS} AS known (job, incarnation, frontier, trail) VALUES (?1, ?2, 0, ?3)
          ON CONFLICT (job) DO UPDATE SET incarnation = max(known.incarnation, excluded.incarnation)
          RETURNING incarnation, frontier, trail, complete_since, committed_by"
     );
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+    // Another job, or a replay, may have come since the tables were made or looked at.
+    schema::spare(&transaction, path, Owner::Job(job))?;
     let values = (job, incarnation.cast_signed(), trail::packed(&Trail::new()));
-    let found = transaction.query_row(&sql, values, progress)?;
-    transaction.commit()?;
+    let found = transaction.query_row(&sql, values, progress).map_err(failed)?;
+    transaction.commit().map_err(failed)?;
     Ok(found)
 }
 

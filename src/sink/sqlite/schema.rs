@@ -1,7 +1,7 @@
 //! The tables in a SQLite file: made, and checked against what this version writes.
 //!
-//! Invariant: tables that a job keeps up to date are written to by that job alone, and none takes up what a replay wrote.
-//! Limits: a table may have further columns, and indexes may have been dropped; what is checked is what a commit needs.
+//! Invariant: tables that are another one's, as `commits/owner.rs` has it, are not written to. Limits: a table may have
+//! further columns, and indexes may have been dropped; what is checked is what a commit needs.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,6 +12,7 @@ use rusqlite::Connection;
 
 use super::{APPLICATION_ID, refused};
 use crate::error::{JobError, JobResult};
+use crate::sink::commits::owner::Owner;
 use crate::sink::sql::Dialect::Sqlite as Sql;
 
 /// How far the job's transactions have come.
@@ -22,8 +23,9 @@ const PUT_BACK: &str = "put it back as it was; or move the file away, and have i
 /// Columns with their types.
 type Columns = BTreeMap<String, String>;
 
-/// Refuses the file of another job than `job`, which is none where a replay asks. True where it is that job's already.
-pub(super) fn spare(connection: &Connection, path: &Path, job: Option<&str>) -> JobResult<bool> {
+/// Within a transaction: refuses tables that are another one's. True where they are a job's already.
+pub(super) fn spare(connection: &Connection, path: &Path, owner: Owner<'_>) -> JobResult<bool> {
+    let failed = |error: rusqlite::Error| refused(path, Some(PROGRESS), &error);
     let jobs = || -> rusqlite::Result<Vec<String>> {
         if columns(connection, PROGRESS)?.is_empty() {
             return Ok(Vec::new());
@@ -31,19 +33,15 @@ pub(super) fn spare(connection: &Connection, path: &Path, job: Option<&str>) -> 
         let mut statement = connection.prepare(&format!("SELECT job FROM {PROGRESS}"))?;
         statement.query_map([], |row| row.get(0))?.collect()
     };
-    let jobs = jobs().map_err(|error| refused(path, Some(PROGRESS), &error))?;
-    match jobs.iter().find(|known| Some(known.as_str()) != job) {
-        None => Ok(!jobs.is_empty()),
-        Some(other) => {
-            refuse(path, format!("the job {other} keeps these tables up to date, nobody else may"), ANOTHER_FILE)
-        }
-    }
+    let jobs = jobs().map_err(failed)?;
+    let kept_out = owner.kept_out(&jobs, || filled(connection)).map_err(failed)?;
+    kept_out.map_or(Ok(!jobs.is_empty()), |what| refuse(path, what, ANOTHER_FILE))
 }
 
 /// Within a transaction: makes what `job` needs where there is nothing of ours, otherwise sees whether it may write.
 pub(super) fn prepare(connection: &Connection, path: &Path, job: &str) -> JobResult<()> {
     let failed = |error: rusqlite::Error| refused(path, None, &error);
-    let is_known = spare(connection, path, Some(job))?;
+    let is_known = spare(connection, path, Owner::Job(job))?;
     let found: Vec<Columns> = COLLECTIONS
         .iter()
         .map(|collection| columns(connection, collection.name))
@@ -54,11 +52,6 @@ pub(super) fn prepare(connection: &Connection, path: &Path, job: &str) -> JobRes
         let marked = format!("PRAGMA application_id = {APPLICATION_ID};\n{tables}");
         connection.execute_batch(&marked).map_err(failed)?;
     } else {
-        for (collection, _) in COLLECTIONS.iter().zip(&found).filter(|(_, columns)| !is_known && !columns.is_empty()) {
-            if has_rows(connection, collection).map_err(failed)? {
-                return refuse(path, format!("the table {} holds what a replay wrote", collection.name), ANOTHER_FILE);
-            }
-        }
         for (collection, columns) in COLLECTIONS.iter().zip(&found) {
             check(path, collection, columns)?;
         }
@@ -91,8 +84,15 @@ fn columns(connection: &Connection, table: &str) -> rusqlite::Result<Columns> {
     statement.query_map([table], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
 }
 
-fn has_rows(connection: &Connection, collection: &Collection) -> rusqlite::Result<bool> {
-    connection.query_row(&format!("SELECT EXISTS (SELECT 1 FROM \"{}\")", collection.name), [], |row| row.get(0))
+/// A table with rows in it.
+fn filled(connection: &Connection) -> rusqlite::Result<Option<&'static str>> {
+    for collection in &COLLECTIONS {
+        let has_rows = format!("SELECT EXISTS (SELECT 1 FROM \"{}\")", collection.name);
+        if !columns(connection, collection.name)?.is_empty() && connection.query_row(&has_rows, [], |row| row.get(0))? {
+            return Ok(Some(collection.name));
+        }
+    }
+    Ok(None)
 }
 
 /// Refuses a table that is not as this version makes it.

@@ -76,6 +76,47 @@ fn rows_and_progress_move_together_or_not_at_all() {
 }
 
 #[test]
+fn what_somebody_added_to_a_table_is_told_where_it_keeps_rows_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shop.sqlite");
+    let mut live = LiveSqlite::open(&path, "shop").unwrap();
+    live.fence(1).unwrap();
+    let other = Connection::open(&path).unwrap();
+    let updates = [change("a", Some("1"), 1), change("b", Some("1"), 1)];
+    let trigger = "CREATE TRIGGER mine BEFORE INSERT ON category_metrics BEGIN SELECT RAISE(ABORT, 'not today'); END";
+    for (add, away, what) in [
+        ("CREATE UNIQUE INDEX mine ON category_metrics (tenant)", "DROP INDEX mine", "failed: category_metrics.tenant"),
+        (trigger, "DROP TRIGGER mine", "not today"),
+    ] {
+        other.execute_batch(add).unwrap();
+        let connection = live.connection.as_mut().unwrap();
+        let (table, error) = commit(connection, "shop", 0, &at(1, 5), &updates).unwrap_err();
+        let says = refused(&path, table, &error).to_string();
+        assert!(says.contains(what) && says.contains("table category_metrics\n"), "{says}");
+        assert!(says.contains("was added to the table") && !says.contains("altered"), "{says}");
+        assert_eq!(live.commit(0, &at(1, 5), &updates), Outcome::Failed);
+        other.execute_batch(away).unwrap();
+    }
+    assert_eq!(live.commit(0, &at(1, 5), &updates), Outcome::Done);
+}
+
+#[test]
+fn who_fences_a_file_asks_once_more_whose_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shop.sqlite");
+    let mut live = LiveSqlite::open(&path, "shop").unwrap();
+    live.fence(1).unwrap();
+    // Another one has come since the tables were looked at.
+    let other = Connection::open(&path).unwrap();
+    other.execute_batch("UPDATE orderwatch_progress SET job = 'other'").unwrap();
+    let says = said(fence(live.connection.as_mut().unwrap(), &path, "shop", 2));
+    assert!(says.contains("the job other keeps these tables up to date, nobody else may"), "{says}");
+    assert_eq!(live.fence(2), None);
+    let jobs = "SELECT group_concat(job) FROM orderwatch_progress";
+    assert_eq!(other.query_row(jobs, [], |row| row.get::<_, String>(0)).unwrap(), "other");
+}
+
+#[test]
 fn a_full_disk_and_others_that_write_fail_a_commit_and_who_reads_does_not() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("shop.sqlite");

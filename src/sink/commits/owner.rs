@@ -1,0 +1,59 @@
+//! Whose results the tables of a database hold: those of one job, which keeps them up to date, or of the last replay.
+//!
+//! Invariant: nobody writes to tables that a job keeps up to date but that job, and no job takes up what a replay wrote.
+//! It holds for whoever asks in the transaction in which he writes first, so that nobody comes in between.
+
+/// What to do where rows are kept out of a table by what its maker did not put there.
+pub const ADDED_RULE: &str = "what keeps rows out was added to the table, and orderwatch does not know it: drop that \
+                              constraint, index or trigger, or have it let them in; a job then goes on by itself";
+
+/// Whose results tables hold.
+#[derive(Clone, Copy, Debug)]
+pub enum Owner<'o> {
+    /// A job keeps them up to date.
+    Job(&'o str),
+    /// A replay replaces them.
+    Replay,
+}
+
+impl Owner<'_> {
+    /// Why this one may not write to tables, if it may not: beside them stands the progress of `jobs`, and `filled` finds
+    /// one with rows in it.
+    pub fn kept_out<E>(
+        self,
+        jobs: &[String],
+        filled: impl FnOnce() -> Result<Option<&'static str>, E>,
+    ) -> Result<Option<String>, E> {
+        let is_other = |job: &&String| !matches!(self, Owner::Job(own) if own == job.as_str());
+        if let Some(other) = jobs.iter().find(is_other) {
+            return Ok(Some(format!("the job {other} keeps these tables up to date, nobody else may")));
+        }
+        match self {
+            Owner::Job(_) if jobs.is_empty() => {
+                Ok(filled()?.map(|table| format!("the table {table} holds what a replay wrote")))
+            }
+            _ => Ok(None),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_are_of_one_job_or_of_replays() {
+        let kept_out = |owner: Owner<'_>, jobs: &[&str], filled: Option<&'static str>| {
+            let jobs: Vec<String> = jobs.iter().map(|job| (*job).to_owned()).collect();
+            owner.kept_out(&jobs, || Ok::<_, ()>(filled)).unwrap().unwrap_or_default()
+        };
+        let (shop, filled) = (Owner::Job("shop"), Some("orders"));
+        assert_eq!(kept_out(shop, &[], None), "");
+        assert_eq!(kept_out(shop, &["shop"], filled), "", "they are its own rows");
+        assert_eq!(kept_out(Owner::Replay, &[], filled), "");
+        assert_eq!(kept_out(shop, &[], filled), "the table orders holds what a replay wrote");
+        for owner in [Owner::Job("other"), Owner::Replay] {
+            assert!(kept_out(owner, &["shop"], filled).starts_with("the job shop keeps these tables up to date"));
+        }
+    }
+}
