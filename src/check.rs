@@ -15,8 +15,8 @@ use serde::Serialize;
 
 use crate::checkpoint::Store;
 use crate::cli::{Check, OutputFormat, ReplayOptions};
-use crate::clock::wall_clock_ms;
-use crate::config::{JobConfig, Kind, Outputs};
+use crate::clock::{Speed, wall_clock_ms};
+use crate::config::{JobConfig, Kind, Origins, Outputs};
 use crate::console::{Style, print, visible};
 use crate::error::{JobError, JobResult};
 use crate::kafka::KafkaSettings;
@@ -117,16 +117,20 @@ fn findings(config: JobResult<JobConfig>, arguments: &Check) -> Vec<Finding> {
         }
     };
     let outputs = config.as_ref().map(|config| config.outputs.clone()).unwrap_or_default();
-    match (arguments.kind(), &config) {
+    let origins = config.as_ref().map(|config| config.origins.clone()).unwrap_or_default();
+    let kind = config.as_ref().map(|config| config.kind).or(arguments.kind()).unwrap_or(Kind::Bounded);
+    match (kind, &config) {
         (Kind::Bounded, config) => of_replay(config.as_ref(), &outputs, options, &mut findings),
         (Kind::Live, Some(config)) => live::look(config, arguments, &mut findings),
         (Kind::Live, None) => {}
     }
     findings.push(temporary_files());
-    findings.extend(outputs.store.iter().map(|store| of_store(format!("--checkpoint {store}"), store)));
+    // What another layer names is for `run`: a replay without a speed leaves it alone.
+    let keeps = kind == Kind::Live || options.speed != Speed::Max || arguments.outputs.checkpoint.is_some();
+    findings.extend(outputs.store.iter().filter(|_| keeps).map(|store| of_store(store, &origins)));
     findings.extend(outputs.served_at.iter().map(|address| match serve::bind(address) {
         Ok(_) => Finding::ok("output", format!("--serve {address}"), "nobody else answers there"),
-        Err(error) => Finding::failed("output", format!("--serve {address}"), &error),
+        Err(error) => Finding::failed("output", format!("--serve {address}"), &origins.place(error)),
     }));
     let workers = config.as_ref().map_or(1, |config| config.cluster.workers as u64);
     findings.push(open_files(options.inputs.len() as u64, workers));
@@ -176,7 +180,8 @@ fn temporary_files() -> Finding {
 }
 
 /// A bucket is asked, not written to; a directory that is still to be made is not made.
-fn of_store(target: String, store: &str) -> Finding {
+fn of_store(store: &str, origins: &Origins) -> Finding {
+    let target = format!("--checkpoint {store}");
     if let Some(directory) = directory_of(store) {
         let there = Files::existing(directory);
         let probed = tempfile::tempfile_in(&there).map(drop).map_err(|error| {
@@ -190,7 +195,7 @@ fn of_store(target: String, store: &str) -> Finding {
     });
     match found {
         Ok(_) => Finding::ok("output", target, "answers; whether it can be written is seen at the start"),
-        Err(error) => Finding::failed("output", target, &error),
+        Err(error) => Finding::failed("output", target, &origins.place(error)),
     }
 }
 

@@ -6,6 +6,7 @@
 
 pub mod duration;
 mod layer;
+mod origins;
 mod outputs;
 mod raw;
 mod resolve;
@@ -27,7 +28,8 @@ use figment::value::Value;
 
 use crate::error::{JobError, JobResult};
 use crate::kafka::KafkaSettings;
-use layer::{ENVIRONMENT_PREFIX, Layer, Schema, YAML};
+use layer::{BUILT_IN, ENVIRONMENT_PREFIX, Layer, Schema, YAML};
+pub use origins::Origins;
 pub use outputs::Outputs;
 
 /// Every key with its default and its reason.
@@ -36,6 +38,8 @@ pub const DEFAULT: &str = include_str!("../config/default.toml");
 /// What a job needs to know, resolved and checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JobConfig {
+    /// Whether it ends with its inputs.
+    pub kind: Kind,
     /// Identity of the job.
     pub name: String,
     /// How orders are computed.
@@ -64,6 +68,8 @@ pub struct JobConfig {
     pub sink: SinkConfig,
     /// Where it writes, and where it keeps and says how far it is.
     pub outputs: Outputs,
+    /// Where values were written that errors name by their flags.
+    pub origins: Origins,
     /// Brokers, topics, and settings of their clients.
     pub kafka: KafkaSettings,
     /// So many files of a watched directory are picked up at once; at least 1.
@@ -132,6 +138,9 @@ pub const LIVE_DEFAULT: &str = include_str!("../config/live.toml");
 /// The keys whose values are never shown: they may hold passwords.
 const SECRETS: [&str; 4] = ["cluster.secret", "kafka.client", "kafka.schema_registry", "sink.postgres"];
 
+/// Where brokers are named that a live job reads, or writes changelogs to.
+const BROKERS: [&str; 2] = ["kafka.brokers", "sink.kafka"];
+
 /// What is configured: which defaults hold differs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -141,10 +150,10 @@ pub enum Kind {
     Live,
 }
 
-/// Merges the layers, checks them, and reads the files they name. `environment` is every variable there is; `read_rules`
-/// reads the file of SLA rules where one is named.
+/// Merges the layers, checks them, and reads the files they name. Where no `kind` is said, brokers that are named make it a
+/// live job. `environment` is every variable there is; `read_rules` reads the file of SLA rules where one is named.
 pub fn load(
-    kind: Kind,
+    kind: impl Into<Option<Kind>>,
     file: Option<&Path>,
     environment: impl IntoIterator<Item = (String, String)>,
     flags: &[Flag],
@@ -152,9 +161,6 @@ pub fn load(
 ) -> JobResult<JobConfig> {
     let schema = Schema::built_in(DEFAULT)?;
     let mut layers = Vec::new();
-    if kind == Kind::Live {
-        layers.push(schema.file(Path::new("config/live.toml"), LIVE_DEFAULT)?);
-    }
     if let Some(path) = file {
         let text = fs::read_to_string(path).map_err(|error| {
             JobError::configuration(format!("cannot read the configuration file: {error}"))
@@ -165,7 +171,18 @@ pub fn load(
     }
     layers.push(schema.environment(environment)?);
     layers.push(schema.flags(flags)?);
+    let kind = kind.into().unwrap_or_else(|| told(&layers));
+    if kind == Kind::Live {
+        layers.insert(0, schema.file(Path::new("config/live.toml"), LIVE_DEFAULT)?);
+    }
     Merged::new(schema, &layers).resolve(kind, read_rules)
+}
+
+/// What the layers tell of the kind.
+fn told(layers: &[Layer]) -> Kind {
+    let says = |key: &&str| layers.iter().rev().find_map(|layer| layer.text(key));
+    let names_brokers = |text: &str| !text.is_empty() && text != outputs::NONE;
+    if BROKERS.iter().filter_map(says).any(names_brokers) { Kind::Live } else { Kind::Bounded }
 }
 
 /// The environment of this process, for [`load`]; of variables that are not UTF-8 ours are refused, others are left out.
@@ -227,7 +244,7 @@ impl Merged {
         let keys: Vec<&str> = key.split('.').collect();
         let metadata = self.figment.find_metadata(key);
         let origin = metadata.map(|metadata| metadata.interpolate(self.figment.profile(), &keys));
-        origin.unwrap_or_else(|| "built-in default".into())
+        origin.unwrap_or_else(|| BUILT_IN.into())
     }
 }
 

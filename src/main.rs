@@ -8,7 +8,7 @@ use dataflows::model::Rules;
 use orderwatch::checkpoint::listing;
 use orderwatch::cli::{Cli, Command, Explain, Replay, ReplayFlags, ReplayOptions, Topics};
 use orderwatch::clock::Speed;
-use orderwatch::config::{self, JobConfig, Kind, Outputs};
+use orderwatch::config::{self, JobConfig, Kind, Origins, Outputs};
 use orderwatch::console::{Style, print, visible};
 use orderwatch::error::{JobError, JobResult};
 use orderwatch::explain::{self, Question};
@@ -24,9 +24,12 @@ fn main() -> ExitCode {
     let cli = Cli::from_command_line();
     let config = configure(&cli);
     let outputs = config.as_ref().map_or_else(|_| Outputs::default(), |config| config.outputs.clone());
+    let origins = config.as_ref().map_or_else(|_| Origins::default(), |config| config.origins.clone());
     let replay = replay_of(&cli.command);
-    let may_be_log =
-        |path: &Path| replay.as_ref().map_or(Ok(()), |replay| apart::log_stands_apart(path, replay, &outputs));
+    let may_be_log = |path: &Path| match &replay {
+        Some(replay) => apart::log_stands_apart(path, replay, watched_by(&cli.command), &outputs),
+        None => Ok(()),
+    };
     let (log, started) = log::start(&cli.general, Style::of(&io::stderr(), cli.general.color), may_be_log);
     if let Err(error) = interrupt::watch() {
         tracing::warn!("signals cannot be watched, Ctrl-C may leave unfinished files: {error}");
@@ -36,6 +39,7 @@ fn main() -> ExitCode {
         Ok(()) if interrupt::is_requested() => ExitCode::from(interrupt::EXIT_CODE),
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
+            let error = origins.place(error);
             // Text of inputs may be part of it: of control characters its own line ends alone reach a terminal.
             log.failed(&error.to_string().split('\n').map(visible).collect::<Vec<_>>().join("\n"));
             ExitCode::from(error.exit_code())
@@ -54,18 +58,27 @@ fn replay_of(command: &Command) -> Option<ReplayOptions> {
     }
 }
 
+/// The directory that a live job watches.
+fn watched_by(command: &Command) -> Option<&Path> {
+    match command {
+        Command::Run(arguments) => arguments.options.watch.as_deref(),
+        Command::Check(arguments) => arguments.watch.as_deref(),
+        _ => None,
+    }
+}
+
 /// The configuration of a command. It is read once, be it from a pipe, and before the log is started, which must not be
-/// written to where an output goes; whether it is needed the command knows.
+/// written to where an output goes; completions alone are had without.
 fn configure(cli: &Cli) -> JobResult<JobConfig> {
     let (kind, flags) = match &cli.command {
-        Command::Replay(arguments) => (Kind::Bounded, arguments.layer()),
-        Command::Run(arguments) => (Kind::Live, arguments.layer()),
-        Command::Checkpoint(what) => (Kind::Live, what.stored().layer()),
-        Command::Explain(arguments) => (Kind::Bounded, arguments.job.layer()),
+        Command::Replay(arguments) => (Some(Kind::Bounded), arguments.layer()),
+        Command::Run(arguments) => (Some(Kind::Live), arguments.layer()),
+        Command::Checkpoint(what) => (Some(Kind::Live), what.stored().layer()),
+        Command::Explain(arguments) => (Some(Kind::Bounded), arguments.job.layer()),
         Command::Check(arguments) => (arguments.kind(), arguments.layer()),
-        Command::Topics(Topics::List(arguments)) => (Kind::Bounded, arguments.kafka.layer()),
-        Command::Topics(Topics::Create(arguments)) => (Kind::Bounded, arguments.kafka.layer()),
-        Command::Query(_) | Command::Generate(_) | Command::Completions { .. } => (Kind::Bounded, Vec::new()),
+        Command::Topics(Topics::List(arguments)) => (Some(Kind::Bounded), arguments.kafka.layer()),
+        Command::Topics(Topics::Create(arguments)) => (Some(Kind::Bounded), arguments.kafka.layer()),
+        Command::Query(_) | Command::Generate(_) | Command::Completions { .. } => (Some(Kind::Bounded), Vec::new()),
     };
     let mut config = config::load(kind, cli.general.config.as_deref(), config::environment()?, &flags, read_rules)?;
     let sends = replay_of(&cli.command).is_some_and(|replay| replay.produce.is_some());
@@ -89,10 +102,11 @@ fn run(cli: &Cli, config: JobResult<JobConfig>) -> JobResult<()> {
         Command::Explain(arguments) => run_explain(config, arguments, style),
         Command::Check(arguments) => {
             let config = config.and_then(|config| {
-                match arguments.kind() {
-                    Kind::Bounded => check_replay(&arguments.options, &arguments.outputs, &config)?,
-                    Kind::Live => live::check(&config)?,
-                }
+                let fits = match config.kind {
+                    Kind::Bounded => checked(&arguments.options, &arguments.outputs, &config).map(drop),
+                    Kind::Live => live::check(&config),
+                };
+                fits.map_err(|error| config.origins.place(error))?;
                 Ok(config)
             });
             check::run(config, arguments, style)
@@ -103,42 +117,42 @@ fn run(cli: &Cli, config: JobResult<JobConfig>) -> JobResult<()> {
             clap_complete::generate(*shell, &mut Cli::definition(), "orderwatch", &mut completions);
             print("completions", |out| out.write_all(&completions))
         }
-        Command::Query(arguments) => query::run(arguments, style),
-        Command::Generate(what) => {
-            // Only topics need the configuration, which may be that of another job.
-            let kafka = if what.needs_kafka() { config?.kafka } else { Default::default() };
-            generate::run(what, &kafka)
-        }
+        // It needs none, but one that cannot be used is not what was meant.
+        Command::Query(arguments) => config.and_then(|_| query::run(arguments, style)),
+        Command::Generate(what) => generate::run(what, &config?.kafka),
         Command::Topics(what) => topics::run(what, &config?.kafka, style),
     }
 }
 
-/// Refuses what a replay with this configuration cannot do with its options.
-fn check_replay(options: &ReplayOptions, flags: &ReplayFlags, config: &JobConfig) -> JobResult<()> {
+/// The options of a replay, each input once. Refuses what it cannot do with this configuration.
+fn checked(options: &ReplayOptions, flags: &ReplayFlags, config: &JobConfig) -> JobResult<ReplayOptions> {
     flags.check(&config.outputs)?;
     let goes_on = config.outputs.store.is_some() && options.speed != Speed::Max;
-    named::check(options, config.cluster.processes, goes_on)
+    let inputs = named::distinct(options, config.cluster.processes, goes_on)?;
+    Ok(ReplayOptions { inputs, ..options.clone() })
 }
 
 fn run_replay(config: JobResult<JobConfig>, arguments: &Replay, style: Style) -> JobResult<()> {
     let Replay { options, outputs, output, .. } = arguments;
     options.check()?;
     let config = config?;
-    check_replay(options, outputs, &config)?;
+    let options = &checked(options, outputs, &config)?;
     tracing::info!(job = config.name, workers = config.cluster.workers, "configuration loaded");
     if let Some(brokers) = &options.produce {
         return produce::run(&config, options, brokers, *output);
     }
-    if options.speed == Speed::Max && outputs.checkpoint.is_some() && config.outputs.store.is_some() {
+    // One that another layer names is for `run`.
+    let is_said = outputs.checkpoint.is_some() || outputs.checkpoint_interval.is_some();
+    if options.speed == Speed::Max && is_said && config.outputs.store.is_some() {
         tracing::warn!("--checkpoint keeps nothing of a replay without a --speed, which is quicker to begin anew");
     }
     replay::run(&config, options, *output, style)
 }
 
 fn run_explain(config: JobResult<JobConfig>, arguments: &Explain, style: Style) -> JobResult<()> {
-    let options = arguments.replay();
+    let mut options = arguments.replay();
     options.check()?;
-    named::check(&options, 1, false)?;
+    options.inputs = named::distinct(&options, 1, false)?;
     let question = Question { order_id: &arguments.order_id, tenant: arguments.tenant.as_deref() };
     explain::run(&config?, &options, question, arguments.output, style)
 }

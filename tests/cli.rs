@@ -126,6 +126,8 @@ fn wrong_usage_ends_with_2_and_says_what_to_do() {
         (&["repaly"], "replay"),
         (&["generate", "olist"], "--to <DIR>"),
         (&["generate", "olist", "--to", "x", "--count", "0"], "--count"),
+        (&["generate", "orders", "--to", "x.jsonl", "--count", "5", "--duration", "1s"], "cannot be used with"),
+        (&["generate", "orders", "--to", "x.jsonl", "--duration", "1s"], "--rate <N>"),
         (&["generate", "olist", "--to", "-"], "name a directory; one that is called `-` is ./-"),
         (&["generate"], "Usage"),
         (&[], "Usage"),

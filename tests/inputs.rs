@@ -29,3 +29,5 @@ mod interrupted;
 mod run;
 #[path = "inputs/sorted.rs"]
 mod sorted;
+#[path = "inputs/watched.rs"]
+mod watched;

@@ -70,6 +70,21 @@ fn a_replay_takes_its_span_divided_by_its_speed() {
 }
 
 #[test]
+fn the_clock_starts_at_from_and_waits_for_nothing_before_it() {
+    let folder = tempfile::tempdir().unwrap();
+    // Four years before: they would take an hour and a half.
+    let before = r#"{"order_id":"old","event_type":"ORDER_PLACED","timestamp":"2020-03-01T00:00:00Z"}"#;
+    fs::write(folder.path().join("story"), format!("{before}\n{STORY}")).unwrap();
+    // To the last event five hours, in the first of which nothing happens, and one.
+    for (from, takes_ms) in [("2024-03-02T11:00:00Z", 1_200), ("2024-03-02T15:00:00Z", 240)] {
+        for workers in ["1", "2"] {
+            let arguments = ["story", "--from", from, "-w", workers];
+            assert_takes(folder.path(), "15000", &arguments, Duration::from_millis(takes_ms));
+        }
+    }
+}
+
+#[test]
 fn breaches_are_told_when_they_are_due() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("story"), STORY).unwrap();

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::generate::parse_live_rate;
-use super::{Clock, INPUT, JobFlags, OUTPUT, OutputFormat, ReplayFlags, ReplayOptions};
+use super::{
+    Clock, DEFAULT_INPUT, INPUT, JobFlags, LiveStart, OUTPUT, OutputFormat, ReplayFlags, ReplayOptions, RunOptions,
+};
 use crate::config::{Flag, Kind};
 
 const EXAMPLES: &str = "\
@@ -19,8 +21,9 @@ Examples:
 
 Looks at the configuration, the SLA rules, the outputs, free space and the limit of open files. Of a replay besides at
 the first 1,000 records of every file; of a live job, which it is where --kafka, --topics, --watch, --generate, --clock or
---to-kafka says so (brokers in the configuration alone do not), at brokers, topics, schema registry, directory and checkpoints. Reads no input to its end and leaves nothing
-behind. Exit code 1 where something failed; a warning is none.";
+--to-kafka says so, or brokers of the configuration (kafka.brokers, sink.kafka) where no input and no other flag of a
+replay is given, at brokers, topics, schema registry, directory and checkpoints. Reads no input to its end and leaves
+nothing behind. Exit code 1 where something failed; a warning is none.";
 
 /// What a live job has no use for.
 const OF_REPLAY: [&str; 3] = ["inputs", "out", "produce"];
@@ -70,11 +73,28 @@ configuration_flags! {
 }
 
 impl Check {
-    /// What is checked: a live job where something is named that no replay has.
-    pub fn kind(&self) -> Kind {
+    /// What is checked: a live job where something is named that no replay has, a replay where it is the other way round;
+    /// otherwise the configuration tells.
+    pub fn kind(&self) -> Option<Kind> {
         let has_input = self.watch.is_some() || self.generate.is_some();
-        let is_live = has_input || self.live != LiveFlags::default() || self.clock.is_some();
-        if is_live { Kind::Live } else { Kind::Bounded }
+        if has_input || self.live != LiveFlags::default() || self.clock.is_some() {
+            return Some(Kind::Live);
+        }
+        let (inputs, no_console) = (vec![DEFAULT_INPUT.into()], self.options.no_console);
+        let of_either = ReplayOptions { inputs, no_console, ..ReplayOptions::default() };
+        (self.options != of_either).then_some(Kind::Bounded)
+    }
+
+    /// What the live job would read.
+    pub fn run_options(&self) -> RunOptions {
+        RunOptions {
+            watch: self.watch.clone(),
+            generate: self.generate,
+            start: LiveStart::Earliest,
+            clock: self.clock.unwrap_or_default(),
+            output: OutputFormat::default(),
+            no_console: self.options.no_console,
+        }
     }
 
     /// The last layer of the configuration: the flags that were given.

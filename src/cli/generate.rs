@@ -7,7 +7,6 @@ use clap::{Args, Subcommand};
 use super::{INPUT, OUTPUT, TIME};
 use crate::config::duration::parse_duration;
 use crate::generate::random::CERTAIN;
-use crate::kafka::KafkaSettings;
 use crate::validate::number;
 
 const FAULTS: &str = "Faults";
@@ -53,18 +52,6 @@ pub enum Generate {
     Sales(GenerateStream),
 }
 
-impl Generate {
-    /// True where something is to go into Kafka.
-    pub fn needs_kafka(&self) -> bool {
-        match self {
-            Generate::Olist(_) => false,
-            Generate::Orders(options) | Generate::Sales(options) => {
-                options.to.iter().any(|target| KafkaSettings::default().at_address(target).is_some())
-            }
-        }
-    }
-}
-
 /// `orderwatch generate olist`.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
 #[command(after_help = OLIST_EXAMPLES)]
@@ -102,7 +89,9 @@ pub struct GenerateStream {
     #[arg(long, value_name = "N", value_parser = parse_rate, conflicts_with = "count", help_heading = INPUT)]
     pub rate: Option<u64>,
     /// How long to go on with --rate, as in 90s or 2h [default: until Ctrl-C]
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration, requires = "rate", help_heading = INPUT)]
+    ///
+    /// Not with --count, which says itself where it ends.
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, requires = "rate", conflicts_with = "count", help_heading = INPUT)]
     pub duration: Option<u64>,
     /// Where chance starts: another seed makes other orders
     #[arg(long, value_name = "N", default_value_t = 1, help_heading = INPUT)]

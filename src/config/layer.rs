@@ -19,6 +19,9 @@ pub(super) const ENVIRONMENT_PREFIX: &str = "ORDERWATCH__";
 /// What layers are called that come of a file in YAML; others of a file are in TOML.
 pub(super) const YAML: &str = "YAML";
 
+/// Where a value was written that nobody wrote.
+pub(super) const BUILT_IN: &str = "built-in default";
+
 /// What keys of the environment start with that set one setting of librdkafka, whose names have no underscores.
 const CLIENT_SETTINGS: &str = "kafka.client.";
 
@@ -44,10 +47,10 @@ pub(super) struct Schema(pub(super) Layer);
 impl Schema {
     /// The built-in default.
     pub(super) fn built_in(text: &str) -> JobResult<Schema> {
-        let mut layer = Layer { name: "built-in default", entries: BTreeMap::new() };
+        let mut layer = Layer { name: BUILT_IN, entries: BTreeMap::new() };
         for (section, value) in tables(text).map_err(|error| JobError::job(error.message).at("config/default.toml"))? {
             for (key, value) in value.as_dict().into_iter().flatten() {
-                let entry = Entry { value: value.clone(), origin: "built-in default".into() };
+                let entry = Entry { value: value.clone(), origin: BUILT_IN.into() };
                 layer.entries.insert(format!("{section}.{key}"), entry);
             }
         }
@@ -182,6 +185,11 @@ impl Schema {
 }
 
 impl Layer {
+    /// The text of a key, where it says one.
+    pub(super) fn text(&self, key: &str) -> Option<&str> {
+        self.entries.get(key)?.value.as_str()
+    }
+
     /// Its keys, as `section.key`.
     #[cfg(test)]
     pub(super) fn keys(&self) -> impl Iterator<Item = &str> {

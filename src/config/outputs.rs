@@ -11,7 +11,7 @@ use crate::error::JobResult;
 use crate::sink::postgres::address::{Address, Url};
 
 /// Says that nothing is to be written, kept or served there, whatever an earlier layer says.
-const NONE: &str = "none";
+pub(super) const NONE: &str = "none";
 /// Where a live job keeps its checkpoints when nothing is said.
 const LIVE_STORE: &str = "orderwatch-checkpoints";
 /// The port of a live job, or of the first of its processes on one machine, when nothing is said.
@@ -109,6 +109,24 @@ mod tests {
         let sinks = ["postgres", "sqlite", "kafka"].map(|sink| format!("ORDERWATCH__SINK__{}", sink.to_uppercase()));
         let none: Vec<(&str, &str)> = sinks.iter().map(|name| (name.as_str(), "none")).collect();
         assert_eq!(loaded(Kind::Bounded, &none, &[]).unwrap().outputs, Outputs::default());
+    }
+
+    #[test]
+    fn where_no_kind_is_said_brokers_make_it_a_live_job() {
+        let kind = |variables: &[(&str, &str)]| {
+            let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+            load(None::<Kind>, None, variables, &[], |_| Ok(Rules::default())).map(|config| config.kind)
+        };
+        for (name, brokers, told) in [
+            ("KAFKA__BROKERS", "b:1", Kind::Live),
+            ("KAFKA__BROKERS", "", Kind::Bounded),
+            ("KAFKA__TOPICS", "orders", Kind::Bounded),
+            ("SINK__KAFKA", "b:1", Kind::Live),
+            ("SINK__KAFKA", "none", Kind::Bounded),
+        ] {
+            let variable = format!("ORDERWATCH__{name}");
+            assert_eq!(kind(&[(variable.as_str(), brokers)]), Ok(told), "{variable}={brokers}");
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use figment::value::Value;
 
 use super::duration::{format_duration, parse_duration};
 use super::raw::{RawCluster, RawConfig, RawKafka, RawSink};
-use super::{Cluster, JobConfig, Kind, Merged, Secret, SinkConfig};
+use super::{Cluster, JobConfig, Kind, Merged, Origins, Secret, SinkConfig};
 use crate::error::{JobError, JobResult};
 use crate::kafka::KafkaSettings;
 use crate::registry::RegistryAddress;
@@ -73,6 +73,7 @@ impl Merged {
             _ => return Err(self.refuse("watch.max_files_per_tick", "no file would ever be read", "give at least 1")),
         };
         Ok(JobConfig {
+            kind,
             name,
             plan,
             cluster,
@@ -87,6 +88,7 @@ impl Merged {
             max_price,
             sink,
             outputs,
+            origins: Origins::of(self),
             kafka,
             max_files_per_tick,
         })

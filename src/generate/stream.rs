@@ -102,7 +102,7 @@ pub fn generate_stream(
         }
     }
     // Interrupted: what has happened by now is told.
-    while let Some(line) = queue.pop_before(None, 0) {
+    while let Some(line) = queue.pop_before(None, writer.statistics.newest) {
         writer.write(&line)?;
     }
     writer.finish()

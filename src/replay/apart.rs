@@ -26,12 +26,20 @@ pub fn stand_apart(options: &ReplayOptions, outputs: &Outputs) -> JobResult<()> 
     }
 }
 
-/// Refuses a log file that is an input, be it a table of a directory, or where an output is to be.
-pub fn log_stands_apart(log: &Path, options: &ReplayOptions, outputs: &Outputs) -> JobResult<()> {
+/// Refuses a log file that is an input, be it a table of a directory, that would become one in a directory that is `watched`,
+/// or that is where an output is to be.
+pub fn log_stands_apart(
+    log: &Path,
+    options: &ReplayOptions,
+    watched: Option<&Path>,
+    outputs: &Outputs,
+) -> JobResult<()> {
     let place = resolved(log);
+    let becomes_input = watched.is_some_and(|directory| place.parent() == Some(&*resolved(directory)));
+    let is_read = becomes_input || is_input(log, options.inputs.iter().map(PathBuf::as_path).chain(watched));
     let is_sqlite = outputs.sqlite.as_deref().is_some_and(|sqlite| resolved(sqlite) == place);
     let what = match needing(&place, options, outputs).or(is_sqlite.then_some("--sqlite")) {
-        _ if is_input(log, options) => "an input would be written into by --log-file".to_owned(),
+        _ if is_read => "an input would be written into by --log-file".to_owned(),
         Some(flag) => format!("{flag} needs the same place as --log-file"),
         None => return Ok(()),
     };
@@ -39,11 +47,11 @@ pub fn log_stands_apart(log: &Path, options: &ReplayOptions, outputs: &Outputs) 
 }
 
 /// True where there is a file that is read, whatever names it has.
-fn is_input(file: &Path, options: &ReplayOptions) -> bool {
+fn is_input<'p>(file: &Path, mut inputs: impl Iterator<Item = &'p Path>) -> bool {
     let number = |found: Metadata| found.is_file().then(|| (found.dev(), found.ino()));
     let number_at = |path: &Path| named::metadata(path).ok().and_then(number);
     let Some(wanted) = file.metadata().ok().and_then(number) else { return false };
-    options.inputs.iter().any(|input| {
+    inputs.any(|input| {
         let mut within = input.read_dir().into_iter().flatten().flatten().map(|entry| entry.path());
         number_at(input) == Some(wanted) || within.any(|table| number_at(&table) == Some(wanted))
     })

@@ -77,6 +77,60 @@ fn a_replay_without_a_speed_says_that_it_keeps_nothing() {
     // A store of the configuration is for `run` as well.
     let mut configured = within(&folder, &replay[..3]);
     configured.env("ORDERWATCH__CHECKPOINT__STORE", "kept").assert().success().stderr("");
+    let mut interval = within(&folder, &[&replay[..3], &["--checkpoint-interval", "1s"]].concat());
+    interval.env("ORDERWATCH__CHECKPOINT__STORE", "kept").assert().success().stderr(says());
+    // Nor does one that cannot be used fail a replay, or the check of one, that has no use for it.
+    for command in [&replay[..3], &["check", "x.jsonl"]] {
+        let mut unused = within(&folder, command);
+        unused.env("ORDERWATCH__CHECKPOINT__STORE", "ftp://x/y").assert().success().stdout(contains("ftp").not());
+    }
+}
+
+#[test]
+fn an_error_names_the_layer_that_said_the_value() {
+    let folder = folder("[job]\nplan = \"relational\"\n");
+    let shop = ["--generate", "1", "--serve", "none", "--checkpoint", "kept"];
+    let run = [&["-c", "job.toml", "run"][..], &shop].concat();
+    let placed = contains("--plan relational forgets nothing").and(contains("\n  where: job.plan, job.toml:2\n"));
+    within(&folder, &run).assert().code(2).stderr(placed);
+    let of_flag = contains("--plan relational forgets nothing").and(contains("\n  where: flag --plan\n"));
+    within(&folder, &[&run[..], &["--plan", "relational"]].concat()).assert().code(2).stderr(of_flag);
+    let check = [&["-c", "job.toml", "check"][..], &shop].concat();
+    within(&folder, &check).assert().code(1).stdout(contains("checkpoints (job.plan, job.toml:2)\n"));
+    for (key, value, what) in [
+        ("serve.address", "8080", "cannot serve at 8080"),
+        ("checkpoint.store", "ftp://x/y", "--checkpoint ftp://x/y is neither a directory nor s3://BUCKET/PREFIX"),
+    ] {
+        let variable = format!("ORDERWATCH__{}", key.replace('.', "__").to_uppercase());
+        let place = format!("{key}, environment variable {variable}");
+        let arguments = ["x.jsonl", "--speed", "1000000"];
+        let mut replay = within(&folder, &[&["replay"][..], &arguments].concat());
+        let says = contains(format!("error: {what}")).and(contains(format!("\n  where: {place}\n")));
+        replay.env(&variable, value).assert().code(2).stderr(says);
+        let mut check = within(&folder, &[&["check"][..], &arguments].concat());
+        check.env(&variable, value).assert().code(1).stdout(contains(what).and(contains(format!("({place})\n"))));
+    }
+}
+
+#[test]
+fn a_configuration_that_is_broken_is_an_error_of_each_command_but_completions() {
+    let folder = folder("[job]\nnam = \"shop\"\n");
+    within(&folder, &["replay", "x.jsonl", "--no-console", "--out", "results"]).assert().success();
+    for command in [
+        &["query", "orders", "results"][..],
+        &["generate", "orders", "--count", "1", "--to", "new.jsonl"],
+        &["generate", "olist", "--count", "1", "--to", "shop"],
+    ] {
+        for (file, says) in [("job.toml", "unknown configuration key `job.nam`"), ("none.toml", "none.toml")] {
+            within(&folder, &[&["-c", file][..], command].concat()).assert().code(2).stdout("").stderr(contains(says));
+        }
+        let mut of_environment = within(&folder, command);
+        of_environment.env("ORDERWATCH__TIME__TICK", "0s").assert().code(2).stderr(contains("give at least 1ms"));
+    }
+    let there = ["new.jsonl", "shop"].map(|name| folder.path().join(name).exists());
+    assert_eq!(there, [false, false]);
+    within(&folder, &["-c", "job.toml", "completions", "bash"]).assert().success().stderr("");
+    within(&folder, &["query", "orders", "results"]).assert().success();
 }
 
 #[test]

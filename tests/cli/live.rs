@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use assert_cmd::assert::Assert;
@@ -74,12 +74,79 @@ fn a_check_of_a_live_job_that_has_all_it_needs_passes() {
     let lines = contains("ok       input, --watch incoming: can be read\n")
         .and(contains("ok       input, --generate 0.5: is made up as time passes\n"))
         .and(contains("ok       output, --sqlite shop.sqlite: can be written\n"))
-        .and(contains("ok       checkpoint, orderwatch: there is none, so the job begins anew\n"))
+        .and(contains("ok       checkpoint, orderwatch: there is none yet, so the job begins where --start says\n"))
         .and(contains("ok       output, --checkpoint kept: can be written\n"))
         .and(contains("ok       output, --serve 127.0.0.1:0: nobody else answers there\n"));
     let arguments = [&reads[..], &writes, &["--serve", "127.0.0.1:0", "--no-console"]].concat();
     checked(folder.path(), &arguments).success().stdout(lines).stderr("");
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "a check leaves nothing behind");
+}
+
+/// Files of a folder and of those in it.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<PathBuf> =
+        entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn a_check_of_a_live_job_says_from_which_checkpoint_it_would_go_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let shop = ["--generate", "20", "--serve", "none", "--checkpoint", "kept"];
+    let mut command = run::orderwatch();
+    command.args(["run", "-v", "--checkpoint-interval", "50ms"]).args(shop).current_dir(folder.path());
+    let mut job = run::start(&mut command);
+    job.wait_until_it_says("written in");
+    job.terminate();
+    let ended = job.wait();
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let kept = folder.path().join("kept/orderwatch");
+    let before = files(&kept);
+    let whole = contains("ok       checkpoint, orderwatch: the newest that is whole is as of ").and(contains("Z, "));
+    checked(folder.path(), &shop).success().stdout(whole.and(contains("s ago\n")));
+    let other = contains("failed   checkpoint, orderwatch: ")
+        .and(contains(
+            ": it was written with another configuration\n         do: start it with the configuration it had",
+        ))
+        .and(contains("or begin anew: `orderwatch checkpoint reset`, and empty the sinks\n"));
+    checked(folder.path(), &[&shop[..], &["--tick", "1s"]].concat()).code(1).stdout(other);
+    let manifests = files(&kept.join("manifests"));
+    assert!(manifests.len() > 1, "{manifests:?}");
+    fs::write(manifests.last().unwrap(), "{}").unwrap();
+    let passed_over = contains("warning  checkpoint, orderwatch: the newest that is whole is as of ")
+        .and(contains("; 1 cannot be taken up, the newest of them, ").and(contains(": it is damaged: the manifest: ")))
+        .and(contains("do: what came since is read again; see `orderwatch checkpoint list`\n"));
+    checked(folder.path(), &shop).success().stdout(passed_over);
+    files(&kept.join("parts")).iter().for_each(|part| fs::write(part, "not what was written").unwrap());
+    let damaged = contains(format!("{} cannot be taken up, the newest of them, ", manifests.len()))
+        .and(contains(": it is damaged: ").and(contains("do: put the store back as it was, or begin anew: ")));
+    checked(folder.path(), &shop).code(1).stdout(contains("failed   checkpoint, orderwatch: ").and(damaged));
+    assert_eq!(files(&kept), before, "a check makes nothing and claims nothing");
+    manifests.iter().for_each(|manifest| fs::remove_file(manifest).unwrap());
+    let gone = contains("warning  checkpoint, orderwatch: there is none any more, though the job ran before\n");
+    checked(folder.path(), &shop).success().stdout(gone);
+    let mut reset = orderwatch(&["checkpoint", "reset", "--yes", "--checkpoint", "kept"]);
+    reset.current_dir(folder.path()).assert().success();
+    let none = contains("ok       checkpoint, orderwatch: there is none yet, so the job begins where --start says\n");
+    checked(folder.path(), &shop).success().stdout(none);
+}
+
+#[test]
+fn brokers_of_the_configuration_make_a_check_that_of_a_live_job() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = "[kafka]\nbrokers = \"127.0.0.1:1\"\n[checkpoint]\nstore = \"none\"\n[serve]\naddress = \"none\"\n";
+    fs::write(folder.path().join("job.toml"), settings).unwrap();
+    let is_live = || contains("failed   input, --kafka 127.0.0.1:1: cannot look up the topics: ");
+    checked(folder.path(), &["-c", "job.toml", "--no-console"]).code(1).stdout(is_live());
+    let mut of_environment = orderwatch(&["check", "--serve", "none"]);
+    of_environment.current_dir(folder.path()).env("ORDERWATCH__KAFKA__BROKERS", "127.0.0.1:1");
+    of_environment.assert().code(1).stdout(is_live());
+    // Whoever names an input means a replay.
+    let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/data/sample");
+    let is_replay = contains("olist_orders_dataset.csv: the first 1000 records can be used\n").and(is_live().not());
+    checked(folder.path(), &["-c", "job.toml", sample]).success().stdout(is_replay);
 }
 
 #[test]

@@ -152,6 +152,29 @@ fn a_replay_comes_to_the_statistics_and_faults_change_no_result() {
 }
 
 #[test]
+fn as_many_lines_are_late_as_are_asked_for() {
+    let place = TempDir::new().unwrap();
+    let file = [place.path().join("a.jsonl")];
+    // Hundreds of lines within the time that a late one waits, and one or two.
+    for time_scale in [10_000, 1_440 * 10_000] {
+        let late_percent = |percent: u64| {
+            let options = GenerateStream { late: percent * 1_000, time_scale, ..options(3_000, &file) };
+            let statistics = generate_stream(StreamKind::Orders, &options, &KafkaSettings::default()).unwrap();
+            let found = 100.0 * statistics.late_lines as f64 / statistics.lines as f64;
+            // By chance, and what goes before the others is on time.
+            assert!((found - percent as f64).abs() < 1.5, "{percent}% at {time_scale}: {found}%");
+            found
+        };
+        let found = [5, 25, 50, 60, 75, 90, 95, 99, 100].map(late_percent);
+        assert!(found.is_sorted(), "{found:?}");
+    }
+    // However few there are.
+    let options = GenerateStream { late: 100_000, ..options(10, &file) };
+    let statistics = generate_stream(StreamKind::Sales, &options, &KafkaSettings::default()).unwrap();
+    assert_eq!(statistics.late_lines, statistics.lines - 1);
+}
+
+#[test]
 fn late_facts_are_those_that_a_replay_in_arrival_order_counts() {
     let place = TempDir::new().unwrap();
     let file = [place.path().join("a.jsonl")];

@@ -1,7 +1,8 @@
 //! What goes wrong with a line on its way: late, twice, out of order, broken; and the queue in which lines wait for it.
 //!
-//! Invariant: what becomes of a line depends on seed and moment alone, not on other lines. A line waits as its moment,
-//! not as its text. Late lines are written after a newer one, where one comes soon.
+//! Invariant: what becomes of a line depends on seed and moment alone, not on other lines, but for one in hundreds where most
+//! are late. A line waits as its moment, not as its text. Late lines are written after a newer one, where one comes soon:
+//! where most are late, the newest of those that wait goes before them.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -11,12 +12,14 @@ use dataflows::time::{MINUTE_MS, Time};
 use super::draws;
 use super::life::Moment;
 use crate::cli::GenerateStream;
-use crate::generate::random::Random;
+use crate::generate::random::{CERTAIN, Random};
 
 /// How much later than its time a late line is written.
 const LATE_MS: (i64, i64) = (6 * MINUTE_MS as i64, 30 * MINUTE_MS as i64);
-/// So often a late line waits for a newer one: where most lines are late, those that come next may wait as well.
+/// So often a late line waits for a newer one, which is on time as most are: those that come next may be late as well.
 const PUT_OFF_MAX: u8 = 16;
+/// The same where most lines are late. One in so many goes before the others, and is on time for that.
+const PUT_OFF_MAX_OF_MOST: u8 = u8::MAX;
 /// How long after the first a copy is written, where not at once.
 const COPY_MS: (i64, i64) = (0, 10 * MINUTE_MS as i64);
 
@@ -99,11 +102,35 @@ impl Queue {
             let Reverse(next) = self.waiting.pop()?;
             match (time, next.writing) {
                 // Nothing newer has been written: it waits for what happens next.
-                (Some(time), Writing::Late(put_off)) if put_off < PUT_OFF_MAX && next.moment.at >= newest => {
+                (Some(time), Writing::Late(put_off)) if put_off < self.put_off_max() && next.moment.at >= newest => {
                     self.push(time + self.disorder_ms + 1, next.moment, Writing::Late(put_off + 1));
                 }
+                (_, Writing::Late(_)) if next.moment.at >= newest => return Some(self.first_of_late(next)),
                 _ => return Some(next),
             }
         }
+    }
+
+    fn are_most_late(&self) -> bool {
+        self.late > CERTAIN / 2
+    }
+
+    fn put_off_max(&self) -> u8 {
+        if self.are_most_late() { PUT_OFF_MAX_OF_MOST } else { PUT_OFF_MAX }
+    }
+
+    /// Takes the newest of the late lines that wait, so that `line` and the others come after a newer one; the line itself
+    /// where none is newer, and where most lines are on time.
+    fn first_of_late(&mut self, line: Waiting) -> Waiting {
+        if !self.are_most_late() {
+            return line;
+        }
+        let is_newer =
+            |waiting: &Waiting| matches!(waiting.writing, Writing::Late(_)) && waiting.moment.at > line.moment.at;
+        let newer = self.waiting.iter().map(|Reverse(waiting)| *waiting).filter(is_newer);
+        let Some(newest) = newer.max_by_key(|waiting| (waiting.moment.at, waiting.number)) else { return line };
+        self.waiting.retain(|Reverse(waiting)| waiting.number != newest.number);
+        self.waiting.push(Reverse(line));
+        Waiting { due: line.due, ..newest }
     }
 }

@@ -1,7 +1,7 @@
-//! Inputs as they are named, before any is opened: what can be read once only is neither named twice nor read by several
-//! processes, nor by a replay that is to go on later.
+//! Inputs as they are named, before any is opened: each is read once, under the first of its names; what can be read once only
+//! is neither named twice nor read by several processes, nor by a replay that is to go on later.
 //!
-//! Limits: of a file that is named twice, which is warned of, every record stands in one place twice.
+//! Limits: a copy is another input, and so is a directory whose files are links to those of another one.
 
 use std::fs::{self, File, Metadata};
 use std::io;
@@ -12,9 +12,9 @@ use std::path::{Path, PathBuf};
 use crate::cli::ReplayOptions;
 use crate::error::{JobError, JobResult};
 
-/// Refuses an input that cannot be there twice, and one that this many processes, or the same command where it `goes_on`
-/// later, would not read alike.
-pub fn check(options: &ReplayOptions, processes: usize, goes_on: bool) -> JobResult<()> {
+/// The inputs without those that are there before under whatever name, which is warned of. Refuses one that cannot be there
+/// twice, and one that this many processes, or the same command where it `goes_on` later, would not read alike.
+pub fn distinct(options: &ReplayOptions, processes: usize, goes_on: bool) -> JobResult<Vec<PathBuf>> {
     let mut seen: Vec<(&PathBuf, Option<(u64, u64)>)> = Vec::new();
     for input in &options.inputs {
         // Topics are no files, and what is not there is told when it is opened.
@@ -26,9 +26,7 @@ pub fn check(options: &ReplayOptions, processes: usize, goes_on: bool) -> JobRes
         let error = if let Some((first, _)) = same {
             let (first, again) = (first.display(), input.display());
             if found.is_some() && !is_read_once {
-                tracing::warn!(
-                    "an input is named twice: {first} and {again}; its records count as duplicates of themselves"
-                );
+                tracing::warn!("an input is named twice: {first} and {again}; it is read once");
                 continue;
             }
             JobError::configuration(format!("an input is named twice: {first} and {again}"))
@@ -45,7 +43,7 @@ pub fn check(options: &ReplayOptions, processes: usize, goes_on: bool) -> JobRes
         };
         return Err(error.at(input.display().to_string()));
     }
-    Ok(())
+    Ok(seen.into_iter().map(|(input, _)| input.clone()).collect())
 }
 
 /// True where an input is standard input, whatever file may have that name.

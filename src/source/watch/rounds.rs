@@ -29,6 +29,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// What is wrong with what is none of these files.
 const NO_INPUT: &str = "it is no file .jsonl or .csv";
+/// What is wrong with a file of which no line could be read, and what to do.
+const UTF_16: &str = "it is text in UTF-16, not in UTF-8; convert it: iconv -f UTF-16 -t UTF-8";
 
 /// Records, and the offset from which on those that come next are.
 #[derive(Debug)]
@@ -93,6 +95,13 @@ impl From<io::Error> for Obstacle {
     /// What the system says may pass; what a decompressor says is so until the file changes.
     fn from(error: io::Error) -> Obstacle {
         Obstacle { why: error.to_string(), may_pass: error.raw_os_error().is_some() }
+    }
+}
+
+impl From<JobError> for Obstacle {
+    /// It is the system that does not open a file.
+    fn from(error: JobError) -> Obstacle {
+        Obstacle { why: error.what().to_owned(), may_pass: true }
     }
 }
 
@@ -309,15 +318,15 @@ impl Rounds {
 
 fn open(path: &Path, name: &str, length: u64) -> Result<Rows, Obstacle> {
     let framing = framing_of(name).ok_or_else(|| Obstacle::of_file(NO_INPUT))?;
-    // It is the system that does not open a file.
-    let not_opened = |error: JobError| Obstacle { why: error.what().to_owned(), may_pass: true };
-    let bytes = bytes::open_as_it_was(path, Some(length)).map_err(not_opened)?;
-    Ok(Rows::open(bytes, framing)?)
+    Ok(Rows::open(bytes::open_as_it_was(path, Some(length))?, framing)?)
 }
 
 fn count(path: &Path, name: &str, bytes: u64) -> Result<PickedUp, Obstacle> {
-    let mut rows = open(path, name, bytes)?;
     // What is in the journal has passed this.
+    if bytes::is_utf_16(path)? {
+        return Err(Obstacle::of_file(UTF_16));
+    }
+    let mut rows = open(path, name, bytes)?;
     if let Some(why) = rows.header_fault() {
         return Err(Obstacle::of_file(why));
     }
