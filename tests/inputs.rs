@@ -10,6 +10,8 @@
 mod blank;
 #[path = "inputs/broken.rs"]
 mod broken;
+#[path = "inputs/closed.rs"]
+mod closed;
 #[path = "goldens/compare.rs"]
 #[allow(dead_code)] // shared with goldens.rs
 mod compare;

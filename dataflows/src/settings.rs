@@ -43,4 +43,9 @@ impl Settings {
     pub fn life_ms(&self, is_finished: bool) -> u64 {
         if is_finished { self.retention_ms } else { self.max_age_ms }
     }
+
+    /// How long a window stays open after its end, in milliseconds.
+    pub fn stays_ms(&self) -> u64 {
+        self.horizon_ms.saturating_add(self.max_age_ms)
+    }
 }

@@ -6,6 +6,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::named;
+
 /// Logical time and event time: UTC milliseconds since 1970.
 pub type Time = u64;
 /// Signed multiplicity of an update: +1 inserts, -1 retracts.
@@ -20,35 +22,24 @@ pub const HOUR_MS: u64 = 60 * MINUTE_MS;
 /// Milliseconds in a day.
 pub const DAY_MS: u64 = 24 * HOUR_MS;
 
-/// A kind of tumbling window (semantics.md, section 5), finest first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[repr(u8)]
-pub enum Window {
-    /// One minute.
-    Minute,
-    /// One hour.
-    Hour,
-    /// One UTC day.
-    Day,
-    /// All of time: one window that never closes.
-    Total,
+named! {
+    /// A kind of tumbling window (semantics.md, section 5), finest first.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    #[repr(u8)]
+    pub enum Window {
+        /// One minute.
+        Minute => "minute",
+        /// One hour.
+        Hour => "hour",
+        /// One UTC day.
+        Day => "day",
+        /// All of time: one window that never closes.
+        Total => "total",
+    }
 }
 
 impl Window {
-    /// Every kind, finest first.
-    pub const ALL: [Window; 4] = [Window::Minute, Window::Hour, Window::Day, Window::Total];
-
-    /// The name as configuration and the `window` column spell it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Window::Minute => "minute",
-            Window::Hour => "hour",
-            Window::Day => "day",
-            Window::Total => "total",
-        }
-    }
-
     /// Length in milliseconds; none for `total`.
     pub fn length_ms(self) -> Option<u64> {
         match self {
@@ -67,6 +58,12 @@ impl Window {
     /// First instant after the window that starts at `start`; none for `total`.
     pub fn end(self, start: Time) -> Option<Time> {
         self.length_ms().map(|length_ms| start.saturating_add(length_ms))
+    }
+
+    /// The last instant at which a change still changes the window that starts at `start`, where it stays open for `stays_ms`
+    /// after its end; none for `total`, which never closes (semantics.md, section 8).
+    pub fn closes(self, start: Time, stays_ms: u64) -> Option<Time> {
+        self.end(start).map(|end| end.saturating_add(stays_ms))
     }
 }
 

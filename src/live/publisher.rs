@@ -95,7 +95,7 @@ impl Closing {
     /// True where what changes at `time` still changes this window.
     fn is_open(self, window: Window, start: Time, time: Time) -> bool {
         // What the last change still changes comes at its tick.
-        window.end(start).is_none_or(|end| tick_at_or_after(end.saturating_add(self.stays_ms), self.tick_ms) >= time)
+        window.closes(start, self.stays_ms).is_none_or(|closes| tick_at_or_after(closes, self.tick_ms) >= time)
     }
 
     /// The same of a minute of data quality. What has no minute counts at any time.
@@ -143,10 +143,7 @@ impl Publisher {
     pub fn new(settings: &Settings, rows: Rows, place: Place) -> Publisher {
         Publisher {
             windows: settings.windows.clone(),
-            closing: Closing {
-                stays_ms: settings.horizon_ms.saturating_add(settings.max_age_ms),
-                tick_ms: settings.tick_ms,
-            },
+            closing: Closing { stays_ms: settings.stays_ms(), tick_ms: settings.tick_ms },
             place,
             standing: Standing::new(rows),
             waiting: Waiting::default(),
@@ -189,9 +186,6 @@ impl Publisher {
         let lines = before(&mut waiting.lines, frontier);
         standing.add_lines(&lines, windows, changes);
         let mut quality = before(&mut waiting.quality, frontier);
-        // An epoch of a backlog may be of years, and what changed in it is told at its end: of minutes that closed meanwhile,
-        // too. Those that had closed before are forgotten.
-        quality.iter_mut().for_each(|batch| batch.retain(|(key, ..)| closing.is_open_minute(key, standing.swept)));
         for (position, time, reading) in before(&mut waiting.read, frontier).into_iter().flatten() {
             match reading {
                 Reading::Quality(key, counts) => {

@@ -10,7 +10,7 @@ use dataflows::model::{OrderId, Text};
 use dataflows::orders::outlook::Law;
 use dataflows::orders::standing::Standing;
 use dataflows::orders::view::View;
-use dataflows::time::{Diff, Time};
+use dataflows::time::Time;
 use dataflows::views::collection::Row;
 use dataflows::views::sla_breaches::{self, SlaBreachRow};
 
@@ -48,21 +48,22 @@ pub struct OrderLives<'l> {
 /// What was gathered of orders that nobody has looked at yet.
 pub struct Unread<'r> {
     groups: Groups<'r>,
+    gathered: Latest,
     portions: u64,
 }
 
-/// What was gathered of some orders, one after the other.
+/// How some orders stand, one after the other.
 #[derive(Default)]
 struct Portion {
     bytes: Vec<u8>,
-    updates: Vec<(Range<usize>, Time, Diff)>,
+    standing: Vec<(Range<usize>, Time)>,
     orders: Vec<OrderOfPortion>,
 }
 
-/// Where its key lies, and which of the updates are its own.
+/// Where its key lies, and which of those that stand are its own.
 struct OrderOfPortion {
     key: Range<usize>,
-    updates: Range<usize>,
+    standing: Range<usize>,
 }
 
 /// The lives of the orders of a portion, order by order; kept for its allocations.
@@ -70,7 +71,6 @@ pub struct Lives<'r> {
     law: &'r Law,
     portion: Portion,
     next: usize,
-    gathered: Latest,
     order: OrderId,
     lives: Vec<Life>,
 }
@@ -80,7 +80,7 @@ impl<'r> Unread<'r> {
     pub fn of(results: &'r Results) -> JobResult<Unread<'r>> {
         let runs = results.gathered.iter().filter_map(|gathered| gathered.rows.get(STANDING));
         let groups = Groups::of(runs, text_row::COLUMNS_OF_ORDER).map_err(|error| cannot("read", &error))?;
-        Ok(Unread { groups, portions: 0 })
+        Ok(Unread { groups, gathered: Latest::default(), portions: 0 })
     }
 }
 
@@ -88,44 +88,41 @@ impl<'r> Lives<'r> {
     /// None yet.
     pub fn new(law: &'r Law) -> Lives<'r> {
         let order = OrderId { tenant: Text::default(), order_id: Text::default() };
-        Lives { law, portion: Portion::default(), next: 0, gathered: Latest::default(), order, lives: Vec::new() }
+        Lives { law, portion: Portion::default(), next: 0, order, lives: Vec::new() }
     }
 
     /// Takes the next portion of what is unread, and gives its number; none where nothing is left.
     pub fn read(&mut self, unread: &mut Unread<'_>) -> JobResult<Option<u64>> {
-        let Portion { bytes, updates, orders } = &mut self.portion;
+        let (Portion { bytes, standing, orders }, Unread { groups, gathered, portions }) = (&mut self.portion, unread);
         bytes.clear();
-        updates.clear();
+        standing.clear();
         orders.clear();
         self.next = 0;
-        while bytes.len() < PORTION_BYTES && unread.groups.begin() {
-            let (key, first) = (bytes.len()..bytes.len() + unread.groups.key().len(), updates.len());
-            bytes.extend_from_slice(unread.groups.key());
-            unread.groups.updates(|time, rest, diff| {
-                updates.push((bytes.len()..bytes.len() + rest.len(), time, diff));
+        while bytes.len() < PORTION_BYTES && groups.begin() {
+            let (key, first) = (bytes.len()..bytes.len() + groups.key().len(), standing.len());
+            bytes.extend_from_slice(groups.key());
+            gathered.clear();
+            groups.updates(|time, rest, diff| gathered.add(time, rest, diff))?;
+            for (rest, since) in gathered.standing() {
+                standing.push((bytes.len()..bytes.len() + rest.len(), since));
                 bytes.extend_from_slice(rest);
-                Ok(())
-            })?;
-            orders.push(OrderOfPortion { key, updates: first..updates.len() });
+            }
+            orders.push(OrderOfPortion { key, standing: first..standing.len() });
         }
-        unread.portions += 1;
-        Ok((!orders.is_empty()).then_some(unread.portions - 1))
+        *portions += 1;
+        Ok((!orders.is_empty()).then_some(*portions - 1))
     }
 
     /// Goes on to the next order of the portion; none where there is none.
     pub fn next(&mut self) -> JobResult<Option<OrderLives<'_>>> {
-        let Lives { law, portion: Portion { bytes, updates, orders }, next, gathered, order, lives } = self;
-        let Some(OrderOfPortion { key, updates: own }) = orders.get(*next) else { return Ok(None) };
+        let Lives { law, portion: Portion { bytes, standing, orders }, next, order, lives } = self;
+        let Some(OrderOfPortion { key, standing: own }) = orders.get(*next) else { return Ok(None) };
         *next += 1;
-        gathered.clear();
-        updates[own.clone()]
-            .iter()
-            .try_for_each(|(rest, time, diff)| gathered.add(*time, &bytes[rest.clone()], *diff))?;
         let key = text_of(&bytes[key.clone()])?;
         *order = text_row::read_order(key);
         let mut views: Vec<View> = lives.drain(..).map(|life| life.view).collect();
-        for (rest, since) in gathered.standing() {
-            let standing: Standing = unpacked(rest)?;
+        for (rest, since) in &standing[own.clone()] {
+            let (standing, since): (Standing, Time) = (unpacked(&bytes[rest.clone()])?, *since);
             let mut view = views.pop().unwrap_or_default();
             standing.look(order, law, &mut view);
             let breaches = sla_breaches::rows(order, &view, &standing.facts).collect();

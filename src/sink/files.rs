@@ -3,7 +3,7 @@
 //! Invariant: a failed job leaves no half-written file behind, and the files of an earlier run as they were. A file that is
 //! not known as a result, by its columns, is neither replaced nor removed; results of one replay at most are in a directory.
 //! Equal results are byte-identical files, whatever the format (outputs.md). No more than a row group of
-//! each collection that is being written is held in memory: five at a time, in a replay of two threads.
+//! each collection that is being written is held in memory: of the five of orders to the end, and of one more a thread.
 
 mod csv;
 mod jsonl;

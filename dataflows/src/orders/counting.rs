@@ -72,7 +72,7 @@ impl Contributions {
     pub fn new(tick_ms: u64, settings: &Settings) -> Contributions {
         Contributions {
             windows: settings.windows.clone(),
-            stays_ms: settings.horizon_ms.saturating_add(settings.max_age_ms),
+            stays_ms: settings.stays_ms(),
             changes: Vec::with_capacity(CHANGES_AT_ONCE),
             line_changes: Vec::new(),
             measures: Ticks::new(tick_ms),
@@ -217,7 +217,7 @@ impl Windows<'_> {
     }
 
     fn is_open(self, window: Window, start: Time) -> bool {
-        window.end(start).is_none_or(|end| self.time <= end.saturating_add(self.stays_ms))
+        window.closes(start, self.stays_ms).is_none_or(|closes| self.time <= closes)
     }
 }
 

@@ -84,15 +84,8 @@ fn minutes_of_data_quality_close_as_other_windows_do_and_their_rows_stay() {
     assert_eq!(read(&mut kept, Some(AT), last), ["2"], "a change at exactly that time still counts");
     assert_eq!(kept.standing.quality.len(), 1, "what has no minute never closes");
     assert!(read(&mut kept, Some(AT), last + 1).is_empty());
-    kept.take(Update::Quality(vec![(key(Some(AT)), last + 2, quality::DUPLICATE)]));
-    assert!(changes(&mut kept, last + 3, "data_quality_metrics").is_empty());
     assert_eq!(read(&mut kept, None, last + 3), ["2"]);
     assert_eq!(kept.standing.quality.len(), 1);
-    // What changed long before the end of an epoch is told then.
-    let mut behind = publisher(Rows::All);
-    behind.take(Update::Quality(vec![(key(Some(AT)), AT + 9 * STAYS_MS, quality::DUPLICATE)]));
-    assert_eq!(changes(&mut behind, AT + 9 * STAYS_MS + 1, "data_quality_metrics").len(), 1);
-    assert!(behind.standing.quality.is_empty());
 }
 
 #[test]

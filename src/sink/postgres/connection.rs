@@ -21,9 +21,10 @@ const SAY_EVERY: Duration = Duration::from_secs(5);
 
 /// What holds for every session: locks of others are waited for so long that the log can name them, nothing else is given up
 /// for the time it takes, whatever the role's settings say (of which older servers lack some), nothing that was committed is
-/// forgotten by the server, and all names are those of the schema that tables are made in.
+/// forgotten by the server, whoever has waited for a lock sees what was done under it, and all names are those of the schema that tables are made in.
 const SESSION: &str = "
     SET application_name = 'orderwatch'; SET client_min_messages = 'warning'; SET lock_timeout = '30s';
+    SET default_transaction_isolation = 'read committed';
     SELECT set_config(name, '0', false) FROM pg_settings WHERE name IN ('statement_timeout', 'transaction_timeout',
       'idle_in_transaction_session_timeout', 'idle_session_timeout');
     SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off';

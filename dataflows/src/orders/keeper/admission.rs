@@ -12,7 +12,7 @@ use super::super::order::{Order, Progress};
 use super::super::parcel::Delivery;
 use super::change::Before;
 use super::{Keeper, Purpose};
-use crate::time::Time;
+use crate::time::{Time, Window};
 use crate::views::dead_letters::Refusal;
 use crate::views::measures::Measures;
 use crate::views::quality::{self, QualityKey};
@@ -102,8 +102,12 @@ impl Keeper {
         let Some(order) = self.registry.get_mut(number) else { return };
         let (accepted, counted) = match judgement {
             Judgement::Duplicate => {
-                let minute = QualityKey::new(self.law.source(delivery.fact().position), Some(delivery.record_at));
-                self.quality.give(time, minute, &quality::DUPLICATE);
+                let closes =
+                    Window::Minute.closes(Window::Minute.start(delivery.record_at), self.law.settings.stays_ms());
+                if closes.is_none_or(|closes| delivery.time <= closes) {
+                    let minute = QualityKey::new(self.law.source(delivery.fact().position), Some(delivery.record_at));
+                    self.quality.give(time, minute, &quality::DUPLICATE);
+                }
                 (false, record_law::DUPLICATE)
             }
             Judgement::Loses => {
