@@ -82,6 +82,14 @@ impl Finding {
         let found = Finding::ok(check, target, format!("{what}{place}{below}"));
         found.or(State::Failed, error.remedy_text().unwrap_or("see docs/operations.md"))
     }
+
+    /// What came of a look: `found`, where nothing stood in the way.
+    fn of<T>(check: &'static str, target: String, looked: JobResult<T>, found: &str) -> Finding {
+        match looked {
+            Ok(_) => Finding::ok(check, target, found),
+            Err(error) => Finding::failed(check, target, &error),
+        }
+    }
 }
 
 /// Checks and writes the findings to standard output; an error where one failed.
@@ -128,9 +136,9 @@ fn findings(config: JobResult<JobConfig>, arguments: &Check) -> Vec<Finding> {
     // What another layer names is for `run`: a replay without a speed leaves it alone.
     let keeps = kind == Kind::Live || options.speed != Speed::Max || arguments.outputs.checkpoint.is_some();
     findings.extend(outputs.store.iter().filter(|_| keeps).map(|store| of_store(store, &origins)));
-    findings.extend(outputs.served_at.iter().map(|address| match serve::bind(address) {
-        Ok(_) => Finding::ok("output", format!("--serve {address}"), "nobody else answers there"),
-        Err(error) => Finding::failed("output", format!("--serve {address}"), &origins.place(error)),
+    findings.extend(outputs.served_at.iter().map(|address| {
+        let bound = serve::bind(address).map_err(|error| origins.place(error));
+        Finding::of("output", format!("--serve {address}"), bound, "nobody else answers there")
     }));
     let workers = config.as_ref().map_or(1, |config| config.cluster.workers as u64);
     findings.push(open_files(options.inputs.len() as u64, workers));
@@ -140,16 +148,10 @@ fn findings(config: JobResult<JobConfig>, arguments: &Check) -> Vec<Finding> {
 /// What a replay reads, where there is room, and where it writes. Without a configuration inputs are looked at all the same,
 /// with the limits by default.
 fn of_replay(config: Option<&JobConfig>, outputs: &Outputs, options: &ReplayOptions, findings: &mut Vec<Finding>) {
-    let mut limits = Limits::at(wall_clock_ms());
-    if let Some(JobConfig { max_future_skew_ms, max_price, .. }) = config {
-        limits = Limits { max_future_skew_ms: *max_future_skew_ms, max_price: *max_price, ..limits };
-    }
+    let limits = config.map_or_else(|| Limits::at(wall_clock_ms()), JobConfig::limits);
     if let (Some(config), Some(brokers)) = (config, &options.produce) {
-        let target = format!("--produce {brokers}");
-        findings.push(match produce::connect(config, brokers) {
-            Ok(_) => Finding::ok("output", target, "the topics are there"),
-            Err(error) => Finding::failed("output", target, &error),
-        });
+        let connected = produce::connect(config, brokers);
+        findings.push(Finding::of("output", format!("--produce {brokers}"), connected, "the topics are there"));
     }
     let kafka = config.map(|config| config.kafka.clone()).unwrap_or_default();
     options.inputs.iter().for_each(|input| findings.extend(of_input(input, options, &limits, &kafka)));
@@ -171,12 +173,9 @@ fn temporary_files() -> Finding {
     let probed = tempfile::tempfile().map(drop).map_err(|error| {
         JobError::io("write a temporary file", &directory, &error).remedy("set TMPDIR to a directory with enough space")
     });
-    let target = format!("temporary files in {}", directory.display());
-    match probed {
-        Ok(()) => of_output(target, Ok(())),
-        // Few inputs need any.
-        Err(error) => Finding { state: State::Warning, ..Finding::failed("output", target, &error) },
-    }
+    let found = of_output(format!("temporary files in {}", directory.display()), probed);
+    // Few inputs need any.
+    if found.state == State::Failed { Finding { state: State::Warning, ..found } } else { found }
 }
 
 /// A bucket is asked, not written to; a directory that is still to be made is not made.
@@ -193,17 +192,12 @@ fn of_store(store: &str, origins: &Origins) -> Finding {
     let found = Objects::open(store).and_then(|objects| {
         objects.get("nothing").map_err(|error| JobError::job(error.to_string()).at(store.to_owned()))
     });
-    match found {
-        Ok(_) => Finding::ok("output", target, "answers; whether it can be written is seen at the start"),
-        Err(error) => Finding::failed("output", target, &origins.place(error)),
-    }
+    let found = found.map_err(|error| origins.place(error));
+    Finding::of("output", target, found, "answers; whether it can be written is seen at the start")
 }
 
 fn of_output(target: String, probed: JobResult<()>) -> Finding {
-    match probed {
-        Ok(()) => Finding::ok("output", target, "can be written"),
-        Err(error) => Finding::failed("output", target, &error),
-    }
+    Finding::of("output", target, probed, "can be written")
 }
 
 /// The beginning of every file of an input.

@@ -60,7 +60,7 @@ pub use output::OutputFormat;
 pub use query::{Query, Question};
 pub use reading::{InputKind, Reading, Start};
 pub use replay::{Replay, ReplayFlags, ReplayOptions};
-pub use run::{Clock, LiveStart, Run, RunFlags, RunOptions};
+pub use run::{LiveStart, Run, RunFlags, RunOptions};
 pub use topics::{CreateTopics, KafkaFlags, ListTopics, Retention, Topics};
 
 /// Where a replay reads when no input is named.
@@ -312,11 +312,6 @@ configuration_flags! {
 }
 
 impl Cli {
-    /// Parses the command line of this process; prints help or a usage error and exits where clap says so.
-    pub fn from_command_line() -> Cli {
-        Cli::parse()
-    }
-
     /// The definition, for tests and completions.
     pub fn definition() -> clap::Command {
         Cli::command()

@@ -59,23 +59,15 @@ pub fn execute<T: Send + 'static>(
             .remedy("this is a defect of orderwatch: please report it with the message above and the command")
     };
     let results: Result<Vec<T>, String> = guards.join().into_iter().collect();
-    if let Some(error) = failure() {
-        // The others would wait for us for ever: they learn of it when the process ends and its sockets close.
-        std::mem::forget(connections);
-        return Err(error);
-    }
+    let results = failure().map_or_else(|| results.map_err(panicked), Err);
     match results {
-        Ok(results) => {
-            // Waits until the others have all that this process had to say.
-            drop(connections);
-            Ok(results)
-        }
-        Err(error) => {
-            // Dropped, the connections would wait for peers that may be gone; the process is about to end.
-            std::mem::forget(connections);
-            Err(panicked(error))
-        }
+        // Waits until the others have all that this process had to say.
+        Ok(_) => drop(connections),
+        // Dropped, the connections would wait for peers that may be gone. Those that are not would wait for us for ever:
+        // they learn of it when the process ends, which it is about to, and its sockets close.
+        Err(_) => std::mem::forget(connections),
     }
+    results
 }
 
 /// Connects this process with the others of its cluster.

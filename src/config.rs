@@ -26,8 +26,10 @@ use figment::Figment;
 use figment::error::Kind as Mistake;
 use figment::value::Value;
 
+use crate::clock::wall_clock_ms;
 use crate::error::{JobError, JobResult};
 use crate::kafka::KafkaSettings;
+use crate::validate::Limits;
 use layer::{BUILT_IN, ENVIRONMENT_PREFIX, Layer, Schema, YAML};
 pub use origins::Origins;
 pub use outputs::Outputs;
@@ -74,6 +76,13 @@ pub struct JobConfig {
     pub kafka: KafkaSettings,
     /// So many files of a watched directory are picked up at once; at least 1.
     pub max_files_per_tick: usize,
+}
+
+impl JobConfig {
+    /// What records are held to that are read from now on.
+    pub fn limits(&self) -> Limits {
+        Limits { now_ms: wall_clock_ms(), max_future_skew_ms: self.max_future_skew_ms, max_price: self.max_price }
+    }
 }
 
 /// How a live job treats a sink that is slow or away.

@@ -10,10 +10,12 @@ use std::env;
 use std::fs;
 use std::io::{self, IsTerminal, StdoutLock, Write};
 
+use indicatif::HumanCount;
+
 use crate::cli::ColorChoice;
 use crate::error::{JobError, JobResult};
 
-pub use progress::{Progress, ProgressNow};
+pub use progress::{Progress, ProgressNow, per_second};
 pub use summary::{RecordLaw, Summary, SummaryTable, Totals, print_summary, print_table, summary_json, visible};
 
 /// What an output stream can show.
@@ -79,15 +81,7 @@ fn memory_in(status: &str, name: &str) -> Option<u64> {
 
 /// A count with its thousands apart: `1,234,567`.
 fn grouped(count: u64) -> String {
-    let digits = count.to_string();
-    let mut text = String::with_capacity(digits.len() * 4 / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+    HumanCount(count).to_string()
 }
 
 #[cfg(test)]

@@ -55,6 +55,17 @@ impl JobError {
         JobError::job(format!("cannot {doing}: {error}")).at(path.display().to_string())
     }
 
+    /// A failed operation on the temporary file in which `what` is brought into order: `doing` completes "cannot …".
+    pub fn sorting(doing: &str, what: &str, error: &io::Error) -> JobError {
+        let remedy = match is_of_open_files(error) {
+            true => MORE_OPEN_FILES,
+            false => "free some space there, set TMPDIR, or give more memory with --sort-memory",
+        };
+        JobError::job(format!("cannot {doing} the temporary file of {what} being sorted: {error}"))
+            .at(std::env::temp_dir().display().to_string())
+            .remedy(remedy)
+    }
+
     /// Says where: a file and line, a flag, an environment variable.
     pub fn at(self, location: impl Into<String>) -> JobError {
         JobError { location: Some(location.into()), ..self }

@@ -29,7 +29,7 @@ use dataflows::views::status::StatusRow;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{JobError, JobResult, MORE_OPEN_FILES, is_of_open_files};
+use crate::error::{JobError, JobResult};
 use crate::runs::Runs;
 use crate::sink::text_row;
 
@@ -236,11 +236,5 @@ pub fn text_of(bytes: &[u8]) -> JobResult<&str> {
 
 /// A temporary file of rows failed; `doing` completes "cannot …".
 pub fn cannot(doing: &str, error: &io::Error) -> JobError {
-    let remedy = match is_of_open_files(error) {
-        true => MORE_OPEN_FILES,
-        false => "free some space there, set TMPDIR, or give more memory with --sort-memory",
-    };
-    JobError::job(format!("cannot {doing} the temporary file of rows being sorted: {error}"))
-        .at(std::env::temp_dir().display().to_string())
-        .remedy(remedy)
+    JobError::sorting(doing, "rows", error)
 }

@@ -12,6 +12,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientContext;
+use rdkafka::admin::AdminOptions;
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
@@ -192,6 +193,18 @@ impl KafkaSettings {
 
 /// A client that asks a broker for what there is.
 pub type Inquirer = BaseConsumer<Listener>;
+
+/// How long a client that administers topics may take.
+pub fn admin_options() -> AdminOptions {
+    AdminOptions::new().request_timeout(Some(ANSWER_TIMEOUT)).operation_timeout(Some(ANSWER_TIMEOUT))
+}
+
+/// Waits for an answer of such a client, which has a thread of its own.
+pub fn wait<T>(answer: impl Future<Output = T>) -> JobResult<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    let runtime = runtime.map_err(|error| JobError::job(format!("cannot wait for an answer: {error}")))?;
+    Ok(runtime.block_on(answer))
+}
 
 /// Has a client that nobody polls say what it has to say.
 pub fn hear(client: &Inquirer) {

@@ -60,7 +60,7 @@ pub fn run(config: &JobConfig, options: &RunOptions) -> JobResult<()> {
     }
     let sources = Sources::of(config, options)?;
     let opened = sources.clone();
-    let mut job = LiveJob::new(config, sources.topics(), options.clock.mode(), Box::new(move || opened.open()));
+    let mut job = LiveJob::new(config, sources.topics(), options.clock, Box::new(move || opened.open()));
     job.files = sources.files();
     job.partitions = Arc::new(Mutex::new(sources.partitions().collect()));
     if let Some(address) = &config.outputs.served_at {

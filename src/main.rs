@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
+use clap::Parser;
 use dataflows::model::Rules;
 use orderwatch::checkpoint::listing;
 use orderwatch::cli::{Cli, Command, Explain, Replay, ReplayFlags, ReplayOptions, Topics};
@@ -21,7 +22,7 @@ use orderwatch::{check, generate, interrupt, live, log, produce, query, replay, 
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let cli = Cli::from_command_line();
+    let cli = Cli::parse();
     let config = configure(&cli);
     let outputs = config.as_ref().map_or_else(|_| Outputs::default(), |config| config.outputs.clone());
     let origins = config.as_ref().map_or_else(|_| Origins::default(), |config| config.origins.clone());

@@ -15,16 +15,15 @@ use dataflows::time::Time;
 use serde_json::json;
 
 use crate::cli::{OutputFormat, ReplayOptions};
-use crate::clock::{ReplayClock, Speed, wall_clock_ms};
+use crate::clock::{ReplayClock, Speed};
 use crate::config::JobConfig;
-use crate::console::{Progress, ProgressNow, print};
+use crate::console::{Progress, ProgressNow, per_second, print};
 use crate::error::{JobError, JobResult};
 use crate::interrupt;
 use crate::kafka::KafkaSettings;
 use crate::kafka::sender::{Sender, Sent};
 use crate::runs::{Merge, Runs};
 use crate::source::published::{Publication, TopicKind, categories, of_input};
-use crate::validate::Limits;
 
 /// How long is slept at once while time passes.
 const NAP: Duration = Duration::from_millis(5);
@@ -80,11 +79,7 @@ struct History(Runs);
 impl History {
     /// Reads all inputs; how many records no topic can hold.
     fn gather(config: &JobConfig, options: &ReplayOptions, mut progress: impl FnMut(u64)) -> JobResult<(History, u64)> {
-        let limits = Limits {
-            now_ms: wall_clock_ms(),
-            max_future_skew_ms: config.max_future_skew_ms,
-            max_price: config.max_price,
-        };
+        let limits = config.limits();
         let (from, until) = (options.reading.from.unwrap_or(0), options.reading.until.unwrap_or(Time::MAX));
         let memory_bytes = usize::try_from(config.sort_memory_bytes).unwrap_or(usize::MAX);
         let (mut runs, mut number, mut left_out) = (Runs::default(), 0_u64, 0);
@@ -173,10 +168,6 @@ fn total(sent: &BTreeMap<String, Sent>) -> Sent {
     sent.values().fold(Sent::default(), add)
 }
 
-fn per_second(count: u64, elapsed: Duration) -> u128 {
-    u128::from(count) * 1_000 / elapsed.as_millis().max(1)
-}
-
 fn text(sent: &BTreeMap<String, Sent>, left_out: u64, elapsed: Duration) -> String {
     let mut lines = String::new();
     let all = total(sent);
@@ -204,7 +195,7 @@ fn as_json(sent: &BTreeMap<String, Sent>, left_out: u64, elapsed: Duration) -> S
         "left_out": left_out,
         "topics": topics,
         "elapsed_ms": u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
-        "records_per_second": u64::try_from(per_second(all.records, elapsed)).unwrap_or(u64::MAX),
+        "records_per_second": per_second(all.records, elapsed),
     })
     .to_string()
         + "\n"

@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde_json::json;
 use ureq::http::{Response, Uri};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
-use ureq::{Agent, Body};
+use ureq::{Agent, Body, RequestBuilder};
 
 use crate::error::{JobError, JobResult};
 
@@ -140,23 +140,20 @@ impl Registry {
     /// The id of a schema under the subject of a topic's values, where it is put if it is not there.
     pub fn register(&self, topic: &str, schema: &str) -> Result<u32, Failure> {
         let request = self.agent.post(format!("{}/subjects/{topic}-value/versions", self.address.base));
-        let request = request.header("content-type", MEDIA_TYPE).header("accept", MEDIA_TYPE);
-        let request = match &self.address.authorization {
-            Some(authorization) => request.header("authorization", authorization),
-            None => request,
-        };
-        let answer = read(request.send(json!({ "schema": schema }).to_string()))?;
+        let request = request.header("content-type", MEDIA_TYPE);
+        let answer = read(self.introduced(request).send(json!({ "schema": schema }).to_string()))?;
         let refused = || Failure { passes: false, why: "it has no place for schemas".into() };
         answer.map(|answer| answer.id).ok_or_else(refused)
     }
 
     fn get(&self, path: &str) -> Result<Option<Answer>, Failure> {
-        let request = self.agent.get(format!("{}{path}", self.address.base)).header("accept", MEDIA_TYPE);
-        let request = match &self.address.authorization {
-            Some(authorization) => request.header("authorization", authorization),
-            None => request,
-        };
-        read(request.call())
+        read(self.introduced(self.agent.get(format!("{}{path}", self.address.base))).call())
+    }
+
+    /// A request that says who asks, and for what.
+    fn introduced<B>(&self, request: RequestBuilder<B>) -> RequestBuilder<B> {
+        let request = request.header("accept", MEDIA_TYPE);
+        self.address.authorization.iter().fold(request, |request, known| request.header("authorization", known))
     }
 
     /// Asks until there is an answer, as long as `goes_on` says so and waiting is of any use.

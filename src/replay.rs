@@ -18,7 +18,7 @@ use dataflows::orders::sla::RuleBook;
 use dataflows::time::{Time, Window};
 
 use crate::cli::{OutputFormat, ReplayOptions};
-use crate::clock::{Lateness, ReplayClock, Speed, wall_clock_ms};
+use crate::clock::{Lateness, ReplayClock, Speed};
 use crate::cluster;
 use crate::config::{Cluster, JobConfig, Outputs};
 use crate::console::{
@@ -37,7 +37,6 @@ use crate::sink::postgres::Replacement;
 use crate::sink::sqlite::Sqlite;
 use crate::source::inputs::Inputs;
 use crate::source::intake::Selection;
-use crate::validate::Limits;
 use crate::worker::{self, Job};
 use milestones::Milestones;
 use served::Served;
@@ -60,10 +59,9 @@ pub fn run(config: &JobConfig, options: &ReplayOptions, output: OutputFormat, st
     let passed = job.clock.as_ref().map_or(0, |clock| clock.passed());
     let served = Served::start(config.outputs.served_at.as_deref())?;
     let shows_progress = is_writer && !options.no_console;
-    let surveyor = match milestones.as_ref().filter(|_| is_writer) {
-        Some(milestones) => Some(milestones.survey(passed, Duration::from_millis(config.checkpoint_interval_ms))?),
-        None => None,
-    };
+    let interval = Duration::from_millis(config.checkpoint_interval_ms);
+    let surveys = milestones.as_ref().filter(|_| is_writer);
+    let surveyor = surveys.map(|milestones| milestones.survey(passed, interval)).transpose()?;
     if let Some(milestones) = milestones.as_ref().filter(|_| passed > 0 && shows_progress) {
         // Whoever closed standard error does not want to know.
         let _ = writeln!(
@@ -172,8 +170,7 @@ fn wants_rows(config: &JobConfig, options: &ReplayOptions) -> bool {
 
 /// Opens the inputs and brings together what the workers share.
 pub fn prepare(config: &JobConfig, options: &ReplayOptions) -> JobResult<Job> {
-    let limits =
-        Limits { now_ms: wall_clock_ms(), max_future_skew_ms: config.max_future_skew_ms, max_price: config.max_price };
+    let limits = config.limits();
     let local_workers = config.cluster.workers;
     let (inputs, first_orders) = Inputs::open(options, config, &limits)?;
     let law = Law { settings: config.settings.clone(), rules: RuleBook::new(&config.rules), sources: inputs.sources() };

@@ -8,9 +8,11 @@ mod value;
 use std::fmt;
 
 use dataflows::model::{Rules, SlaRule, Text, Within};
-use dataflows::time::{DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS};
+use dataflows::time::DAY_MS;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
+
+use crate::config::duration::parse_or;
 
 /// Longest duration a rule may allow: ten years of 365 days.
 const MAX_WITHIN_MS: u64 = 3_650 * DAY_MS;
@@ -49,23 +51,7 @@ pub fn parse(text: &str) -> Result<Rules, RulesError> {
 
 /// A duration such as `500ms`, `90s`, `15m`, `36h` or `7d`, in milliseconds; 0 is one too.
 pub fn parse_duration(text: &str) -> Result<u64, String> {
-    let text = text.trim();
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = text.split_at_checked(digits).unwrap_or((text, ""));
-    let unit_ms = match unit {
-        "ms" => 1,
-        "s" => SECOND_MS,
-        "m" => MINUTE_MS,
-        "h" => HOUR_MS,
-        "d" => DAY_MS,
-        _ => 0,
-    };
-    if number.is_empty() || unit_ms == 0 {
-        return Err(format!("`{text}` is no duration: write a whole number and ms, s, m, h or d, such as 90s or 36h"));
-    }
-    let too_long = |_| format!("`{text}` is too long a duration");
-    let number: u64 = number.parse().map_err(too_long)?;
-    number.checked_mul(unit_ms).ok_or(()).map_err(|()| format!("`{text}` is too long a duration"))
+    parse_or(text.trim(), "write a whole number and ms, s, m, h or d, such as 90s or 36h")
 }
 
 fn line_at(text: &str, offset: usize) -> usize {

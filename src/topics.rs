@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::admin::{AdminClient, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::Offset;
 use serde::Serialize;
@@ -15,7 +15,7 @@ use crate::clock::partitions::Partition;
 use crate::config::duration::format_duration;
 use crate::console::{Style, SummaryTable, print, print_table};
 use crate::error::{JobError, JobResult};
-use crate::kafka::{ANSWER_TIMEOUT, KafkaSettings, Listener, metadata, offsets_of, partitions_of};
+use crate::kafka::{ANSWER_TIMEOUT, KafkaSettings, Listener, admin_options, metadata, offsets_of, partitions_of, wait};
 
 /// Topics of Kafka itself start with this.
 const OF_KAFKA: &str = "__";
@@ -50,17 +50,6 @@ pub fn run(what: &Topics, settings: &KafkaSettings, style: Style) -> JobResult<(
             serde_json::to_string_pretty(&shown).map_err(io::Error::from).and_then(|json| writeln!(out, "{json}"))
         }
     })
-}
-
-/// Waits for an answer of the admin client, which has a thread of its own.
-fn wait<T>(answer: impl Future<Output = T>) -> JobResult<T> {
-    let runtime = tokio::runtime::Builder::new_current_thread().build();
-    let runtime = runtime.map_err(|error| JobError::job(format!("cannot wait for an answer: {error}")))?;
-    Ok(runtime.block_on(answer))
-}
-
-fn admin_options() -> AdminOptions {
-    AdminOptions::new().request_timeout(Some(ANSWER_TIMEOUT)).operation_timeout(Some(ANSWER_TIMEOUT))
 }
 
 fn list(arguments: &ListTopics, settings: &KafkaSettings) -> JobResult<Vec<Shown>> {

@@ -4,6 +4,7 @@
 pub mod digits;
 pub mod fact;
 pub mod money;
+pub mod named;
 pub mod packed;
 pub mod rule;
 pub mod symbol;

@@ -62,7 +62,7 @@ fn fingerprint(config: &JobConfig, arguments: &Check) -> JobResult<u64> {
     // Without a store nothing is noted of what would be read.
     let outputs = Outputs { store: None, ..config.outputs.clone() };
     let sources = Sources::of(&JobConfig { outputs, ..config.clone() }, &arguments.run_options())?;
-    let mode = arguments.clock.unwrap_or_default().mode();
+    let mode = arguments.clock.unwrap_or_default();
     Ok(LiveJob::new(config, sources.topics(), mode, Box::new(move || sources.open())).fingerprint)
 }
 
@@ -145,21 +145,15 @@ fn of_topics(kafka: &KafkaSettings) -> JobResult<Vec<Finding>> {
 fn of_registry(address: &RegistryAddress) -> Finding {
     let target = format!("schema registry at {address:?}");
     // Whether it has one of this id is all the same.
-    match Registry::new(address).ask(|registry| registry.schema(1), || false) {
-        Ok(_) => Finding::ok("input", target, "it answers"),
-        Err(error) => Finding::failed("input", target, &error),
-    }
+    Finding::of("input", target, Registry::new(address).ask(|registry| registry.schema(1), || false), "it answers")
 }
 
 fn of_directory(directory: &Path) -> Finding {
-    let target = format!("--watch {}", directory.display());
-    match directory.read_dir() {
-        Ok(_) => Finding::ok("input", target, "can be read"),
-        Err(error) => {
-            let error = JobError::io("watch the directory", directory, &error);
-            Finding::failed("input", target, &error.remedy("make it, or name another one with --watch"))
-        }
-    }
+    let read = directory.read_dir().map_err(|error| {
+        let error = JobError::io("watch the directory", directory, &error);
+        error.remedy("make it, or name another one with --watch")
+    });
+    Finding::of("input", format!("--watch {}", directory.display()), read, "can be read")
 }
 
 /// Brokers that changelogs would be kept at.
@@ -169,8 +163,5 @@ fn of_brokers(brokers: &str, kafka: &KafkaSettings) -> Finding {
         let answered = metadata(&client, None, ANSWER_TIMEOUT);
         answered.map(drop).map_err(|error| settings.unanswered("list the topics", &error, &client))
     });
-    match answered {
-        Ok(()) => Finding::ok("output", format!("--to-kafka {brokers}"), "it answers"),
-        Err(error) => Finding::failed("output", format!("--to-kafka {brokers}"), &error),
-    }
+    Finding::of("output", format!("--to-kafka {brokers}"), answered, "it answers")
 }

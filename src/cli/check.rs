@@ -5,9 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::generate::parse_live_rate;
-use super::{
-    Clock, DEFAULT_INPUT, INPUT, JobFlags, LiveStart, OUTPUT, OutputFormat, ReplayFlags, ReplayOptions, RunOptions,
-};
+use super::{DEFAULT_INPUT, INPUT, JobFlags, LiveStart, OUTPUT, OutputFormat, ReplayFlags, ReplayOptions, RunOptions};
+use crate::clock::partitions::TimeMode;
 use crate::config::{Flag, Kind};
 
 const EXAMPLES: &str = "\
@@ -49,7 +48,7 @@ pub struct Check {
     pub generate: Option<u64>,
     /// What would move its time, of which nothing is to be looked at
     #[arg(long, value_enum, value_name = "CLOCK", conflicts_with_all = OF_REPLAY, help_heading = INPUT)]
-    pub clock: Option<Clock>,
+    pub clock: Option<TimeMode>,
     /// How the findings are written
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT", help_heading = OUTPUT)]
     pub output: OutputFormat,

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
+use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
-use clap::{Args, ValueEnum};
 use dataflows::time::Time;
 
 use super::generate::parse_live_rate;
@@ -81,7 +81,7 @@ pub struct RunOptions {
     /// With `wall`, deadlines pass on time even when nothing is read. With `event`, history stays history: results
     /// are as of the latest event, and what is of that very instant, or late behind it, shows once a later one has come.
     #[arg(long, value_enum, default_value_t, value_name = "CLOCK", help_heading = INPUT)]
-    pub clock: Clock,
+    pub clock: TimeMode,
     /// How breaches are told: a line for people, or a JSON object a line
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT", help_heading = OUTPUT)]
     pub output: OutputFormat,
@@ -128,26 +128,6 @@ configuration_flags! {
     /// who they are: think before you name an address that others can reach.
     #[arg(long, value_name = "ADDR", value_parser = NonEmptyStringValueParser::new(), help_heading = OUTPUT)]
     serve: "--serve" => "serve.address",
-}
-
-/// What moves time.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Clock {
-    /// The wall clock.
-    #[default]
-    Wall,
-    /// Data alone.
-    Event,
-}
-
-impl Clock {
-    /// As partitions know it.
-    pub fn mode(self) -> TimeMode {
-        match self {
-            Clock::Wall => TimeMode::Wall,
-            Clock::Event => TimeMode::Event,
-        }
-    }
 }
 
 /// Where a job that never ran begins to read.

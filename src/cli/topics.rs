@@ -3,7 +3,6 @@
 use clap::{Args, Subcommand};
 
 use super::{INPUT, OUTPUT, OutputFormat};
-use crate::config::Flag;
 use crate::config::duration::parse_duration;
 
 const EXAMPLES: &str = "\
@@ -29,24 +28,16 @@ pub enum Topics {
     Create(CreateTopics),
 }
 
-/// Where Kafka is.
-#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
-pub struct KafkaFlags {
+configuration_flags! {
+    /// Where Kafka is.
+    pub struct KafkaFlags;
+
     /// Brokers to ask first, host:port, separated by commas [default: kafka.brokers of the configuration]
     #[arg(long, value_name = "BROKERS", help_heading = INPUT)]
-    pub kafka: Option<String>,
+    kafka: "--kafka" => "kafka.brokers",
     /// Topics, separated by commas [default: kafka.topics of the configuration]
     #[arg(long, value_name = "LIST", help_heading = INPUT)]
-    pub topics: Option<String>,
-}
-
-impl KafkaFlags {
-    /// Their layer of the configuration.
-    pub fn layer(&self) -> Vec<Flag> {
-        let all = [("kafka.brokers", "--kafka", &self.kafka), ("kafka.topics", "--topics", &self.topics)];
-        let given = |(key, flag, text): (_, _, &Option<String>)| Some(Flag { key, flag, text: text.clone()? });
-        all.into_iter().filter_map(given).collect()
-    }
+    topics: "--topics" => "kafka.topics",
 }
 
 /// `orderwatch topics list`.

@@ -9,6 +9,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use clap::ValueEnum;
 use dataflows::time::Time;
 use serde::{Deserialize, Serialize};
 
@@ -66,10 +67,11 @@ pub fn trim(trail: &mut Trail, cut: &Cut) {
 /// So many records in a row may leave a watermark where it is that time waits for.
 const UNMOVING_RECORDS: u64 = 1_000;
 
-/// What moves time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What moves time. With the wall clock goes what is caught up with, and nothing runs ahead of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum TimeMode {
-    /// The wall clock: what is caught up with goes with it, and nothing runs ahead of it.
+    /// The wall clock.
+    #[default]
     Wall,
     /// Data alone.
     Event,

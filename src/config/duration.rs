@@ -9,14 +9,15 @@ const UNITS: [(&str, u64); 5] = [("d", DAY_MS), ("h", HOUR_MS), ("m", MINUTE_MS)
 
 /// The milliseconds of a duration such as `90s`; otherwise a sentence that says what is wrong and what would be right.
 pub fn parse_duration(text: &str) -> Result<u64, String> {
+    parse_or(text, "write a whole number and a unit, as in 500ms, 90s, 15m, 36h or 7d")
+}
+
+/// The same, where another `remedy` is to follow what is no duration.
+pub fn parse_or(text: &str, remedy: &str) -> Result<u64, String> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
-    let wrong =
-        || format!("`{text}` is no duration: write a whole number and a unit, as in 500ms, 90s, 15m, 36h or 7d");
-    let (_, unit_ms) = UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(wrong)?;
-    if number.is_empty() {
-        return Err(wrong());
-    }
+    let known = UNITS.iter().find(|(name, _)| *name == unit && !number.is_empty());
+    let (_, unit_ms) = known.ok_or_else(|| format!("`{text}` is no duration: {remedy}"))?;
     let milliseconds = number.parse::<u64>().ok().and_then(|number| number.checked_mul(*unit_ms));
     milliseconds.ok_or_else(|| format!("`{text}` is too long a duration"))
 }

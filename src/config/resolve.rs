@@ -67,7 +67,6 @@ impl Merged {
             path => read_rules(Path::new(path))?,
         };
         self.check_max_age(&settings, &rules)?;
-        let plan = raw.job.plan;
         let max_files_per_tick = match usize::try_from(raw.watch.max_files_per_tick) {
             Ok(files @ 1..) => files,
             _ => return Err(self.refuse("watch.max_files_per_tick", "no file would ever be read", "give at least 1")),
@@ -75,7 +74,7 @@ impl Merged {
         Ok(JobConfig {
             kind,
             name,
-            plan,
+            plan: raw.job.plan,
             cluster,
             settings,
             rules,

@@ -148,7 +148,7 @@ fn line(now: &ProgressNow, elapsed: Duration) -> String {
 }
 
 /// Whole counts a second; none before a millisecond has passed.
-pub(super) fn per_second(count: u64, elapsed: Duration) -> u64 {
+pub fn per_second(count: u64, elapsed: Duration) -> u64 {
     let rate = u128::from(count) * 1_000 / elapsed.as_millis().max(1);
     u64::try_from(rate).unwrap_or(u64::MAX)
 }

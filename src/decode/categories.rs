@@ -5,9 +5,8 @@
 //! product, each translated by its own. Limits: all products are held in memory; rows that are not whole or name no product
 //! are skipped and counted, being no facts.
 
-use std::fmt;
 use std::hash::Hash;
-use std::io::{self, Read};
+use std::io::Read;
 
 use csv::{ByteRecord, Reader, ReaderBuilder, Terminator};
 use dataflows::model::{Text, text};
@@ -27,38 +26,6 @@ pub struct ProductCategories {
     skipped: u64,
 }
 
-/// Why a file of products or translations cannot be used.
-#[derive(Debug)]
-pub enum CategoriesError {
-    /// It cannot be read.
-    Read(csv::Error),
-    /// Its header is wrong.
-    Header(HeaderError),
-}
-
-impl fmt::Display for CategoriesError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            CategoriesError::Read(error) => write!(formatter, "cannot be read: {error}"),
-            CategoriesError::Header(error) => error.fmt(formatter),
-        }
-    }
-}
-
-impl std::error::Error for CategoriesError {}
-
-impl From<csv::Error> for CategoriesError {
-    fn from(error: csv::Error) -> CategoriesError {
-        CategoriesError::Read(error)
-    }
-}
-
-impl From<HeaderError> for CategoriesError {
-    fn from(error: HeaderError) -> CategoriesError {
-        CategoriesError::Header(error)
-    }
-}
-
 /// From category names as products have them to English ones.
 #[derive(Clone, Debug, Default)]
 pub struct Translation {
@@ -67,16 +34,16 @@ pub struct Translation {
 }
 
 impl Translation {
-    /// Reads a translation file.
-    pub fn read(file: impl Read) -> Result<Translation, CategoriesError> {
+    /// Reads a translation file; an error says why it cannot be used.
+    pub fn read(file: impl Read) -> Result<Translation, String> {
         let (english, skipped) = read_pairs(file, "product_category_name", "product_category_name_english")?;
         Ok(Translation { english, skipped })
     }
 }
 
 impl ProductCategories {
-    /// Reads a products file; categories without a translation keep their name.
-    pub fn read(products: impl Read, translation: &Translation) -> Result<ProductCategories, CategoriesError> {
+    /// Reads a products file; categories without a translation keep their name. An error says why it cannot be used.
+    pub fn read(products: impl Read, translation: &Translation) -> Result<ProductCategories, String> {
         let (by_product, skipped) = read_pairs(products, "product_id", "product_category_name")?;
         let mut found = ProductCategories { skipped: skipped + translation.skipped, ..ProductCategories::default() };
         let mut numbers = HashMap::new();
@@ -159,7 +126,7 @@ fn read_pairs(
     file: impl Read,
     key_column: &'static str,
     value_column: &'static str,
-) -> Result<(HashMap<Text, Text>, u64), CategoriesError> {
+) -> Result<(HashMap<Text, Text>, u64), String> {
     // As in every other file of the directory LF ends a line, and CR alone ends none.
     let line_feed = Terminator::Any(b'\n');
     let mut reader = ReaderBuilder::new().has_headers(false).flexible(true).terminator(line_feed).from_reader(file);
@@ -168,12 +135,13 @@ fn read_pairs(
     let header = without_byte_order_mark(&record);
     if header.iter().any(|name| name.trim_ascii().contains(&b'\r')) {
         // The header would be all there is.
-        let error = io::Error::new(io::ErrorKind::InvalidData, "lines end in CR alone");
-        return Err(CategoriesError::Read(error.into()));
+        return Err("cannot be read: lines end in CR alone".to_owned());
     }
-    let header = Header::read(&header)?;
-    let (key_place, value_place, width) =
-        (header.required(key_column)?, header.required(value_column)?, header.width());
+    let places = || -> Result<(usize, usize, usize), HeaderError> {
+        let header = Header::read(&header)?;
+        Ok((header.required(key_column)?, header.required(value_column)?, header.width()))
+    };
+    let (key_place, value_place, width) = places().map_err(|error| error.to_string())?;
     let limits = Limits::at(0);
     let (mut pairs, mut skipped) = (HashMap::<Text, Text>::new(), 0);
     while next_row(&mut reader, &mut record)? {
@@ -194,8 +162,8 @@ fn read_pairs(
 
 /// Reads the next row that is more than blanks; false at the end. A CR before a line end is a blank like any: cells are
 /// trimmed.
-fn next_row(reader: &mut Reader<impl Read>, row: &mut ByteRecord) -> Result<bool, csv::Error> {
-    while reader.read_byte_record(row)? {
+fn next_row(reader: &mut Reader<impl Read>, row: &mut ByteRecord) -> Result<bool, String> {
+    while reader.read_byte_record(row).map_err(|error| format!("cannot be read: {error}"))? {
         let is_blank = |cell: &[u8]| std::str::from_utf8(cell).is_ok_and(|text| text.trim().is_empty());
         if row.len() > 1 || !row.iter().all(is_blank) {
             return Ok(true);

@@ -225,17 +225,7 @@ impl<'a> Record<'a> {
     fn placed_item(&self, product_id: Option<Text>, check: &mut Check<'_>) -> Option<Body> {
         let price = check.price("price", &self.price);
         let quantity = check.quantity("quantity", &self.quantity).unwrap_or(1);
-        Some(Body::Item {
-            item_no: 1,
-            product_id,
-            product_name: self.item_name.text().map(Text::new),
-            category: self.item_category.text().map(Text::new),
-            category_joined: false,
-            seller_id: None,
-            quantity,
-            price: price?,
-            freight: Money::ZERO,
-        })
+        Some(item(1, product_id, self.item_names(), quantity, price?, Money::ZERO))
     }
 
     fn item_added(&self, product_id: Option<Text>, check: &mut Check<'_>) -> Option<Body> {
@@ -246,17 +236,12 @@ impl<'a> Record<'a> {
         let quantity = check.quantity("quantity", &self.quantity);
         let price = check.price("price", &self.price);
         let freight = check.money("freight", &self.freight);
-        Some(Body::Item {
-            item_no: item_no?,
-            product_id,
-            product_name: self.item_name.text().map(Text::new),
-            category: self.item_category.text().map(Text::new),
-            category_joined: false,
-            seller_id: None,
-            quantity: quantity?,
-            price: price?,
-            freight: freight.unwrap_or(Money::ZERO),
-        })
+        Some(item(item_no?, product_id, self.item_names(), quantity?, price?, freight.unwrap_or(Money::ZERO)))
+    }
+
+    /// What an item is called, and its category.
+    fn item_names(&self) -> [Option<Text>; 2] {
+        [&self.item_name, &self.item_category].map(|cell| cell.text().map(Text::new))
     }
 
     fn payment(&self, check: &mut Check<'_>) -> Option<Body> {
@@ -300,17 +285,8 @@ impl<'a> Record<'a> {
         if kind != EventKind::Placed {
             return Some((lifecycle(kind, ids.customer_id), [None, None]));
         }
-        let item = Body::Item {
-            item_no: 1,
-            product_id: ids.product_id,
-            product_name: self.product_name.text().map(Text::new),
-            category: None,
-            category_joined: false,
-            seller_id: None,
-            quantity: quantity?,
-            price: price?,
-            freight: Money::ZERO,
-        };
+        let names = [self.product_name.text().map(Text::new), None];
+        let item = item(1, ids.product_id, names, quantity?, price?, Money::ZERO);
         let payment = payment(payment_type?, total?);
         Some((lifecycle(kind, ids.customer_id), [Some(item), Some(payment)]))
     }
@@ -321,6 +297,18 @@ type Bodies = (Body, [Option<Body>; 2]);
 
 fn lifecycle(kind: EventKind, customer_id: Option<Text>) -> Body {
     Body::Lifecycle { kind, origin: Origin::Event, customer_id }
+}
+
+fn item(
+    item_no: u16,
+    product_id: Option<Text>,
+    [product_name, category]: [Option<Text>; 2],
+    quantity: u32,
+    price: Money,
+    freight: Money,
+) -> Body {
+    let (category_joined, seller_id) = (false, None);
+    Body::Item { item_no, product_id, product_name, category, category_joined, seller_id, quantity, price, freight }
 }
 
 fn payment(payment_type: PaymentType, value: Money) -> Body {

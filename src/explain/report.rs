@@ -124,6 +124,20 @@ impl Reporter<'_> {
         let end = self.end.unwrap_or(0);
         let ledger = follow(order, &mut story, self.law, end);
         let mut lives: Vec<LifeReport> = ledger.lives.iter().map(|life| self.life(order, life, end)).collect();
+        let named = story.refused.iter().chain(&ledger.refused).map(|record| (record, false));
+        let perhaps_named = story.perhaps_refused.iter().map(|record| (record, true));
+        let refused = named.chain(perhaps_named).map(|(record, perhaps)| {
+            let (source, position) = self.inputs.place(record.position);
+            RefusedReport {
+                source: source.to_string(),
+                position: position.to_string(),
+                meanings: record.reasons.iter().map(|reason| meaning(reason)).collect(),
+                reasons: record.reasons.clone(),
+                what: self.refused_facts(&story, &ledger, record.position),
+                raw: record.raw.clone(),
+                perhaps,
+            }
+        });
         let mut report = Report {
             order_id: order.order_id.to_string(),
             tenant: order.tenant.to_string(),
@@ -133,27 +147,9 @@ impl Reporter<'_> {
             earlier_lives: lives,
             duplicates: self.overruled(order, &story, &ledger, Fate::Copy),
             conflicts: self.overruled(order, &story, &ledger, Fate::Lost),
-            refused: Vec::new(),
-            corrections: Vec::new(),
+            refused: refused.collect(),
+            corrections: ledger.corrections.iter().map(|correction| self.correction(&story, correction)).collect(),
         };
-        let named = story.refused.iter().chain(&ledger.refused).map(|record| (record, false));
-        let perhaps_named = story.perhaps_refused.iter().map(|record| (record, true));
-        report.refused = named
-            .chain(perhaps_named)
-            .map(|(record, perhaps)| {
-                let (source, position) = self.inputs.place(record.position);
-                RefusedReport {
-                    source: source.to_string(),
-                    position: position.to_string(),
-                    meanings: record.reasons.iter().map(|reason| meaning(reason)).collect(),
-                    reasons: record.reasons.clone(),
-                    what: self.refused_facts(&story, &ledger, record.position),
-                    raw: record.raw.clone(),
-                    perhaps,
-                }
-            })
-            .collect();
-        report.corrections = ledger.corrections.iter().map(|correction| self.correction(&story, correction)).collect();
         report.answer = answer::of(&report, ledger.lives.last().map(|life| life.view(order, self.law, end)), end);
         report
     }

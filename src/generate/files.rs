@@ -7,6 +7,9 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use dataflows::model::Text;
+use dataflows::model::digits::{Rfc3339, padded};
+use dataflows::time::SECOND_MS;
 use tempfile::NamedTempFile;
 
 use super::GenerateError;
@@ -69,40 +72,17 @@ impl PartialFile {
 
 /// Appends 32 lower-case hex digits.
 pub fn push_id(row: &mut Vec<u8>, id: u128) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut text = [0; 32];
-    for (index, byte) in id.to_be_bytes().into_iter().enumerate() {
-        text[2 * index] = DIGITS[usize::from(byte >> 4)];
-        text[2 * index + 1] = DIGITS[usize::from(byte & 15)];
-    }
-    row.extend_from_slice(&text);
+    row.extend_from_slice(Text::from_packed_hex(id.to_be_bytes()).as_bytes_in(&mut [0; 32]));
 }
 
 /// Appends a decimal number.
 pub fn push_number(row: &mut Vec<u8>, number: u64) {
-    let mut text = [0; 20];
-    let mut start = text.len();
-    let mut rest = number;
-    loop {
-        start -= 1;
-        text[start] = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        if rest == 0 {
-            break;
-        }
-    }
-    row.extend_from_slice(&text[start..]);
+    push_padded(row, number, 1);
 }
 
-/// Appends a number with leading zeros up to `width` digits; higher digits are cut.
+/// Appends a number with leading zeros up to `width` digits.
 pub fn push_padded(row: &mut Vec<u8>, number: u64, width: usize) {
-    let start = row.len();
-    row.resize(start + width, b'0');
-    let mut rest = number;
-    for digit in row[start..].iter_mut().rev() {
-        *digit = b'0' + (rest % 10) as u8;
-        rest /= 10;
-    }
+    row.extend_from_slice(padded(number, width, &mut [b'0'; 20]));
 }
 
 /// Appends an amount of cents as `12.90`.
@@ -112,34 +92,13 @@ pub fn push_cents(row: &mut Vec<u8>, cents: u64) {
     push_padded(row, cents % 100, 2);
 }
 
-/// Appends seconds since 1970 as `2017-10-02 10:56:33`. Years 0000 to 9999.
+/// Appends seconds since 1970 as `2017-10-02 10:56:33`. Years 1970 to 9999.
 pub fn push_time(row: &mut Vec<u8>, at_s: i64) {
-    let (year, month, day) = civil(at_s.div_euclid(86_400));
-    let second = at_s.rem_euclid(86_400) as u64;
-    push_padded(row, year as u64, 4);
-    row.push(b'-');
-    push_padded(row, month, 2);
-    row.push(b'-');
-    push_padded(row, day, 2);
+    let instant = Rfc3339::of(at_s.unsigned_abs() * SECOND_MS);
+    let (date, clock) = instant.as_str().split_at(10);
+    row.extend_from_slice(date.as_bytes());
     row.push(b' ');
-    push_padded(row, second / 3_600, 2);
-    row.push(b':');
-    push_padded(row, second / 60 % 60, 2);
-    row.push(b':');
-    push_padded(row, second % 60, 2);
-}
-
-/// Year, month and day of a day since 1970 (Hinnant, "chrono-compatible low-level date algorithms").
-pub fn civil(day: i64) -> (i64, u64, u64) {
-    let shifted = day + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let day_of_era = shifted.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day_of_month = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    (year_of_era + era * 400 + i64::from(month <= 2), month as u64, day_of_month as u64)
+    row.extend_from_slice(&clock.as_bytes()[1..9]);
 }
 
 #[cfg(test)]

@@ -161,12 +161,9 @@ fn write_order(
     let row = orders.row();
     let start = row.len();
     push_id(row, order.id);
-    row.push(b',');
-    push_id(row, order.customer_id);
-    row.push(b',');
-    row.extend_from_slice(order.status.name().as_bytes());
-    row.push(b',');
-    push_time(row, order.purchased_s);
+    push_id(next_cell(row), order.customer_id);
+    next_cell(row).extend_from_slice(order.status.name().as_bytes());
+    push_time(next_cell(row), order.purchased_s);
     for at_s in [order.approved_s, order.carrier_s, order.delivered_s, Some(order.estimated_s)] {
         row.push(b',');
         if let Some(at_s) = at_s {
@@ -180,18 +177,12 @@ fn write_order(
         let row = items.row();
         let start = row.len();
         push_id(row, order.id);
-        row.push(b',');
-        push_number(row, index as u64 + 1);
-        row.push(b',');
-        push_id(row, item.product_id);
-        row.push(b',');
-        push_id(row, item.seller_id);
-        row.push(b',');
-        push_time(row, item.shipping_limit_s);
-        row.push(b',');
-        push_cents(row, item.price_cents);
-        row.push(b',');
-        push_cents(row, item.freight_cents);
+        push_number(next_cell(row), index as u64 + 1);
+        push_id(next_cell(row), item.product_id);
+        push_id(next_cell(row), item.seller_id);
+        push_time(next_cell(row), item.shipping_limit_s);
+        push_cents(next_cell(row), item.price_cents);
+        push_cents(next_cell(row), item.freight_cents);
         faults.add(Table::Items, row, start, 1, statistics);
         items.end_row()?;
     }
@@ -200,33 +191,32 @@ fn write_order(
         let row = payments.row();
         let start = row.len();
         push_id(row, order.id);
-        row.push(b',');
-        push_number(row, index as u64 + 1);
-        row.push(b',');
-        row.extend_from_slice(payment.payment_type.name().as_bytes());
-        row.push(b',');
-        push_number(row, payment.installments);
-        row.push(b',');
-        push_cents(row, payment.value_cents);
+        push_number(next_cell(row), index as u64 + 1);
+        next_cell(row).extend_from_slice(payment.payment_type.name().as_bytes());
+        push_number(next_cell(row), payment.installments);
+        push_cents(next_cell(row), payment.value_cents);
         faults.add(Table::Payments, row, start, 1, statistics);
         payments.end_row()?;
     }
 
     let row = customers.row();
     push_id(row, order.customer_id);
-    row.push(b',');
-    push_id(row, order.customer_unique_id);
+    push_id(next_cell(row), order.customer_unique_id);
     push_place(row, &order.place);
     customers.end_row()
 }
 
+/// The row, after a comma.
+fn next_cell(row: &mut Vec<u8>) -> &mut Vec<u8> {
+    row.push(b',');
+    row
+}
+
 /// Appends `,01310,sao paulo,SP`.
 fn push_place(row: &mut Vec<u8>, place: &catalogue::Place) {
-    row.push(b',');
-    push_padded(row, u64::from(place.prefix), 5);
+    push_padded(next_cell(row), u64::from(place.prefix), 5);
     for text in [place.town.name, place.town.state] {
-        row.push(b',');
-        row.extend_from_slice(text.as_bytes());
+        next_cell(row).extend_from_slice(text.as_bytes());
     }
 }
 
@@ -235,9 +225,8 @@ fn write_products(catalogue: &Catalogue, seed: u64, file: &mut PartialFile) -> R
         let random = &mut Random::of(seed, stream::PRODUCT_SHAPE, index as u64);
         let row = file.row();
         push_id(row, product.id);
-        row.push(b',');
         // A product without a category has no texts or photos either, as in the real table.
-        row.extend_from_slice(product.category.map_or("", |category| category.name).as_bytes());
+        next_cell(row).extend_from_slice(product.category.map_or("", |category| category.name).as_bytes());
         for quantiles in [NAME_LENGTH, DESCRIPTION_LENGTH, PHOTOS] {
             let value = quantiles.sample(random) as u64;
             row.push(b',');
@@ -246,8 +235,7 @@ fn write_products(catalogue: &Catalogue, seed: u64, file: &mut PartialFile) -> R
             }
         }
         for quantiles in [WEIGHT_G, LENGTH_CM, HEIGHT_CM, WIDTH_CM] {
-            row.push(b',');
-            push_number(row, quantiles.sample(random) as u64);
+            push_number(next_cell(row), quantiles.sample(random) as u64);
         }
         file.end_row()?;
     }
@@ -267,8 +255,7 @@ fn write_translation(file: &mut PartialFile) -> Result<(), GenerateError> {
     for category in CATEGORIES.iter().filter(|category| !category.english.is_empty()) {
         let row = file.row();
         row.extend_from_slice(category.name.as_bytes());
-        row.push(b',');
-        row.extend_from_slice(category.english.as_bytes());
+        next_cell(row).extend_from_slice(category.english.as_bytes());
         file.end_row()?;
     }
     Ok(())

@@ -65,10 +65,15 @@ impl Random {
 
     /// An index of `weights`, as often as its weight says; 0 where all weights are 0.
     pub fn weighted(&mut self, weights: &[u32]) -> usize {
-        let total: u64 = weights.iter().map(|weight| u64::from(*weight)).sum();
+        self.weighted_by(weights, |weight| *weight)
+    }
+
+    /// An index of `all`, as often as the weight of what stands there says; 0 where all weights are 0.
+    pub fn weighted_by<T>(&mut self, all: &[T], weight_of: impl Fn(&T) -> u32) -> usize {
+        let total: u64 = all.iter().map(|one| u64::from(weight_of(one))).sum();
         let mut rest = self.below(total);
-        for (index, weight) in weights.iter().enumerate() {
-            let weight = u64::from(*weight);
+        for (index, one) in all.iter().enumerate() {
+            let weight = u64::from(weight_of(one));
             if rest < weight {
                 return index;
             }

@@ -24,8 +24,8 @@ use super::publisher::Publisher;
 use super::publishing::{Publishing, Told};
 use super::reading::{Beginning, Reading, Terms, Topics};
 use crate::checkpoint::{Checkpoints, Manifest, read_parts};
+use crate::clock::Lateness;
 use crate::clock::partitions::{Partition, TimeMode};
-use crate::clock::{Lateness, wall_clock_ms};
 use crate::config::JobConfig;
 use crate::error::{JobError, JobResult};
 use crate::interrupt;
@@ -33,7 +33,6 @@ use crate::sink::committer::Committer;
 use crate::source::log::Log;
 use crate::source::watch::journal::SharedFiles;
 use crate::store::Objects;
-use crate::validate::Limits;
 
 /// What all processes have to know of the start.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -125,11 +124,7 @@ impl LiveJob {
     /// A job of this configuration that reads these topics; nothing is found or prepared yet.
     pub fn new(config: &JobConfig, topics: Topics, mode: TimeMode, open: OpenLog) -> LiveJob {
         let terms = Terms {
-            limits: Limits {
-                now_ms: wall_clock_ms(),
-                max_future_skew_ms: config.max_future_skew_ms,
-                max_price: config.max_price,
-            },
+            limits: config.limits(),
             lateness: Lateness { late_arrival_ms: config.late_arrival_ms, horizon_ms: config.settings.horizon_ms },
             mode,
             out_of_orderness_ms: config.out_of_orderness_ms,
@@ -203,11 +198,6 @@ impl LiveJob {
     /// What process 0 found; none in the others.
     pub fn shared(&self) -> Option<Shared> {
         self.found.clone()
-    }
-
-    /// Opens the log for a worker.
-    pub fn open_log(&self) -> JobResult<Box<dyn Log>> {
-        (self.open)()
     }
 
     /// The partitions that a worker is to read, of `peers`: those of one topic are dealt out in turn, and topics with few

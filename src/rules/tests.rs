@@ -4,6 +4,7 @@
 
 use super::*;
 use dataflows::model::Sla;
+use dataflows::time::HOUR_MS;
 
 #[test]
 fn a_file_adds_to_the_defaults_and_replaces_them() {

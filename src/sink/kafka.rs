@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use dataflows::time::Time;
 use dataflows::views::COLLECTIONS;
 use dataflows::views::collection::Column;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, NewTopic, TopicReplication};
 use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
@@ -29,7 +29,7 @@ use super::text_row::TextRow;
 use crate::error::{JobError, JobResult};
 use crate::interrupt;
 use crate::kafka::avro::Writer;
-use crate::kafka::{ANSWER_TIMEOUT, Format, KafkaSettings, Listener, is_silence};
+use crate::kafka::{ANSWER_TIMEOUT, Format, KafkaSettings, Listener, admin_options, is_silence, wait};
 use sending::send;
 
 /// How long the beginning, which ends what a process left open that is gone, and the end of a transaction may take. So long
@@ -113,10 +113,7 @@ impl ChangelogSettings {
         let admin: AdminClient<Listener> = self.kafka.create(&[], Listener::default())?;
         let failed =
             |error: &KafkaError| self.kafka.failed("create the topics of results", error, admin.inner().context());
-        let options = AdminOptions::new().request_timeout(Some(ANSWER_TIMEOUT)).operation_timeout(Some(ANSWER_TIMEOUT));
-        let runtime = tokio::runtime::Builder::new_current_thread().build();
-        let runtime = runtime.map_err(|error| JobError::job(format!("cannot wait for an answer: {error}")))?;
-        let created = match runtime.block_on(admin.create_topics(&new, &options)) {
+        let created = match wait(admin.create_topics(&new, &admin_options()))? {
             Err(error) if error.rdkafka_error_code().is_some_and(is_silence) => return Ok(None),
             created => created.map_err(|error| failed(&error))?,
         };

@@ -6,6 +6,8 @@
 //! binary: views, for arithmetic, have them as REAL. PostgreSQL has a type for each. Invariant: no text of a record is too
 //! long for a key. PostgreSQL's indexes hold less than 3 kB an entry, so what has no bound stands in them as its SHA-256.
 
+use std::collections::BTreeMap;
+
 use dataflows::views::collection::{Collection, Column, ColumnType, Row};
 use dataflows::views::funnel::FunnelRow;
 use dataflows::views::gmv::GmvRow;
@@ -40,6 +42,16 @@ impl Dialect {
             (Dialect::Postgres, ColumnType::Money | ColumnType::Hundredths | ColumnType::Seconds) => "numeric",
             (Dialect::Postgres, ColumnType::Boolean) => "boolean",
         }
+    }
+
+    /// What is other than this version makes it in the table of a collection; `found` are its columns with their types.
+    pub fn altered(self, collection: &Collection, found: &BTreeMap<String, String>) -> Option<String> {
+        let Collection { name: table, columns, .. } = collection;
+        columns.iter().find_map(|Column { name, column_type, .. }| {
+            let wanted = self.type_of(*column_type);
+            let is = found.get(*name).map_or("missing", String::as_str);
+            (is != wanted).then(|| format!("the table {table} has been altered: {name} is {is}, not {wanted}"))
+        })
     }
 
     /// True where no value is NULL in this column. Of a key an empty text is one, wherever text can stand.

@@ -9,7 +9,6 @@ use super::log::{Fetched, Log, Record};
 use crate::checkpoint::{Store, StoreError};
 use crate::clock::partitions::{Backlog, Partition};
 use crate::clock::wall_clock_ms;
-use crate::decode::form::Form;
 use crate::error::{JobError, JobResult};
 use crate::generate::stream::endless::Endless;
 use crate::store::Objects;
@@ -69,13 +68,7 @@ impl Log for Generated {
         }
         let now = wall_clock_ms();
         let due = std::iter::from_fn(|| self.endless.next_due(now)).take(RECORDS_AT_ONCE);
-        let record = |(offset, line): (u64, Vec<u8>)| Record {
-            offset,
-            timestamp_ms: None,
-            value: Some(line.into()),
-            key: None,
-            form: Form::Json,
-        };
+        let record = |(offset, line): (u64, Vec<u8>)| Record { offset, value: Some(line.into()), ..Record::default() };
         let records: Vec<Record> = due.map(record).collect();
         let Some(last) = records.last() else { return Ok(None) };
         self.position = last.offset + 1;

@@ -315,9 +315,7 @@ pub fn kind_of(path: &Path, given: Option<InputKind>) -> JobResult<Kind> {
 
 /// True where the first thing in a file is a JSON object.
 fn begins_with_object(path: &Path) -> JobResult<bool> {
-    let mut blocks = Blocks::new(bytes::open(path)?, Framing::Lines);
-    let name = path.display().to_string();
-    let block = blocks.next_block().map_err(|error| jsonl::unreadable(&name, blocks.line(), &error))?;
+    let block = JsonLines::open(path, 0)?.next_block()?;
     Ok(block.is_some_and(|block| block.bytes.trim_ascii_start().starts_with(b"{")))
 }
 

@@ -68,7 +68,8 @@ impl JsonLines {
         matches!(self.form, Form::Indexed(..))
     }
 
-    fn next_block(&self) -> JobResult<Option<Block>> {
+    /// The next block of a stream; none at its end, and none of a file with an index.
+    pub fn next_block(&self) -> JobResult<Option<Block>> {
         let Form::Stream(blocks) = &self.form else { return Ok(None) };
         let mut blocks = blocks.lock().unwrap_or_else(PoisonError::into_inner);
         blocks.next_block().map_err(|error| unreadable(&self.name, blocks.line(), &error))

@@ -6,10 +6,8 @@ use std::path::{Path, PathBuf};
 use dataflows::model::Body;
 use dataflows::time::Time;
 
-use super::blocks::{Blocks, Framing};
-use super::bytes;
 use super::inputs::{Kind, kind_of};
-use super::jsonl::{JsonLines, unreadable};
+use super::jsonl::JsonLines;
 use super::olist::{products, published};
 use crate::cli::InputKind;
 use crate::decode::{ProductCategories, decode_line, topic};
@@ -83,9 +81,8 @@ pub fn of_input(
 
 /// Lines as they stand, broken ones where they stand.
 fn of_lines(input: &Path, limits: &Limits, give: &mut dyn FnMut(&Publication<'_>) -> JobResult<()>) -> JobResult<u64> {
-    let mut blocks = Blocks::new(bytes::open(input)?, Framing::Lines);
-    let (name, mut last_at, mut left_out) = (input.display().to_string(), 0, 0);
-    while let Some(block) = blocks.next_block().map_err(|error| unreadable(&name, blocks.line(), &error))? {
+    let (stream, mut last_at, mut left_out) = (JsonLines::open(input, 0)?, 0, 0);
+    while let Some(block) = stream.next_block()? {
         if block.is_too_large {
             left_out += 1;
             continue;

@@ -2,9 +2,7 @@
 
 use std::path::Path;
 
-use super::blocks::{Blocks, Framing};
-use super::bytes;
-use super::jsonl::{JsonLines, unreadable};
+use super::jsonl::JsonLines;
 use crate::decode::decode_line;
 use crate::error::JobResult;
 use crate::validate::{Broken, Limits, Reason};
@@ -56,11 +54,9 @@ impl Sample {
 /// The first records of a file of JSON lines.
 pub fn of_lines(path: &Path, limits: &Limits) -> JobResult<Sample> {
     let mut sample = Sample::of(path.file_name().unwrap_or(path.as_os_str()).to_string_lossy());
-    let mut blocks = Blocks::new(bytes::open(path)?, Framing::Lines);
+    let stream = JsonLines::open(path, 0)?;
     while !sample.is_full() {
-        let name = path.display().to_string();
-        let block = blocks.next_block().map_err(|error| unreadable(&name, blocks.line(), &error))?;
-        let Some(block) = block else { break };
+        let Some(block) = stream.next_block()? else { break };
         if block.is_too_large {
             sample.add::<()>(block.first_line, Err(Broken::only(Reason::TooLarge)));
             continue;

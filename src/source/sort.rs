@@ -19,7 +19,7 @@ use dataflows::time::Time;
 
 use super::intake::Intake;
 use super::{Polled, Source};
-use crate::error::{JobError, JobResult, MORE_OPEN_FILES, is_of_open_files};
+use crate::error::{JobError, JobResult};
 
 /// What the sorters of a process hold, for the progress line.
 #[derive(Debug, Default)]
@@ -132,13 +132,7 @@ impl Source for Sorted {
 }
 
 fn cannot(doing: &str, error: &io::Error) -> JobError {
-    let remedy = match is_of_open_files(error) {
-        true => MORE_OPEN_FILES,
-        false => "free some space there, set TMPDIR, or give more memory with --sort-memory",
-    };
-    JobError::job(format!("cannot {doing} the temporary file of facts being sorted: {error}"))
-        .at(std::env::temp_dir().display().to_string())
-        .remedy(remedy)
+    JobError::sorting(doing, "facts", error)
 }
 
 /// Facts that wait in memory.

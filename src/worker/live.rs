@@ -97,7 +97,7 @@ fn work(worker: &mut Worker, job: &Arc<LiveJob>) -> JobResult<()> {
     let mut head = if index == 0 { Some(job.head(&shared, reply.clone(), peers)?) } else { None };
     job.has_taken_up();
     job.know(&shared.beginning);
-    let mut reading = Reading::new(job.open_log()?, job.terms.clone(), &shared.beginning, peers);
+    let mut reading = Reading::new((job.open)()?, job.terms.clone(), &shared.beginning, peers);
     let probes = [ProbeHandle::new(), ProbeHandle::new()];
     let arrived = Rc::new(RefCell::new(Arrived::default()));
     // Whoever has not said how far it is holds back time.

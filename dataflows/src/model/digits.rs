@@ -31,14 +31,19 @@ pub fn push_integer(number: i64, text: &mut String) {
 
 /// Appends a number in so many digits (at most 20) or as many as it has, zeros in front.
 pub fn push_padded(number: u64, least: usize, text: &mut String) {
-    let (mut digits, mut left, mut start) = ([b'0'; 20], number, 20);
+    text.push_str(std::str::from_utf8(padded(number, least, &mut [b'0'; 20])).unwrap_or_default());
+}
+
+/// The digits that [`push_padded`] appends; `zeros` are room for them.
+#[inline]
+pub fn padded(number: u64, least: usize, zeros: &mut [u8; 20]) -> &[u8] {
+    let (mut left, mut start) = (number, zeros.len());
     while left > 0 {
         start -= 1;
-        digits[start] = b'0' + (left % 10) as u8;
+        zeros[start] = b'0' + (left % 10) as u8;
         left /= 10;
     }
-    let start = start.min(20_usize.saturating_sub(least));
-    text.push_str(std::str::from_utf8(&digits[start..]).unwrap_or_default());
+    &zeros[start.min(zeros.len().saturating_sub(least))..]
 }
 
 /// An instant as text: `2024-01-02T10:00:00.000Z`.
@@ -92,7 +97,7 @@ fn far_date(days: u64) -> String {
 }
 
 /// Year, month and day of the number of days since 1970 (Hinnant, "chrono-compatible low-level date algorithms").
-fn civil_date(days: u32) -> (u32, u32, u32) {
+pub fn civil_date(days: u32) -> (u32, u32, u32) {
     let shifted = days + 719_468;
     let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
     let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;

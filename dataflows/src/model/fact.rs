@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Money, Text};
+use crate::named;
 use crate::time::Time;
 
 /// The tenant of records that name none.
@@ -88,55 +89,31 @@ pub enum Origin {
     Event,
 }
 
-/// Lifecycle events, in the order of their ranks: events of one instant are folded in this order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[repr(u8)]
-pub enum EventKind {
-    /// The order was placed.
-    Placed,
-    /// The shop confirmed it; changes no status.
-    Confirmed,
-    /// Processing started.
-    ProcessingStarted,
-    /// The carrier has it.
-    Shipped,
-    /// The customer has it.
-    Delivered,
-    /// A hold begins.
-    Held,
-    /// The hold ends.
-    Released,
-    /// The order was cancelled.
-    Cancelled,
+named! {
+    /// Lifecycle events, in the order of their ranks: events of one instant are folded in this order.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+    #[repr(u8)]
+    pub enum EventKind {
+        /// The order was placed.
+        Placed => "ORDER_PLACED",
+        /// The shop confirmed it; changes no status.
+        Confirmed => "ORDER_CONFIRMED",
+        /// Processing started.
+        ProcessingStarted => "PROCESSING_STARTED",
+        /// The carrier has it.
+        Shipped => "ITEM_SHIPPED",
+        /// The customer has it.
+        Delivered => "ITEM_DELIVERED",
+        /// A hold begins.
+        Held => "ORDER_HELD",
+        /// The hold ends.
+        Released => "ORDER_RELEASED",
+        /// The order was cancelled.
+        Cancelled => "ORDER_CANCELLED",
+    }
 }
 
 impl EventKind {
-    /// Every kind, by rank.
-    pub const ALL: [EventKind; 8] = [
-        EventKind::Placed,
-        EventKind::Confirmed,
-        EventKind::ProcessingStarted,
-        EventKind::Shipped,
-        EventKind::Delivered,
-        EventKind::Held,
-        EventKind::Released,
-        EventKind::Cancelled,
-    ];
-
-    /// The name as inputs and outputs spell it.
-    pub fn name(self) -> &'static str {
-        match self {
-            EventKind::Placed => "ORDER_PLACED",
-            EventKind::Confirmed => "ORDER_CONFIRMED",
-            EventKind::ProcessingStarted => "PROCESSING_STARTED",
-            EventKind::Shipped => "ITEM_SHIPPED",
-            EventKind::Delivered => "ITEM_DELIVERED",
-            EventKind::Held => "ORDER_HELD",
-            EventKind::Released => "ORDER_RELEASED",
-            EventKind::Cancelled => "ORDER_CANCELLED",
-        }
-    }
-
     /// The stage this event brings, where it brings one.
     pub fn stage(self) -> Option<Stage> {
         match self {
@@ -163,120 +140,63 @@ pub enum Stage {
     Delivered,
 }
 
-/// Where an order stands, as shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[repr(u8)]
-pub enum Status {
-    /// Its placement is not known.
-    Unplaced,
-    /// Placed.
-    Order,
-    /// Being processed.
-    Processing,
-    /// With the carrier.
-    Shipped,
-    /// With the customer.
-    Delivered,
-    /// Cancelled.
-    Cancelled,
-}
-
-impl Status {
-    /// Every status.
-    pub const ALL: [Status; 6] =
-        [Status::Unplaced, Status::Order, Status::Processing, Status::Shipped, Status::Delivered, Status::Cancelled];
-
-    /// The name as outputs spell it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Status::Unplaced => "UNPLACED",
-            Status::Order => "ORDER",
-            Status::Processing => "PROCESSING",
-            Status::Shipped => "SHIPPED",
-            Status::Delivered => "DELIVERED",
-            Status::Cancelled => "CANCELLED",
-        }
+named! {
+    /// Where an order stands, as shown.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+    #[repr(u8)]
+    pub enum Status {
+        /// Its placement is not known.
+        Unplaced => "UNPLACED",
+        /// Placed.
+        Order => "ORDER",
+        /// Being processed.
+        Processing => "PROCESSING",
+        /// With the carrier.
+        Shipped => "SHIPPED",
+        /// With the customer.
+        Delivered => "DELIVERED",
+        /// Cancelled.
+        Cancelled => "CANCELLED",
     }
 }
 
-/// What the lifecycle fold says of one event (semantics.md, section 3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[repr(u8)]
-pub enum Verdict {
-    /// As it should be.
-    Ok,
-    /// Its stage already has a time.
-    Repeated,
-    /// The order is cancelled.
-    AfterCancellation,
-    /// A cancellation of a delivered order.
-    CancelAfterDelivery,
-    /// The order is not placed.
-    NotPlaced,
-    /// More than one stage ahead.
-    SkippedStage,
-    /// Behind the current stage.
-    Backward,
-}
-
-impl Verdict {
-    /// The name as outputs spell it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Verdict::Ok => "ok",
-            Verdict::Repeated => "repeated",
-            Verdict::AfterCancellation => "after_cancellation",
-            Verdict::CancelAfterDelivery => "cancel_after_delivery",
-            Verdict::NotPlaced => "not_placed",
-            Verdict::SkippedStage => "skipped_stage",
-            Verdict::Backward => "backward",
-        }
+named! {
+    /// What the lifecycle fold says of one event (semantics.md, section 3).
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+    #[repr(u8)]
+    pub enum Verdict {
+        /// As it should be.
+        Ok => "ok",
+        /// Its stage already has a time.
+        Repeated => "repeated",
+        /// The order is cancelled.
+        AfterCancellation => "after_cancellation",
+        /// A cancellation of a delivered order.
+        CancelAfterDelivery => "cancel_after_delivery",
+        /// The order is not placed.
+        NotPlaced => "not_placed",
+        /// More than one stage ahead.
+        SkippedStage => "skipped_stage",
+        /// Behind the current stage.
+        Backward => "backward",
     }
 }
 
-/// Means of payment (inputs.md, section 1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[repr(u8)]
-#[allow(missing_docs)] // the names say it
-pub enum PaymentType {
-    CreditCard,
-    Boleto,
-    Voucher,
-    DebitCard,
-    NotDefined,
-    Paypal,
-    ApplePay,
-    GooglePay,
-    BankTransfer,
-}
-
-impl PaymentType {
-    /// Every type.
-    pub const ALL: [PaymentType; 9] = [
-        PaymentType::CreditCard,
-        PaymentType::Boleto,
-        PaymentType::Voucher,
-        PaymentType::DebitCard,
-        PaymentType::NotDefined,
-        PaymentType::Paypal,
-        PaymentType::ApplePay,
-        PaymentType::GooglePay,
-        PaymentType::BankTransfer,
-    ];
-
-    /// The name as inputs and outputs spell it.
-    pub fn name(self) -> &'static str {
-        match self {
-            PaymentType::CreditCard => "credit_card",
-            PaymentType::Boleto => "boleto",
-            PaymentType::Voucher => "voucher",
-            PaymentType::DebitCard => "debit_card",
-            PaymentType::NotDefined => "not_defined",
-            PaymentType::Paypal => "paypal",
-            PaymentType::ApplePay => "apple_pay",
-            PaymentType::GooglePay => "google_pay",
-            PaymentType::BankTransfer => "bank_transfer",
-        }
+named! {
+    /// Means of payment (inputs.md, section 1).
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+    #[repr(u8)]
+    #[allow(missing_docs)] // the names say it
+    pub enum PaymentType {
+        CreditCard => "credit_card",
+        Boleto => "boleto",
+        Voucher => "voucher",
+        DebitCard => "debit_card",
+        NotDefined => "not_defined",
+        Paypal => "paypal",
+        ApplePay => "apple_pay",
+        GooglePay => "google_pay",
+        BankTransfer => "bank_transfer",
     }
 }
 

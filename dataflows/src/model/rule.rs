@@ -3,32 +3,21 @@
 use serde::{Deserialize, Serialize};
 
 use super::Text;
+use crate::named;
 use crate::time::{DAY_MS, HOUR_MS, Time};
 
-/// The three promises that are watched.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[repr(u8)]
-pub enum Sla {
-    /// From delivery's start to delivery: counted from placement.
-    Delivery,
-    /// From placement to the start of processing.
-    Processing,
-    /// From the start of processing to shipping.
-    Shipping,
-}
-
-impl Sla {
-    /// Every SLA, in the order of their names.
-    pub const ALL: [Sla; 3] = [Sla::Delivery, Sla::Processing, Sla::Shipping];
-
-    /// The name as rules and outputs spell it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Sla::Delivery => "delivery",
-            Sla::Processing => "processing",
-            Sla::Shipping => "shipping",
-        }
+named! {
+    /// The three promises that are watched, in the order of their names.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    #[repr(u8)]
+    pub enum Sla {
+        /// From delivery's start to delivery: counted from placement.
+        Delivery => "delivery",
+        /// From placement to the start of processing.
+        Processing => "processing",
+        /// From the start of processing to shipping.
+        Shipping => "shipping",
     }
 }
 

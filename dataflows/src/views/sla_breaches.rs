@@ -6,6 +6,7 @@ use super::collection::{At, Milliseconds, collection};
 use crate::model::digits::{self, instant_in_words};
 use crate::model::packed::{BodyView, PackedFacts};
 use crate::model::{OrderId, Sla, Status, Text};
+use crate::named;
 use crate::orders::sla::Outcome;
 use crate::orders::view::View;
 use crate::time::{DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS};
@@ -36,22 +37,14 @@ collection! {
     }
 }
 
-/// How a breach ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum Resolution {
-    /// The SLA was met after its deadline.
-    MetLate,
-    /// The order was cancelled.
-    Cancelled,
-}
-
-impl Resolution {
-    /// The name as outputs spell it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Resolution::MetLate => "met_late",
-            Resolution::Cancelled => "cancelled",
-        }
+named! {
+    /// How a breach ended.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+    pub enum Resolution {
+        /// The SLA was met after its deadline.
+        MetLate => "met_late",
+        /// The order was cancelled.
+        Cancelled => "cancelled",
     }
 }
 

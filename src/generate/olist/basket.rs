@@ -3,12 +3,14 @@
 //! Invariant: payments add up to items and freight, but for the few that are underpaid, paid with interest, or not at
 //! all. Buffers are reused; their size is bounded by the counts in `measured`.
 
+use dataflows::model::PaymentType;
+
 use super::catalogue::Catalogue;
 use super::measured::{
     CARD_PAYMENTS_WEIGHT, FREIGHT_CENTS, INSTALLMENTS_WEIGHT, ITEM_COUNT_WEIGHT, PRICE_CENTS, SHIPPING_LIMIT_S,
     VOUCHER_PAYMENTS_WEIGHT,
 };
-use super::order::{Order, PaymentType, Status};
+use super::order::{Order, Status};
 use crate::generate::random::Random;
 
 /// A row of the items file.
@@ -109,7 +111,7 @@ impl Basket {
         let rows = match order.payment_type {
             PaymentType::CreditCard => random.weighted(&CARD_PAYMENTS_WEIGHT) + 1,
             PaymentType::Voucher => random.weighted(&VOUCHER_PAYMENTS_WEIGHT) + 1,
-            PaymentType::Boleto | PaymentType::DebitCard | PaymentType::NotDefined => 1,
+            _ => 1,
         };
         // Of several payments by card, one is by card and the others by voucher, as a rule.
         let by_card = if random.chance(85_000) { Some(random.below(rows as u64) as usize) } else { None };

@@ -3,8 +3,9 @@
 //! Invariant: purchase `index` of `count` lies in the `index`-th of `count` equal shares of the whole weight, so
 //! purchases come out in order without being sorted, and the span is the same at any count.
 
+use dataflows::model::digits::civil_date;
+
 use super::measured::{HOUR_WEIGHT, MONTH_ORDERS, WEEKDAY_WEIGHT};
-use crate::generate::files::civil;
 use crate::generate::random::Random;
 
 /// Days since 1970: 2016-09-04, a Sunday.
@@ -32,8 +33,8 @@ impl Calendar {
         let mut before = vec![0];
         let mut sum = 0;
         for day in FIRST_DAY..=LAST_DAY {
-            let (year, month, _) = civil(day);
-            let months = (year - 2016) * 12 + month as i64 - 9;
+            let (year, month, _) = civil_date(day as u32);
+            let months = (year - 2016) * 12 + month - 9;
             let orders = MONTH_ORDERS.get(months as usize).copied().unwrap_or(0);
             let factor = if day == BLACK_FRIDAY { BLACK_FRIDAY_FACTOR } else { 1 };
             // 1970-01-01 was a Thursday.

@@ -29,7 +29,7 @@ const fn category(name: &'static str, english: &'static str, weight: u32, price_
 }
 
 /// Every category, the frequent ones first.
-pub const CATEGORIES: [Category; 32] = [
+pub static CATEGORIES: [Category; 32] = [
     category("cama_e_banho", "bed_and_bath", 97, 105),
     category("saude_e_cosmeticos", "health_and_cosmetics", 87, 105),
     category("esportes", "sports", 79, 105),
@@ -90,7 +90,7 @@ const fn town(name: &'static str, state: &'static str, first_prefix: u32, zone: 
 const SAO_PAULO_TOWNS: usize = 10;
 
 /// The towns: weights add up to the states' shares of orders.
-const TOWNS: [Town; 36] = [
+static TOWNS: [Town; 36] = [
     town("sao paulo", "SP", 1_000, 0, 156),
     town("guarulhos", "SP", 7_000, 0, 24),
     town("campinas", "SP", 13_010, 0, 36),
@@ -141,8 +141,7 @@ pub struct Place {
 impl Place {
     /// Draws where a buyer lives.
     pub fn of_buyer(random: &mut Random) -> Self {
-        static WEIGHTS: [u32; TOWNS.len()] = weights();
-        Place::in_town(random.weighted(&WEIGHTS), random)
+        Place::in_town(random.weighted_by(&TOWNS, |town| town.weight), random)
     }
 
     /// Draws where a seller sits: more of them than of the buyers in São Paulo.
@@ -155,20 +154,9 @@ impl Place {
     }
 
     fn in_town(index: usize, random: &mut Random) -> Self {
-        static TABLE: [Town; TOWNS.len()] = TOWNS;
-        let town = &TABLE[index];
+        let town = &TOWNS[index];
         Place { town, prefix: town.first_prefix + random.below(180) as u32 }
     }
-}
-
-const fn weights() -> [u32; TOWNS.len()] {
-    let mut weights = [0; TOWNS.len()];
-    let mut index = 0;
-    while index < TOWNS.len() {
-        weights[index] = TOWNS[index].weight;
-        index += 1;
-    }
-    weights
 }
 
 /// A product as items need it.
@@ -221,10 +209,11 @@ impl Catalogue {
 
 impl Product {
     fn of(seed: u64, index: u64, sellers: u64) -> Self {
-        static TABLE: [Category; CATEGORIES.len()] = CATEGORIES;
         let random = &mut Random::of(seed, stream::PRODUCT, index);
-        let category =
-            if random.chance(WITHOUT_CATEGORY) { None } else { Some(&TABLE[random.weighted(&CATEGORY_WEIGHTS)]) };
+        let category = match random.chance(WITHOUT_CATEGORY) {
+            true => None,
+            false => Some(&CATEGORIES[random.weighted_by(&CATEGORIES, |category| category.weight)]),
+        };
         let level_percent = category.map_or(100, |category| category.price_percent);
         let price_cents = (PRICE_CENTS.sample(random) * level_percent / 100).clamp(100, PRICE_MAX_CENTS) as u64;
         Product {
@@ -235,16 +224,6 @@ impl Product {
         }
     }
 }
-
-static CATEGORY_WEIGHTS: [u32; CATEGORIES.len()] = {
-    let mut weights = [0; CATEGORIES.len()];
-    let mut index = 0;
-    while index < CATEGORIES.len() {
-        weights[index] = CATEGORIES[index].weight;
-        index += 1;
-    }
-    weights
-};
 
 /// Most prices end in .90, .00 or .99.
 fn with_usual_ending(price_cents: u64, random: &mut Random) -> u64 {

@@ -24,7 +24,7 @@ pub const HOUR_WEIGHT: [u64; 24] =
 pub const STATUS_WEIGHT: [u32; 8] = [97_000, 1_100, 620, 600, 310, 300, 40, 30];
 /// Orders with 1, 2, 3 … item rows.
 pub const ITEM_COUNT_WEIGHT: [u32; 12] = [90_000, 7_600, 1_350, 510, 210, 200, 25, 10, 5, 10, 10, 5];
-/// Orders by their main type of payment; the order is that of `PaymentType`.
+/// Orders by their main type of payment, which is one of the first that there are; the order is that of `PaymentType`.
 pub const PAYMENT_TYPE_WEIGHT: [u32; 4] = [754, 199, 34, 13];
 /// Credit card orders with 1, 2, 3, 4 payment rows.
 pub const CARD_PAYMENTS_WEIGHT: [u32; 4] = [9_605, 355, 30, 10];

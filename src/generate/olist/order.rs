@@ -4,6 +4,9 @@
 //! after [`EXPORTED_S`]: what would, has not happened yet, and the status is what remains. So a few of the last orders
 //! are still under way, as in any export.
 
+use dataflows::model::PaymentType;
+use dataflows::named;
+
 use super::catalogue::Place;
 use super::measured::{
     APPROVAL_AFTER_CARRIER_S, APPROVAL_BOLETO_S, APPROVAL_CREDIT_CARD_S, APPROVAL_DEBIT_CARD_S, APPROVAL_VOUCHER_S,
@@ -18,87 +21,33 @@ pub const EXPORTED_S: i64 = 1_538_351_999;
 const HOUR_S: i64 = 3_600;
 const DAY_S: i64 = 86_400;
 
-/// Status of an order, in Olist's words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Status {
-    /// With the customer.
-    Delivered,
-    /// With the carrier.
-    Shipped,
-    /// Cancelled, whenever.
-    Canceled,
-    /// Cancelled, for want of goods.
-    Unavailable,
-    /// Approved and invoiced.
-    Invoiced,
-    /// Approved and being packed.
-    Processing,
-    /// Placed, nothing more.
-    Created,
-    /// Payment approved.
-    Approved,
+named! {
+    /// Status of an order, in Olist's words.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Status {
+        /// With the customer.
+        Delivered => "delivered",
+        /// With the carrier.
+        Shipped => "shipped",
+        /// Cancelled, whenever.
+        Canceled => "canceled",
+        /// Cancelled, for want of goods.
+        Unavailable => "unavailable",
+        /// Approved and invoiced.
+        Invoiced => "invoiced",
+        /// Approved and being packed.
+        Processing => "processing",
+        /// Placed, nothing more.
+        Created => "created",
+        /// Payment approved.
+        Approved => "approved",
+    }
 }
 
 impl Status {
-    const ALL: [Status; 8] = [
-        Status::Delivered,
-        Status::Shipped,
-        Status::Canceled,
-        Status::Unavailable,
-        Status::Invoiced,
-        Status::Processing,
-        Status::Created,
-        Status::Approved,
-    ];
-
-    /// As the orders file spells it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Status::Delivered => "delivered",
-            Status::Shipped => "shipped",
-            Status::Canceled => "canceled",
-            Status::Unavailable => "unavailable",
-            Status::Invoiced => "invoiced",
-            Status::Processing => "processing",
-            Status::Created => "created",
-            Status::Approved => "approved",
-        }
-    }
-
     /// True where the tracker reads a cancellation.
     pub fn is_cancelled(self) -> bool {
         matches!(self, Status::Canceled | Status::Unavailable)
-    }
-}
-
-/// Type of payment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PaymentType {
-    /// Approved within the quarter of an hour, as a rule.
-    CreditCard,
-    /// A slip paid at a bank, approved after days.
-    Boleto,
-    /// One or many, each a row.
-    Voucher,
-    /// Rare.
-    DebitCard,
-    /// Of cancelled orders never approved, value 0.
-    NotDefined,
-}
-
-impl PaymentType {
-    const DRAWN: [PaymentType; 4] =
-        [PaymentType::CreditCard, PaymentType::Boleto, PaymentType::Voucher, PaymentType::DebitCard];
-
-    /// As the payments file spells it.
-    pub fn name(self) -> &'static str {
-        match self {
-            PaymentType::CreditCard => "credit_card",
-            PaymentType::Boleto => "boleto",
-            PaymentType::Voucher => "voucher",
-            PaymentType::DebitCard => "debit_card",
-            PaymentType::NotDefined => "not_defined",
-        }
     }
 }
 
@@ -184,7 +133,7 @@ impl Order {
             customer_unique_id: id(seed, stream::BUYER_ID, buyer),
             place,
             status: Status::ALL[random.weighted(&STATUS_WEIGHT)],
-            payment_type: PaymentType::DRAWN[random.weighted(&PAYMENT_TYPE_WEIGHT)],
+            payment_type: PaymentType::ALL[random.weighted(&PAYMENT_TYPE_WEIGHT)],
             purchased_s,
             approved_s: None,
             carrier_s: None,
@@ -225,7 +174,7 @@ impl Order {
             PaymentType::CreditCard => APPROVAL_CREDIT_CARD_S.sample(random),
             PaymentType::Boleto => APPROVAL_BOLETO_S.sample(random),
             PaymentType::Voucher => APPROVAL_VOUCHER_S.sample(random),
-            PaymentType::DebitCard | PaymentType::NotDefined => APPROVAL_DEBIT_CARD_S.sample(random),
+            _ => APPROVAL_DEBIT_CARD_S.sample(random),
         }
     }
 

@@ -2,12 +2,13 @@
 //!
 //! Invariant: a line is a pure function of its moment, so a copy is the same bytes. Every text is plain ASCII.
 
-use dataflows::time::{SECOND_MS, Time};
+use dataflows::model::digits::Rfc3339;
+use dataflows::time::Time;
 
 use super::StreamKind;
 use super::catalogue::{Basket, FREIGHT_CENTS, Product, address, order_number};
 use super::life::{Life, Moment, Step};
-use crate::generate::files::{push_cents, push_number, push_padded, push_time};
+use crate::generate::files::{push_cents, push_number, push_padded};
 
 /// What decoding makes of a step: a placement is also an item, in a sale a payment as well.
 pub fn facts(kind: StreamKind, step: Step) -> u64 {
@@ -148,10 +149,7 @@ impl Object<'_> {
     fn id(&mut self, key: &str, prefix: &str, number: u64, width: usize) {
         self.text(key, prefix);
         self.0.pop();
-        match number < 10_u64.pow(width as u32) {
-            true => push_padded(self.0, number, width),
-            false => push_number(self.0, number),
-        }
+        push_padded(self.0, number, width);
         self.0.push(b'"');
     }
 
@@ -167,13 +165,6 @@ impl Object<'_> {
 
     /// `"2020-01-01T00:00:00.000Z"`.
     fn time(&mut self, key: &str, at: Time) {
-        self.text(key, "");
-        self.0.pop();
-        let start = self.0.len();
-        push_time(self.0, (at / SECOND_MS) as i64);
-        self.0[start + 10] = b'T';
-        self.0.push(b'.');
-        push_padded(self.0, at % SECOND_MS, 3);
-        self.0.extend_from_slice(b"Z\"");
+        self.text(key, Rfc3339::of(at).as_str());
     }
 }

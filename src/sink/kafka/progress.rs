@@ -10,7 +10,7 @@ use std::time::Instant;
 use dataflows::views::COLLECTIONS;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
-use rdkafka::message::Message;
+use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::producer::{BaseProducer, BaseRecord};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
@@ -38,15 +38,16 @@ impl ChangelogSettings {
             ("enable.partition.eof", "true"),
         ];
         let reader: Inquirer = self.kafka.create(&own, Listener::default())?;
-        let topic = self.topic(NAME);
-        let (low, high) = reader.fetch_watermarks(&topic, 0, ANSWER_TIMEOUT)?;
+        let partition = Partition { topic: self.topic(NAME), number: 0 };
+        let (low, high) = reader.fetch_watermarks(&partition.topic, 0, ANSWER_TIMEOUT)?;
         let mut back = RECORDS_BACK;
         loop {
             let from = (high - back).max(low);
-            if let Some(record) = last_record(&reader, &topic, from)? {
+            let last = last_record(&reader, &partition, from, |record| record.payload().map(<[u8]>::to_vec))?;
+            if let Some(record) = last {
                 return read(&record).map(Some).ok_or_else(|| {
                     let foreign = JobError::job("how far the changelogs are is not written as this version writes it");
-                    self.refused(foreign, &topic).into()
+                    self.refused(foreign, &partition.topic).into()
                 });
             }
             if from == low {
@@ -103,23 +104,28 @@ impl ChangelogSettings {
     }
 }
 
-/// The last committed record from `from` to the end.
-fn last_record(reader: &Inquirer, topic: &str, from: i64) -> Result<Option<Vec<u8>>, Failure> {
+/// What `taken` makes of the last record from `from` to the end of a partition that `reader` may see; none where there are
+/// only markers.
+pub(super) fn last_record<T>(
+    reader: &Inquirer,
+    partition: &Partition,
+    from: i64,
+    taken: impl Fn(&BorrowedMessage<'_>) -> Option<T>,
+) -> Result<Option<T>, Failure> {
     let mut assigned = TopicPartitionList::new();
-    assigned.add_partition_offset(topic, 0, Offset::Offset(from))?;
+    assigned.add_partition_offset(&partition.topic, partition.number, Offset::Offset(from))?;
     reader.assign(&assigned)?;
     let (started, mut last) = (Instant::now(), None);
-    loop {
+    while started.elapsed() < READ_TIMEOUT {
         match reader.poll(WAIT) {
-            Some(Ok(record)) => last = record.payload().map(<[u8]>::to_vec).or(last),
+            Some(Ok(record)) => last = taken(&record).or(last),
             Some(Err(KafkaError::PartitionEOF(_))) => return Ok(last),
             Some(Err(error)) if !error.rdkafka_error_code().is_some_and(is_silence) => return Err(error.into()),
             Some(Err(_)) | None => {}
         }
-        if started.elapsed() > READ_TIMEOUT {
-            return Err(KafkaError::MessageConsumption(RDKafkaErrorCode::OperationTimedOut).into());
-        }
     }
+    // What was read is not the last one, or nobody knows.
+    Err(KafkaError::MessageConsumption(RDKafkaErrorCode::OperationTimedOut).into())
 }
 
 fn written(progress: &Progress) -> Option<Vec<u8>> {

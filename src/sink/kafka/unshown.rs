@@ -11,16 +11,15 @@
 use std::time::{Duration, Instant};
 
 use dataflows::views::COLLECTIONS;
-use rdkafka::consumer::Consumer;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{Message, OwnedMessage};
+use rdkafka::message::Message;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::topic_partition_list::Offset;
 
+use super::progress::{self, last_record};
 use super::sending::send;
-use super::{ChangelogSettings, Failure, READ_TIMEOUT, TRANSACTION_TIMEOUT, WAIT, progress};
+use super::{ChangelogSettings, Failure, TRANSACTION_TIMEOUT, WAIT};
 use crate::clock::partitions::Partition;
-use crate::kafka::{ANSWER_TIMEOUT, Inquirer, Listener, is_silence, offsets_of};
+use crate::kafka::{ANSWER_TIMEOUT, Inquirer, Listener, offsets_of};
 
 /// Markers take a moment: so long they are waited for.
 const MARKED_WITHIN: Duration = Duration::from_secs(2);
@@ -51,7 +50,8 @@ pub fn show(settings: &ChangelogSettings, producer: &BaseProducer<Listener>) -> 
     tracing::warn!("the broker does not show what was committed to {} partitions: it is made to", hidden.len());
     producer.begin_transaction()?;
     for (partition, from) in &hidden {
-        if let Some(last) = last_record(&all, partition, *from)? {
+        // Shown or not.
+        if let Some(last) = last_record(&all, partition, from.cast_signed(), |record| Some(record.detach()))? {
             let mut record = BaseRecord::<[u8], [u8]>::to(&partition.topic).partition(partition.number);
             (record.key, record.payload) = (last.key(), last.payload());
             send(producer, record)?;
@@ -59,22 +59,4 @@ pub fn show(settings: &ChangelogSettings, producer: &BaseProducer<Listener>) -> 
     }
     producer.commit_transaction(TRANSACTION_TIMEOUT)?;
     Ok(())
-}
-
-/// The last record of a partition, shown or not; none from `from` on, where only markers are.
-fn last_record(all: &Inquirer, partition: &Partition, from: u64) -> Result<Option<OwnedMessage>, Failure> {
-    let mut assigned = TopicPartitionList::new();
-    assigned.add_partition_offset(&partition.topic, partition.number, Offset::Offset(from.cast_signed()))?;
-    all.assign(&assigned)?;
-    let (started, mut last) = (Instant::now(), None);
-    while started.elapsed() < READ_TIMEOUT {
-        match all.poll(WAIT) {
-            Some(Ok(record)) => last = Some(record.detach()),
-            Some(Err(KafkaError::PartitionEOF(_))) => return Ok(last),
-            Some(Err(error)) if !error.rdkafka_error_code().is_some_and(is_silence) => return Err(error.into()),
-            Some(Err(_)) | None => {}
-        }
-    }
-    // What was read is not the last one, or nobody knows.
-    Err(KafkaError::MessageConsumption(RDKafkaErrorCode::OperationTimedOut).into())
 }

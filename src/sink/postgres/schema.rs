@@ -76,14 +76,8 @@ pub(super) fn prepare(client: &mut Client, address: &Address, owner: Owner<'_>) 
             client.batch_execute(&table(collection)).map_err(failed)?;
             continue;
         };
-        for column in collection.columns {
-            let wanted = Sql.type_of(column.column_type);
-            let is = columns.get(column.name).map_or("missing", String::as_str);
-            if is != wanted {
-                let what =
-                    format!("the table {} has been altered: {} is {is}, not {wanted}", collection.name, column.name);
-                return refuse(what, "alter it back; or drop the schema, and have it written anew");
-            }
+        if let Some(what) = Sql.altered(collection, columns) {
+            return refuse(what, "alter it back; or drop the schema, and have it written anew");
         }
     }
     client.batch_execute(&views(|name| !found.contains_key(name))).map_err(failed)?;
@@ -100,7 +94,10 @@ pub(super) fn spare(client: &mut Client, address: &Address, owner: Owner<'_>) ->
     let failed = |error: postgres::Error| refused(address, Some(PROGRESS), &error);
     let jobs = client.query(&format!("SELECT job FROM {PROGRESS}"), &[]).map_err(failed)?;
     let jobs: Vec<String> = jobs.iter().map(|row| row.get(0)).collect();
-    let kept_out = owner.kept_out(&jobs, || filled(client)).map_err(failed)?;
+    let has_rows = |table: &str| -> Result<bool, postgres::Error> {
+        Ok(client.query_opt(&format!("SELECT 1 FROM \"{table}\" LIMIT 1"), &[])?.is_some())
+    };
+    let kept_out = owner.kept_out(&jobs, has_rows).map_err(failed)?;
     kept_out.map_or(Ok(()), |what| Err(refusal(address, what, ANOTHER_SCHEMA)))
 }
 
@@ -139,16 +136,6 @@ fn catalog(client: &mut Client) -> Result<Catalog, postgres::Error> {
         catalog.entry(row.get(0)).or_default().insert(row.get(1), row.get(2));
     }
     Ok(catalog)
-}
-
-/// A table with rows in it.
-fn filled(client: &mut Client) -> Result<Option<&'static str>, postgres::Error> {
-    for collection in &COLLECTIONS {
-        if client.query_opt(&format!("SELECT 1 FROM \"{}\" LIMIT 1", collection.name), &[])?.is_some() {
-            return Ok(Some(collection.name));
-        }
-    }
-    Ok(None)
 }
 
 fn everything() -> String {

@@ -33,8 +33,12 @@ pub(super) fn spare(connection: &Connection, path: &Path, owner: Owner<'_>) -> J
         let mut statement = connection.prepare(&format!("SELECT job FROM {PROGRESS}"))?;
         statement.query_map([], |row| row.get(0))?.collect()
     };
+    let has_rows = |table: &str| -> rusqlite::Result<bool> {
+        let row_of = format!("SELECT EXISTS (SELECT 1 FROM \"{table}\")");
+        Ok(!columns(connection, table)?.is_empty() && connection.query_row(&row_of, [], |row| row.get(0))?)
+    };
     let jobs = jobs().map_err(failed)?;
-    let kept_out = owner.kept_out(&jobs, || filled(connection)).map_err(failed)?;
+    let kept_out = owner.kept_out(&jobs, has_rows).map_err(failed)?;
     kept_out.map_or(Ok(!jobs.is_empty()), |what| refuse(path, what, ANOTHER_FILE))
 }
 
@@ -84,31 +88,12 @@ fn columns(connection: &Connection, table: &str) -> rusqlite::Result<Columns> {
     statement.query_map([table], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
 }
 
-/// A table with rows in it.
-fn filled(connection: &Connection) -> rusqlite::Result<Option<&'static str>> {
-    for collection in &COLLECTIONS {
-        let has_rows = format!("SELECT EXISTS (SELECT 1 FROM \"{}\")", collection.name);
-        if !columns(connection, collection.name)?.is_empty() && connection.query_row(&has_rows, [], |row| row.get(0))? {
-            return Ok(Some(collection.name));
-        }
-    }
-    Ok(None)
-}
-
 /// Refuses a table that is not as this version makes it.
 fn check(path: &Path, collection: &Collection, columns: &Columns) -> JobResult<()> {
     if columns.is_empty() {
         return refuse(path, format!("the table {} has been dropped", collection.name), PUT_BACK);
     }
-    for column in collection.columns {
-        let wanted = Sql.type_of(column.column_type);
-        let is = columns.get(column.name).map_or("missing", String::as_str);
-        if is != wanted {
-            let what = format!("the table {} has been altered: {} is {is}, not {wanted}", collection.name, column.name);
-            return refuse(path, what, PUT_BACK);
-        }
-    }
-    Ok(())
+    Sql.altered(collection, columns).map_or(Ok(()), |what| refuse(path, what, PUT_BACK))
 }
 
 fn refuse<T>(path: &Path, what: String, remedy: &str) -> JobResult<T> {

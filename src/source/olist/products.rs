@@ -8,7 +8,7 @@ use std::path::Path;
 
 use super::table_file::TableFile;
 use crate::decode::ProductCategories;
-use crate::decode::categories::{CategoriesError, Translation};
+use crate::decode::categories::Translation;
 use crate::error::{JobError, JobResult};
 
 const PRODUCTS: &str = "olist_products_dataset.csv";
@@ -23,8 +23,8 @@ pub fn of_directories<'d>(directories: impl IntoIterator<Item = &'d Path>) -> Jo
 
 /// The categories of a directory's products; none where it has no file of products.
 pub fn of_directory(directory: &Path) -> JobResult<ProductCategories> {
-    let wrong = |path: &Path, error: CategoriesError, without: &str| {
-        let error = JobError::job(error.to_string()).at(path.display().to_string());
+    let wrong = |path: &Path, why: String, without: &str| {
+        let error = JobError::job(why).at(path.display().to_string());
         error.remedy(format!("mend the file, or remove it: {without}"))
     };
     let opened = |name: &str| TableFile::find(directory, name).map(|_| TableFile::stream(directory, name)).transpose();

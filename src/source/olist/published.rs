@@ -120,12 +120,7 @@ impl OpenFile {
         let file = TableFile::open(directory, FILES[table as usize])?;
         let header = read_header(&file)?.record;
         let order_id = header.iter().position(|name| name.trim_ascii() == b"order_id").unwrap_or(usize::MAX);
-        let topic = match table {
-            Table::Orders => TopicKind::Orders,
-            Table::Items => TopicKind::Items,
-            Table::Payments => TopicKind::Payments,
-        };
-        Ok(OpenFile { file, header, topic, order_id })
+        Ok(OpenFile { file, header, topic: TopicKind::ALL[table as usize], order_id })
     }
 
     fn order_id(&self, row: &ByteRecord) -> Text {

@@ -207,10 +207,9 @@ impl Rounds {
                 }
                 let record = |(line, value, form): Line| Record {
                     offset: first + line - 1,
-                    timestamp_ms: None,
                     value: Some(value.into()),
-                    key: None,
                     form,
+                    ..Record::default()
                 };
                 let records = rows.records(&block).into_iter().map(record);
                 let records = records.filter(|record| (next..end).contains(&record.offset)).collect();
