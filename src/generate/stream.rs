@@ -71,7 +71,8 @@ pub fn generate_stream(
     options: &GenerateStream,
     kafka: &KafkaSettings,
 ) -> JobResult<StreamStatistics> {
-    let start = options.rate.map(|_| wall_clock_ms());
+    // Both before targets are opened: to connect takes time, and events would be that much older than they say.
+    let (start, started) = (options.rate.map(|_| wall_clock_ms()), Instant::now());
     let schedule = Schedule::of(kind, options, start.unwrap_or_default());
     let mut lives = Lives::new(schedule);
     let mut queue = Queue::new(options);
@@ -85,7 +86,7 @@ pub fn generate_stream(
         line: Vec::new(),
         statistics: StreamStatistics::default(),
         start,
-        started: Instant::now(),
+        started,
         progress: None,
         shows_progress: !options.no_console,
     };
