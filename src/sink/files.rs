@@ -244,9 +244,15 @@ impl Sink for Files {
         let written = std::mem::take(&mut *self.written.lock().unwrap_or_else(PoisonError::into_inner));
         let _alone = alone(&self.directory);
         interrupt::whole(|| {
+            let cannot_move = |path: &Path, error: &io::Error| refused("move the finished file to", path, error);
+            // Before any is in its place: one that cannot come to its own would leave these beside those of an earlier run.
+            written.iter().try_for_each(|(path, file)| match fs::metadata(file.path()) {
+                Ok(_) if path.is_dir() => Err(cannot_move(path, &ErrorKind::IsADirectory.into())),
+                Ok(_) => Ok(()),
+                Err(error) => Err(cannot_move(path, &error)),
+            })?;
             written.into_iter().try_for_each(|(path, file)| {
-                let moved = file.persist(&path).map(drop);
-                moved.map_err(|error| refused("move the finished file to", &path, &error.error))
+                file.persist(&path).map(drop).map_err(|error| cannot_move(&path, &error.error))
             })?;
             self.remove_earlier()
         })
@@ -278,4 +284,37 @@ fn refused(doing: &str, path: &Path, error: &io::Error) -> JobError {
         _ => "name another directory with --out",
     };
     JobError::io(doing, path, error).remedy(remedy)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_one_file_cannot_come_to_its_place_none_does() {
+        let folder = tempfile::tempdir().unwrap();
+        let [first, second] = [COLLECTIONS[0], COLLECTIONS[1]];
+        let path = |collection: Collection| folder.path().join(format!("{}.csv", collection.name));
+        let write = |spoil: &dyn Fn()| {
+            let files = Files::create(folder.path(), Format::Csv, false).unwrap();
+            for collection in [first, second] {
+                let mut writer = files.begin(collection).unwrap();
+                let row: String = collection.columns.iter().map(|_| "new\0").collect();
+                writer.write(TextRow::new(&row)).unwrap();
+                writer.finish().unwrap();
+            }
+            spoil();
+            files.commit()
+        };
+        let error = write(&|| fs::create_dir(path(second)).unwrap()).unwrap_err().to_string();
+        assert!(error.contains("cannot move the finished file to") && !path(first).exists(), "{error}");
+        fs::remove_dir(path(second)).unwrap();
+        let lost = || {
+            let unfinished = folder.path().read_dir().unwrap().map(|entry| entry.unwrap().path());
+            fs::remove_file(unfinished.max().unwrap()).unwrap();
+        };
+        assert!(write(&lost).is_err() && folder.path().read_dir().unwrap().next().is_none());
+        write(&|| {}).unwrap();
+        assert!(path(first).exists() && path(second).exists());
+    }
 }
