@@ -7,8 +7,7 @@
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use dataflows::orders::outlook::Law;
-use dataflows::views::order_events;
-use dataflows::views::order_events::OrderEventRow;
+use dataflows::views::order_events::{self, OrderEventRow};
 use dataflows::views::orders::{self, OrderRow};
 use dataflows::views::sla_breaches::SlaBreachRow;
 use dataflows::views::stalled_orders::{self, StalledOrderRow};
@@ -19,7 +18,7 @@ use super::{Output, Results, Table};
 use crate::error::JobResult;
 
 /// In how many collections orders have rows of their own.
-const COLLECTIONS: usize = 5;
+const COLLECTIONS_OF_ORDERS: usize = 5;
 
 /// What is left to be written of orders.
 pub struct Orders<'o> {
@@ -32,7 +31,7 @@ pub struct Orders<'o> {
 struct Tables<'o> {
     /// Which portion is written next; none where one could not be.
     next: Option<u64>,
-    tables: [Table<'o>; COLLECTIONS],
+    tables: [Table<'o>; COLLECTIONS_OF_ORDERS],
 }
 
 /// Held while portions are made and written: without an end that was said nobody writes any more.
@@ -59,7 +58,7 @@ impl<'o> Orders<'o> {
     pub fn write(&self) -> JobResult<()> {
         let mut turns = Turns { orders: self, has_ended: false };
         let mut lives = Lives::new(self.law);
-        let mut sheets: [Sheet; COLLECTIONS] = Default::default();
+        let mut sheets: [Sheet; COLLECTIONS_OF_ORDERS] = Default::default();
         loop {
             let read = lives.read(&mut self.unread.lock().unwrap_or_else(PoisonError::into_inner))?;
             let Some(number) = read else { break };
@@ -100,7 +99,7 @@ impl Drop for Turns<'_, '_> {
 }
 
 /// Makes the rows of all orders of a portion.
-fn make(lives: &mut Lives<'_>, sheets: &mut [Sheet; COLLECTIONS]) -> JobResult<()> {
+fn make(lives: &mut Lives<'_>, sheets: &mut [Sheet; COLLECTIONS_OF_ORDERS]) -> JobResult<()> {
     sheets.iter_mut().for_each(Sheet::clear);
     let [events, rows, breaches, violations, stalled] = sheets;
     while let Some(lives) = lives.next()? {

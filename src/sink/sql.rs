@@ -12,6 +12,10 @@ use dataflows::views::collection::{Collection, Column, ColumnType, Row};
 use dataflows::views::funnel::FunnelRow;
 use dataflows::views::gmv::GmvRow;
 
+/// What to do where rows are kept out of a table by what its maker did not put there.
+pub const ADDED_RULE: &str = "what keeps rows out was added to the table, and orderwatch does not know it: drop that \
+                              constraint, index or trigger, or have it let them in; a job then goes on by itself";
+
 /// When PostgreSQL got a row as it is: the server's own column, outside every comparison.
 pub const UPDATED_AT: &str = "updated_at";
 

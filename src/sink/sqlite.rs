@@ -22,7 +22,8 @@ use rusqlite::types::Null;
 use rusqlite::{CachedStatement, Connection, ErrorCode, OpenFlags};
 use tempfile::NamedTempFile;
 
-use super::commits::owner::{ADDED_RULE, Owner};
+use super::commits::owner::Owner;
+use super::sql::ADDED_RULE;
 use super::sql::Dialect::Sqlite as Sql;
 use super::text_row::TextRow;
 use super::{Found, Sink, Writer, would_overwrite};

@@ -6,10 +6,6 @@
 use dataflows::views::COLLECTIONS;
 use dataflows::views::collection::Collection;
 
-/// What to do where rows are kept out of a table by what its maker did not put there.
-pub const ADDED_RULE: &str = "what keeps rows out was added to the table, and orderwatch does not know it: drop that \
-                              constraint, index or trigger, or have it let them in; a job then goes on by itself";
-
 /// Whose results tables hold.
 #[derive(Clone, Copy, Debug)]
 pub enum Owner<'o> {

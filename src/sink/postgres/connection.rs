@@ -12,7 +12,7 @@ use postgres::error::{DbError, Severity, SqlState};
 use super::address::Address;
 use crate::error::{JobError, JobResult};
 use crate::interrupt;
-use crate::sink::commits::owner::ADDED_RULE;
+use crate::sink::sql::ADDED_RULE;
 
 /// How long to wait between two attempts to connect.
 const TRY_EVERY: Duration = Duration::from_millis(250);
