@@ -25,7 +25,7 @@ pub const FORMAT: u32 = 2;
 /// Where checkpoints are kept: the third seam. Names are paths with `/`.
 pub trait Store {
     /// Writes an object, whole or not at all.
-    fn put(&mut self, name: &str, bytes: &[u8]) -> Result<(), StoreError>;
+    fn put(&mut self, name: &str, bytes: Vec<u8>) -> Result<(), StoreError>;
     /// Writes an object where there is none of this name; false where there is.
     fn create(&mut self, name: &str, bytes: &[u8]) -> Result<bool, StoreError>;
     /// An object; none where there is none.
@@ -191,7 +191,7 @@ impl Checkpoints {
     pub fn withdraw(&self, store: &mut impl Store) -> Result<(), StoreError> {
         // Its answer may have been lost, and it may be under way: one that comes after this is too late. At the end of time it
         // leaves nobody behind.
-        store.put(&departure(&self.job, self.incarnation), Time::MAX.to_string().as_bytes())?;
+        store.put(&departure(&self.job, self.incarnation), Time::MAX.to_string().into_bytes())?;
         claims::withdraw(store, &self.job, self.incarnation)
     }
 
@@ -232,12 +232,12 @@ impl Checkpoints {
         store: &mut impl Store,
         frontier: Time,
         number: usize,
-        bytes: &[u8],
+        bytes: Vec<u8>,
     ) -> Result<Part, StoreError> {
-        let checksum = checksum(bytes);
+        let (length, checksum) = (bytes.len() as u64, checksum(&bytes));
         let name = format!("{}/parts/{frontier:020}-{:010}/{number:05}-{checksum}", self.job, self.incarnation);
         store.put(&name, bytes)?;
-        Ok(Part { name, bytes: bytes.len() as u64, checksum })
+        Ok(Part { name, bytes: length, checksum })
     }
 
     /// What makes parts a checkpoint.

@@ -194,8 +194,8 @@ pub fn start(
             let nothing = Publisher::new(settings, Rows::OpenBreaches, Box::new(|_| Default::default())).snapshot();
             let nothing =
                 nothing.map_err(|error| JobError::job(format!("cannot write the first checkpoint: {error}")))?;
-            let mut write = || {
-                let part = checkpoints.put_part(&mut objects, 0, 0, &nothing)?;
+            let write = || {
+                let part = checkpoints.put_part(&mut objects, 0, 0, nothing)?;
                 checkpoints.complete(&mut objects, 0, &Default::default(), vec![part.clone()])?;
                 Ok(part)
             };

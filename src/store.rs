@@ -67,9 +67,9 @@ impl Objects {
         })
     }
 
-    fn put_as(&mut self, name: &str, bytes: &[u8], mode: PutMode) -> object_store::Result<()> {
+    fn put_as(&mut self, name: &str, bytes: Vec<u8>, mode: PutMode) -> object_store::Result<()> {
         let options = PutOptions { mode, ..PutOptions::default() };
-        self.runtime.block_on(self.store.put_opts(&Path::from(name), bytes.to_vec().into(), options)).map(drop)
+        self.runtime.block_on(self.store.put_opts(&Path::from(name), bytes.into(), options)).map(drop)
     }
 }
 
@@ -103,12 +103,12 @@ fn failed(error: &object_store::Error) -> StoreError {
 }
 
 impl Store for Objects {
-    fn put(&mut self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
+    fn put(&mut self, name: &str, bytes: Vec<u8>) -> Result<(), StoreError> {
         self.put_as(name, bytes, PutMode::Overwrite).map_err(|error| failed(&error))
     }
 
     fn create(&mut self, name: &str, bytes: &[u8]) -> Result<bool, StoreError> {
-        match self.put_as(name, bytes, PutMode::Create) {
+        match self.put_as(name, bytes.to_vec(), PutMode::Create) {
             Ok(()) => Ok(true),
             Err(object_store::Error::AlreadyExists { .. }) => Ok(false),
             Err(error) => Err(failed(&error)),
@@ -155,9 +155,9 @@ mod tests {
         assert_eq!(store.get("job/a/1"), Ok(None));
         assert_eq!(store.create("job/a/1", b""), Ok(true));
         assert_eq!(store.create("job/a/1", b"other"), Ok(false));
-        store.put("job/a/2", b"two").unwrap();
-        store.put("job/b/3", b"three").unwrap();
-        store.put("job/a/2", b"zwei").unwrap();
+        store.put("job/a/2", b"two".to_vec()).unwrap();
+        store.put("job/b/3", b"three".to_vec()).unwrap();
+        store.put("job/a/2", b"zwei".to_vec()).unwrap();
         assert_eq!(store.list("job/a/"), Ok(vec!["job/a/1".to_owned(), "job/a/2".to_owned()]));
         assert_eq!(Objects::open(&url).unwrap().get("job/a/2"), Ok(Some(b"zwei".to_vec())));
         store.delete("job/a/2").unwrap();

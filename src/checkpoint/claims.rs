@@ -55,7 +55,7 @@ pub(super) fn take(store: &mut impl Store, job: &str) -> Result<u64, StoreError>
 
 /// Notes that nobody goes on under this number, nor ever wrote a checkpoint: the start failed, or was ruled out.
 pub(super) fn withdraw(store: &mut impl Store, job: &str, incarnation: u64) -> Result<(), StoreError> {
-    store.put(&withdrawn(&claim(job, incarnation)), b"")
+    store.put(&withdrawn(&claim(job, incarnation)), Vec::new())
 }
 
 /// Those behind `incarnation` that stand, in their order.

@@ -99,7 +99,7 @@ impl Checkpoints {
         let (floor, earlier) =
             (manifest.replace("/manifests/", "/floors/"), store.list(&format!("{}/floors/", self.job))?);
         if !earlier.contains(&floor) {
-            store.put(&floor, b"")?;
+            store.put(&floor, Vec::new())?;
         }
         earlier.iter().filter(|name| **name < floor).try_for_each(|name| store.delete(name))
     }

@@ -24,7 +24,7 @@ impl Job {
     }
 
     fn write(&mut self, checkpoints: &Checkpoints, frontier: Time) {
-        let part = checkpoints.put_part(&mut self.store, frontier, 0, b"state").unwrap();
+        let part = checkpoints.put_part(&mut self.store, frontier, 0, b"state".to_vec()).unwrap();
         checkpoints.complete(&mut self.store, frontier, &Cut::new(), vec![part]).unwrap();
     }
 }

@@ -85,7 +85,7 @@ fn work(mut store: Objects, checkpoints: &Checkpoints, requests: &Receiver<Reque
     for request in requests {
         let (report, reply) = match request {
             Request::Put { frontier, number, bytes, reply } => {
-                let put = checkpoints.put_part(&mut store, frontier, number, &bytes);
+                let put = checkpoints.put_part(&mut store, frontier, number, bytes);
                 (
                     put.map_or_else(|error| failed(frontier, &error), |part| Report::Part { frontier, number, part }),
                     reply,

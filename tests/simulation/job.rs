@@ -215,10 +215,9 @@ impl Job {
         }
         let parts = parts.map(|part| serde_json::to_vec(&part).expect("it is plain"));
         let slowest = self.commits.iter().map(|commits| commits.progress().begins()).min().unwrap_or(0);
-        let put = |(number, part): (usize, &Vec<u8>)| {
-            self.checkpoints.put_part(&mut world.store, self.frontier, number, part)
-        };
-        let parts = parts.iter().enumerate().map(put).collect::<Result<Vec<_>, StoreError>>()?;
+        let put =
+            |(number, part): (usize, Vec<u8>)| self.checkpoints.put_part(&mut world.store, self.frontier, number, part);
+        let parts = parts.into_iter().enumerate().map(put).collect::<Result<Vec<_>, StoreError>>()?;
         self.checkpoints.complete(&mut world.store, self.frontier, &cut, parts)?;
         let oldest = self.checkpoints.prune(&mut world.store, slowest, &mut self.successors)?;
         oldest.iter().for_each(|cut| self.commits.iter_mut().for_each(|commits| commits.trim(cut)));

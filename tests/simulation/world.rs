@@ -221,8 +221,8 @@ impl MemoryStore {
 }
 
 impl Store for MemoryStore {
-    fn put(&mut self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
-        self.failing(|objects| drop(objects.insert(name.to_owned(), bytes.to_vec())))
+    fn put(&mut self, name: &str, bytes: Vec<u8>) -> Result<(), StoreError> {
+        self.failing(|objects| drop(objects.insert(name.to_owned(), bytes)))
     }
 
     fn create(&mut self, name: &str, bytes: &[u8]) -> Result<bool, StoreError> {

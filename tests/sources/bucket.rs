@@ -61,9 +61,9 @@ fn of_those_that_create_an_object_one_wins() {
     }
     let mut store = open();
     assert_eq!(store.get("job/none"), Ok(None));
-    store.put("job/d", b"one").unwrap();
-    store.put("job/d", b"two").unwrap();
-    store.put("jobs/e", b"").unwrap();
+    store.put("job/d", b"one".to_vec()).unwrap();
+    store.put("job/d", b"two".to_vec()).unwrap();
+    store.put("jobs/e", b"".to_vec()).unwrap();
     assert_eq!(store.list("job/"), Ok(["job/a", "job/b", "job/c", "job/d"].map(str::to_owned).to_vec()));
     store.delete("job/d").unwrap();
     store.delete("job/d").unwrap();
