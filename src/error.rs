@@ -21,7 +21,8 @@ pub fn is_of_open_files(error: &io::Error) -> bool {
 pub enum Fault {
     /// The job failed: a file that cannot be read, a full disk, a lost process.
     Job,
-    /// The command or the configuration is wrong; the same command will fail again.
+    /// The command or the configuration is wrong, or what stands where it writes, or from where it goes on, is of another
+    /// one; the same command will fail again.
     Configuration,
 }
 
@@ -45,7 +46,7 @@ impl JobError {
         JobError { fault: Fault::Job, what: what.into(), location: None, read: None, remedy: None }
     }
 
-    /// The command or the configuration is wrong.
+    /// The command or the configuration is wrong, or does not fit what is there.
     pub fn configuration(what: impl Into<String>) -> JobError {
         JobError { fault: Fault::Configuration, ..JobError::job(what) }
     }

@@ -71,7 +71,7 @@ fn chosen(gathered: Gathered, question: Question<'_>) -> JobResult<(OrderId, Sto
     }
     if orders.len() > 1 {
         let what = format!("order `{}` exists for several tenants: {}", question.order_id, tenants.join(", "));
-        return Err(JobError::job(what).remedy("name one of them with --tenant"));
+        return Err(JobError::configuration(what).remedy("name one of them with --tenant"));
     }
     orders.into_iter().next().ok_or_else(|| {
         let of_tenant = question.tenant.map_or_else(String::new, |tenant| format!(" of tenant `{tenant}`"));

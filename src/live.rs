@@ -211,7 +211,16 @@ pub fn start(
 }
 
 fn refused(store: &str, name: &str, names: &[&str], error: &StartError) -> JobError {
-    let failure = JobError::job(format!("job {name} cannot start: {error}")).at(store.to_owned());
+    let what = format!("job {name} cannot start: {error}");
+    let failure = match error {
+        // Until a sink is emptied or left out, or the configuration is the one it was, every start finds the same.
+        StartError::GivenUp(_) | StartError::Behind(_) => JobError::configuration(what),
+        StartError::NothingFits(passed_over) if passed_over.iter().any(|(_, unfit)| unfit.is_of_another()) => {
+            JobError::configuration(what)
+        }
+        _ => JobError::job(what),
+    };
+    let failure = failure.at(store.to_owned());
     match error {
         StartError::Store(_) => {
             failure.remedy("see that --checkpoint names a directory or a bucket that can be written to")
@@ -246,4 +255,29 @@ pub fn execute(cluster: &Cluster, job: &Arc<LiveJob>) -> JobResult<()> {
     // Processes of two jobs that have the same configuration are not of one cluster.
     let fingerprint = job.fingerprint ^ xxh3_64(job.name.as_bytes());
     cluster::execute(cluster, fingerprint, move |worker| live::run(worker, &shared), move || failed.failure()).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checkpoint::Unfit;
+
+    #[test]
+    fn what_was_made_by_another_configuration_is_no_failure_of_the_job() {
+        let code = |error: StartError| refused("kept", "shop", &["sqlite"], &error).exit_code();
+        let nothing_fits = |unfit: Vec<Unfit>| {
+            code(StartError::NothingFits(unfit.into_iter().map(|unfit| ("newest".to_owned(), unfit)).collect()))
+        };
+        let (damaged, away) = (|| Unfit::Damaged("cut off".to_owned()), || StoreError("away".to_owned()));
+        assert_eq!([StartError::GivenUp(vec![0]), StartError::Behind(vec![0])].map(code), [2, 2]);
+        for of_another in [Unfit::Configuration, Unfit::Format(1), Unfit::Foreign("other".to_owned())] {
+            assert_eq!(nothing_fits(vec![damaged(), of_another]), 2);
+        }
+        for lost in [damaged(), Unfit::Unreadable(away()), Unfit::Abandoned { left_at: 7 }, Unfit::Forgotten] {
+            assert_eq!(nothing_fits(vec![lost]), 1);
+        }
+        assert_eq!(nothing_fits(Vec::new()), 1, "a store that lost everything");
+        let others = [StartError::Store(away()), StartError::Unreachable(0), StartError::Replaced(0)];
+        assert_eq!(others.map(code), [1, 1, 1]);
+    }
 }

@@ -68,7 +68,7 @@ pub enum Found {
 
 /// Why nothing is written to `path`, where something else stands.
 fn would_overwrite(flag: &str, what: &str, path: &Path) -> JobError {
-    JobError::job(format!("{flag} would overwrite what is not its own: the file {what}"))
+    JobError::configuration(format!("{flag} would overwrite what is not its own: the file {what}"))
         .at(path.display().to_string())
         .remedy(format!("name another file or directory with {flag}, or move this one away"))
 }

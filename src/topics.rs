@@ -141,7 +141,7 @@ fn create(arguments: &CreateTopics, settings: &KafkaSettings) -> JobResult<Vec<S
                 let found = found.map_or(0, |found| found.len());
                 if found != usize::from(arguments.partitions) {
                     let what = format!("the topic `{topic}` exists with {found} partitions, not {partitions}");
-                    return Err(JobError::job(what).at(format!("Kafka at {}", settings.brokers)).remedy(
+                    return Err(JobError::configuration(what).at(format!("Kafka at {}", settings.brokers)).remedy(
                         "take it as it is, give --partitions as many, or name another topic: it is not changed, for the \
                          records of an order would then stand in two partitions",
                     ));

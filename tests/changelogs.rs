@@ -239,7 +239,9 @@ fn put(settings: &ChangelogSettings, name: &str) {
 
 #[track_caller]
 fn assert_refused(settings: &ChangelogSettings, what: &str, name: &str) {
-    let error = Kafka::connect(settings).map(drop).unwrap_err().to_string();
+    let error = Kafka::connect(settings).map(drop).unwrap_err();
+    assert_eq!(error.exit_code(), 2);
+    let error = error.to_string();
     let topic = format!("topic {}.{name}, Kafka at {}", settings.job, settings.kafka.brokers);
     assert!(error.contains(what) && error.contains(&topic) && error.contains("--job"), "{error}");
 }

@@ -31,7 +31,7 @@ fn a_directory_where_a_file_is_needed_keeps_the_others_as_they_were() {
     fs::create_dir(place.out().join("sla_summary.csv")).unwrap();
     place.write("x.jsonl", placed("b", 2));
     let ended = run(replay(&["x.jsonl", "--out", "out"]).current_dir(place.folder.path()));
-    assert_failed(&ended, 1, &["--out would overwrite", "the file is a directory", "sla_summary.csv"]);
+    assert_failed(&ended, 2, &["--out would overwrite", "the file is a directory", "sla_summary.csv"]);
     assert_eq!(fs::read(place.out().join("orders.csv")).unwrap(), before);
     assert_eq!(fs::read_dir(place.out()).unwrap().count(), 14);
 }

@@ -124,6 +124,12 @@ fn a_check_of_a_live_job_says_from_which_checkpoint_it_would_go_on() {
         .and(contains(": it is damaged: ").and(contains("do: put the store back as it was, or begin anew: ")));
     checked(folder.path(), &shop).code(1).stdout(contains("failed   checkpoint, orderwatch: ").and(damaged));
     assert_eq!(files(&kept), before, "a check makes nothing and claims nothing");
+    // The job does not start either: what another configuration wrote waits for that one, what is damaged may be put back.
+    for (more, code) in [(&["--tick", "1s"][..], 2), (&[], 1)] {
+        let mut start = orderwatch(&[&["run"][..], &shop, more].concat());
+        let says = contains("error: job orderwatch cannot start: no checkpoint fits the results that are there");
+        start.current_dir(folder.path()).assert().code(code).stderr(says);
+    }
     manifests.iter().for_each(|manifest| fs::remove_file(manifest).unwrap());
     let gone = contains("warning  checkpoint, orderwatch: there is none any more, though the job ran before\n");
     checked(folder.path(), &shop).success().stdout(gone);

@@ -129,17 +129,22 @@ fn json_says_the_same_under_stable_names() {
 }
 
 #[test]
-fn an_order_that_is_not_there_or_there_twice_ends_with_1_and_what_to_do() {
-    for (arguments, message) in [
-        (&["A-9"][..], "there is no order `A-9` in these inputs\n  do: did you mean `A-1` or "),
-        (&["unlike"], "check the id and --input"),
-        (&["A-2"], "order `A-2` exists for several tenants: `acme`, `default`\n  do: name one of them with --tenant"),
+fn an_order_that_is_not_there_or_there_twice_ends_with_what_to_do() {
+    for (arguments, code, message) in [
+        (&["A-9"][..], 1, "there is no order `A-9` in these inputs\n  do: did you mean `A-1` or "),
+        (&["unlike"], 1, "check the id and --input"),
+        (
+            &["A-2"],
+            2,
+            "order `A-2` exists for several tenants: `acme`, `default`\n  do: name one of them with --tenant",
+        ),
         (
             &["A-2", "--tenant", "zeta"],
+            1,
             "there is no order `A-2` of tenant `zeta` in these inputs\n  do: it exists for `acme`",
         ),
     ] {
         let (_folder, mut command) = explain(arguments, LIVES);
-        command.assert().code(1).stdout("").stderr(contains(message).and(contains("error: ")));
+        command.assert().code(code).stdout("").stderr(contains(message).and(contains("error: ")));
     }
 }

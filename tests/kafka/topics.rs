@@ -40,7 +40,7 @@ fn topics_are_created_once_and_shown() {
     assert_eq!(created[0]["state"], "created");
     assert_eq!(json(&create("6"))[1]["state"], "exists");
     let refused = create("3");
-    assert_eq!(refused.status.code(), Some(1));
+    assert_eq!(refused.status.code(), Some(2));
     assert!(said(&refused).contains("exists with 6 partitions, not 3"), "{}", said(&refused));
 
     let producer = producer(&brokers, None);

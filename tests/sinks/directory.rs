@@ -83,7 +83,7 @@ fn what_is_no_result_is_refused_before_anything_is_read() {
         place.write(file, &text);
         let input = if file == "out/orders.jsonl" { file } else { "none.jsonl" };
         let says = ["--out would overwrite what is not its own", "the file is no result of orderwatch", file];
-        assert_failed(&replayed(&place, &[&[input], options].concat()), 1, &[&says[..], &["move this one"]].concat());
+        assert_failed(&replayed(&place, &[&[input], options].concat()), 2, &[&says[..], &["move this one"]].concat());
         let mut check = orderwatch();
         check.args(["check", "x.jsonl", "--out", "out"]).args(options).current_dir(place.folder.path());
         let ended = run(&mut check);
@@ -97,10 +97,10 @@ fn what_is_no_result_is_refused_before_anything_is_read() {
     // Nobody waits for a pipe, and a directory is none of ours.
     fs::create_dir_all(place.out()).unwrap();
     assert!(Command::new("mkfifo").arg(place.path("out/orders.csv")).status().unwrap().success());
-    assert_failed(&replayed(&place, &["x.jsonl"]), 1, &["is no result of orderwatch", "orders.csv"]);
+    assert_failed(&replayed(&place, &["x.jsonl"]), 2, &["is no result of orderwatch", "orders.csv"]);
     fs::remove_file(place.path("out/orders.csv")).unwrap();
     fs::create_dir(place.path("out/orders.csv")).unwrap();
-    assert_failed(&replayed(&place, &["x.jsonl"]), 1, &["the file is a directory", "orders.csv"]);
+    assert_failed(&replayed(&place, &["x.jsonl"]), 2, &["the file is a directory", "orders.csv"]);
     let ended = run(orderwatch().args(["check", "x.jsonl", "--out", "out"]).current_dir(place.folder.path()));
     assert!(ended.code == Some(1) && ended.stdout.contains("the file is a directory"), "{}", ended.stdout);
     // What is no result may be there under any other name, and what is one may be replaced.

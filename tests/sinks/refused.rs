@@ -43,17 +43,17 @@ fn what_is_not_ours_is_left_alone() {
         (b"SQLite format 3\0", "the file was not written by orderwatch"),
     ] {
         place.write("r.sqlite", bytes);
-        assert_failed(&into_sqlite(&place, &["x.jsonl"]), 1, &["overwrite", says, "r.sqlite"]);
+        assert_failed(&into_sqlite(&place, &["x.jsonl"]), 2, &["overwrite", says, "r.sqlite"]);
         assert_eq!(fs::read(place.path("r.sqlite")).unwrap(), bytes);
     }
     fs::remove_file(place.path("r.sqlite")).unwrap();
     Connection::open(place.path("r.sqlite")).unwrap().execute_batch("CREATE TABLE orders (mine)").unwrap();
     let before = fs::read(place.path("r.sqlite")).unwrap();
-    assert_failed(&into_sqlite(&place, &["x.jsonl"]), 1, &["was not written by orderwatch", "name another file"]);
+    assert_failed(&into_sqlite(&place, &["x.jsonl"]), 2, &["was not written by orderwatch", "name another file"]);
     assert_eq!(fs::read(place.path("r.sqlite")).unwrap(), before);
     fs::remove_file(place.path("r.sqlite")).unwrap();
     fs::create_dir(place.path("r.sqlite")).unwrap();
-    assert_failed(&into_sqlite(&place, &["x.jsonl"]), 1, &["is a directory", "r.sqlite"]);
+    assert_failed(&into_sqlite(&place, &["x.jsonl"]), 2, &["is a directory", "r.sqlite"]);
     assert_eq!(names(&place), ["r.sqlite", "x.jsonl"]);
 }
 
@@ -72,7 +72,7 @@ fn what_is_no_regular_file_is_neither_replaced_nor_waited_for() {
     ] {
         let ended = run(replay(&["x.jsonl", "--sqlite", name]).current_dir(place.folder.path()));
         let says = ["--sqlite would overwrite what is not its own", what, name, "move this one away"];
-        assert_failed(&ended, 1, &says);
+        assert_failed(&ended, 2, &says);
         let ended = run(orderwatch().args(["query", "orders", name]).current_dir(place.folder.path()));
         assert_failed(&ended, 1, &["these are no results of orderwatch", what, name, "--sqlite FILE"]);
     }

@@ -46,7 +46,8 @@ impl ChangelogSettings {
             let last = last_record(&reader, &partition, from, |record| record.payload().map(<[u8]>::to_vec))?;
             if let Some(record) = last {
                 return read(&record).map(Some).ok_or_else(|| {
-                    let foreign = JobError::job("how far the changelogs are is not written as this version writes it");
+                    let foreign =
+                        JobError::configuration("how far the changelogs are is not written as this version writes it");
                     self.refused(foreign, &partition.topic).into()
                 });
             }
@@ -91,7 +92,7 @@ impl ChangelogSettings {
         let (beginnings, ends) = (offsets(Offset::Beginning), offsets(Offset::End));
         let held = ends.iter().find(|(partition, end)| beginnings.get(*partition).is_some_and(|first| first < *end));
         held.map_or(Ok(()), |(partition, _)| {
-            let unknown = JobError::job("the changelogs hold rows, but nothing says how far they are");
+            let unknown = JobError::configuration("the changelogs hold rows, but nothing says how far they are");
             Err(self.refused(unknown, &partition.topic))
         })
     }
