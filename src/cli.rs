@@ -257,7 +257,7 @@ configuration_flags! {
     /// and reports them.
     #[arg(long, value_name = "MODE", value_parser = PossibleValuesParser::new(["lenient", "strict"]), help_heading = JOB)]
     transitions: "--transitions" => "job.transitions",
-    /// How orders are computed; results are equal, but where an id is used again after --horizon [default: fused]
+    /// How orders are computed; results are equal [default: fused]
     ///
     /// `fused` keeps each order's state in one operator: fast, in bounded memory. `relational` is plain differential
     /// collections that forget nothing: the executable specification.

@@ -8,7 +8,7 @@ use super::compare::{assert_golden, assert_same, files};
 use super::golden_sets::{EVENTS, GoldenSet, MIXED, NASTY, OLIST};
 use super::inputs::{Chance, sample, shared};
 use super::run::{replay, run};
-use super::same::{NOTHING_RETIRES, on_a_cluster, replayed};
+use super::same::{on_a_cluster, replayed};
 use super::sets::replay_into;
 
 type Row = Vec<String>;
@@ -135,7 +135,7 @@ fn changes_up_to_a_boundary_are_a_replay_until_then() {
 
 #[test]
 fn changes_are_the_same_bytes_always() {
-    let same = |folder: &Path, input: &str, options: &[&str], plans: bool| {
+    let same = |folder: &Path, input: &str, options: &[&str]| {
         let with = |more: &[&'static str]| [options, &["--changes"], more].concat();
         let under = |more: &[&'static str]| {
             let out = tempfile::tempdir().unwrap();
@@ -146,20 +146,18 @@ fn changes_are_the_same_bytes_always() {
         for workers in ["2", "4"] {
             assert_same(&alone, &under(&["-w", workers, "--sort-memory", "1M"]), &format!("{input} -w {workers}"));
         }
-        if plans {
-            assert_same(&alone, &under(&["--plan", "relational", "-w", "2"]), &format!("{input} --plan relational"));
-        }
+        assert_same(&alone, &under(&["--plan", "relational", "-w", "2"]), &format!("{input} --plan relational"));
         let of_cluster = on_a_cluster(folder, &[input], &with(&["--sort-memory", "1M"]));
         assert_same(&alone, &of_cluster, &format!("{input} -n 2 -w 2"));
     };
     let sample = sample();
-    same(sample.parent().unwrap(), "sample", NOTHING_RETIRES, true);
+    same(sample.parent().unwrap(), "sample", &[]);
     let temporary = tempfile::tempdir().unwrap();
     shop(temporary.path(), "2000");
-    same(temporary.path(), "shop", &[], false);
+    same(temporary.path(), "shop", &[]);
     let Some(folder) = shared("") else { return };
     let nasty = [NASTY, &["--horizon", "22d"]].concat();
-    same(&folder, "data/nasty/nasty.jsonl", &nasty, false);
+    same(&folder, "data/nasty/nasty.jsonl", &nasty);
 }
 
 #[test]

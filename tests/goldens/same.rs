@@ -180,7 +180,7 @@ fn arrival_order_makes_the_same_files_where_nothing_is_refused_for_lateness() {
 }
 
 #[test]
-fn plans_make_the_same_files_where_no_order_retires() {
+fn plans_make_the_same_files() {
     let Some(folder) = shared("") else { return };
     for (input, rules) in [
         ("data/events/events.jsonl.gz", "data/events/sla-rules.toml"),
@@ -189,11 +189,17 @@ fn plans_make_the_same_files_where_no_order_retires() {
         if shared(input).is_none() || shared(rules).is_none() {
             continue;
         }
-        for more in [&[][..], &["--transitions", "strict"], &["--sla-rules", rules, "--grace", "6h"]] {
-            let options = [NOTHING_RETIRES, &["-w", "2"], more].concat();
+        let retiring = ["--retention", "60h", "--max-age", "22d", "--horizon", "22d"];
+        for (kept, more) in [
+            (NOTHING_RETIRES, &["--transitions", "strict"][..]),
+            (NOTHING_RETIRES, &["--sla-rules", rules, "--grace", "6h"]),
+            (&retiring, &[]),
+            (&retiring, &["--sla-rules", rules, "--grace", "6h"]),
+        ] {
+            let options = [kept, &["-w", "2"], more].concat();
             let fused = replayed(&folder, &[input], &options);
             let relational = replayed(&folder, &[input], &[&options[..], &["--plan", "relational"]].concat());
-            assert_same(&fused, &relational, &format!("{input} {more:?}: plans"));
+            assert_same(&fused, &relational, &format!("{input} {kept:?} {more:?}: plans"));
         }
     }
 }

@@ -5,6 +5,7 @@
 //! were accepted (of any worker): it lets results reach further and makes no output of its own, so the loop that carries
 //! it holds nothing up.
 
+use serde::{Deserialize, Serialize};
 use timely::Container;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::Stream;
@@ -17,7 +18,7 @@ use timely::progress::Antichain;
 use super::parcel::Parcel;
 use super::standing::Standing;
 use super::{OrderOutputs, Updates};
-use crate::model::OrderId;
+use crate::model::{OrderId, Position};
 use crate::operators::limit::announce;
 use crate::time::{Diff, Time};
 use crate::views::dead_letters::RefusedFact;
@@ -53,8 +54,18 @@ pub trait Machine<I> {
     fn emitted(&mut self) -> &mut Emitted;
 }
 
-/// An accepted fact in a collection: its order and its packed bytes.
-pub type AcceptedFact = (OrderId, Vec<u8>);
+/// Which order, where its key may have been used before: one that retired, and its tombstone's time with it, is another one
+/// (semantics.md, section 8).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct LifeId {
+    /// The key.
+    pub order: OrderId,
+    /// Where the first fact of this life stood: no other life has that.
+    pub begins: Position,
+}
+
+/// An accepted fact in a collection: its order's life and its packed bytes.
+pub type AcceptedFact = (LifeId, Vec<u8>);
 
 /// Updates that wait to be sent.
 #[derive(Debug, Default)]

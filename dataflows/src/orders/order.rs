@@ -7,6 +7,7 @@
 use std::num::NonZeroU32;
 
 use super::contribution::Share;
+use super::driver::LifeId;
 use super::identities::Identities;
 use super::outlook::{Law, Outcomes};
 use super::parcel::Delivery;
@@ -87,6 +88,11 @@ impl Order {
     /// The order's identity.
     pub fn id(&self) -> OrderId {
         OrderId { tenant: self.tenant.text(), order_id: self.order_id.clone() }
+    }
+
+    /// The same, told from other lives of its key; of an order that has facts.
+    pub fn life(&self) -> LifeId {
+        LifeId { order: self.id(), begins: self.facts.at(0).position }
     }
 
     /// What it has come to; none while it rests.

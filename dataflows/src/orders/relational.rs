@@ -4,7 +4,7 @@
 //!  parcels ─► Admit ─► accepted facts ──► wake-ups: every instant at which an order's view changes by itself,
 //!                         │                  │        each an update stamped with its own, future time
 //!                         └──── concat ◄─────┘
-//!                                 │ reduce by order: its facts, and how far its wake-ups have come
+//!                                 │ reduce by life: its facts, and how far its wake-ups have come
 //!                                 ▼
 //!                               Show: rows at exact times, contributions at ticks
 //! ```
@@ -21,7 +21,7 @@ use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::Concat;
 use timely::dataflow::operators::vec::Map;
 
-use super::driver::{Kept, drive, keep};
+use super::driver::{Kept, LifeId, drive, keep};
 use super::keeper::{Keeper, Purpose};
 use super::outlook::Law;
 use super::parcel::Parcel;
@@ -56,15 +56,15 @@ pub fn relational<'scope>(
     let facts = VecCollection::new(facts);
     let wake_ups = {
         let law = Rc::clone(&law);
-        facts.clone().reduce_named("Orders: FindWakeUps", move |order: &OrderId, facts, wake_ups| {
+        facts.clone().reduce_named("Orders: FindWakeUps", move |life: &LifeId, facts, wake_ups| {
             let facts = PackedFacts::of(facts.iter().map(|(fact, _)| fact.as_slice()));
-            wake_ups.extend(instants(order, &facts, &law).into_iter().map(|instant| (instant, 1)));
+            wake_ups.extend(instants(&life.order, &facts, &law).into_iter().map(|instant| (instant, 1)));
         })
     };
-    let at_their_instants = wake_ups.inner.map(|((order, instant), time, diff): ((OrderId, Time), Time, isize)| {
-        ((order, Part::WakeUp(instant)), time.max(instant), diff)
+    let at_their_instants = wake_ups.inner.map(|((life, instant), time, diff): ((LifeId, Time), Time, isize)| {
+        ((life, Part::WakeUp(instant)), time.max(instant), diff)
     });
-    let parts = facts.map(|(order, fact)| (order, Part::Fact(fact))).concat(VecCollection::new(at_their_instants));
+    let parts = facts.map(|(life, fact)| (life, Part::Fact(fact))).concat(VecCollection::new(at_their_instants));
     let standing = parts.reduce_named("Orders: Gather", |_, parts, standing| {
         // The latest instant that has come: nothing changes from there to now.
         let (mut facts, mut as_of) = (Vec::new(), 0);
@@ -78,6 +78,7 @@ pub fn relational<'scope>(
             standing.push((Standing { facts: PackedFacts::of(facts.into_iter()), as_of }, 1));
         }
     });
+    let standing = standing.map(|(LifeId { order, .. }, standing)| (order, standing));
     let (shown, _) = drive("Orders: Show", standing.inner, Pipeline, announced, Show::new(law, until, detail));
     OrderOutputs {
         measures: shown.measures.concat(admitted.measures),

@@ -119,7 +119,7 @@ impl Keeper {
                 let displaced = admit::refused(&order.facts.at(offset), Refusal::ConflictingDuplicate);
                 if self.purpose == Purpose::Admit {
                     let loser = order.facts.standalone(offset);
-                    self.emitted.facts.push(((order.id(), loser), delivery.time, -1));
+                    self.emitted.facts.push(((order.life(), loser), delivery.time, -1));
                 }
                 order.facts.mark_loser(offset as usize);
                 self.registry.keep(number, delivery, false);
@@ -141,7 +141,7 @@ impl Keeper {
         if accepted && let Some(order) = self.registry.get_mut(number) {
             order.accepted_at = order.accepted_at.max(delivery.time);
             if self.purpose == Purpose::Admit {
-                self.emitted.facts.push(((order.id(), delivery.packed.to_vec()), delivery.time, 1));
+                self.emitted.facts.push(((order.life(), delivery.packed.to_vec()), delivery.time, 1));
             }
             self.known_until = self.known_until.max(delivery.outline.at);
         }
