@@ -35,6 +35,13 @@ pub struct Life {
     pub breaches: Vec<SlaBreachRow>,
 }
 
+impl Life {
+    /// Grows from life to life of an order. One may come to stand for good when the next begins, and is seen as of earlier then.
+    fn turn(&self) -> [Time; 2] {
+        [self.since, self.standing.as_of]
+    }
+}
+
 /// The lives of one order.
 #[derive(Clone, Copy)]
 pub struct OrderLives<'l> {
@@ -139,11 +146,11 @@ pub struct Sheet {
     rows: Vec<RowOfLife>,
 }
 
-/// Where the text of a row and that of its key lie, and since when its life stands.
+/// Where the text of a row and that of its key lie, and when it is its life's turn.
 struct RowOfLife {
     row: Range<usize>,
     key: Range<usize>,
-    since: Time,
+    turn: [Time; 2],
 }
 
 impl Sheet {
@@ -161,12 +168,12 @@ impl Sheet {
             make(life, &mut |row| {
                 let start = text.len();
                 let key_bytes = text_row::write_of_order(row, of.key, text);
-                rows.push(RowOfLife { row: start..text.len(), key: start..start + key_bytes, since: life.since });
+                rows.push(RowOfLife { row: start..text.len(), key: start..start + key_bytes, turn: life.turn() });
             });
         }
         if rows.len() > first + 1 {
             rows[first..].sort_unstable_by(|left, right| {
-                let by_life = || Reverse(left.since).cmp(&Reverse(right.since));
+                let by_life = || Reverse(left.turn).cmp(&Reverse(right.turn));
                 let by_rest = || text[left.row.clone()].cmp(&text[right.row.clone()]);
                 text[left.key.clone()].cmp(&text[right.key.clone()]).then_with(by_life).then_with(by_rest)
             });

@@ -86,14 +86,14 @@ fn settings(dice: &mut Dice, retires: bool) -> Settings {
     let hours = |dice: &mut Dice, short: &[u64], long: u64| if retires { dice.pick(short) } else { long } * HOUR;
     Settings {
         transitions: dice.pick(&[Transitions::Lenient, Transitions::Lenient, Transitions::Strict]),
-        grace_ms: dice.pick(&[0, 0, HOUR, 6 * HOUR]),
+        grace_ms: dice.pick(&[0, 0, HOUR, 6 * HOUR, 40 * HOUR]),
         tick_ms: dice.pick(&[1, 1000, 60_000]),
         abandon_after_ms: dice.pick(&[6, 24]) * HOUR,
         expect_payments: dice.chance(80),
         retention_ms: hours(dice, &[1, 6, 12], 1000),
         // Never below the longest SLA or abandon_after: that is a configuration error.
         max_age_ms: hours(dice, &[24, 30, 36], 2000),
-        horizon_ms: hours(dice, &[6, 12, 24], 2000),
+        horizon_ms: hours(dice, &[0, 6, 12, 24], 2000),
         windows: dice.pick(&[Window::ALL.to_vec(), Window::ALL.to_vec(), vec![Window::Hour, Window::Total]]),
     }
 }

@@ -260,7 +260,8 @@ impl Keeper {
     fn retire(&mut self, number: u32, time: Time) {
         self.give_touched(number);
         if let (Some(order), Purpose::Show(detail)) = (self.registry.get(number), self.purpose) {
-            let times = [time, time.min(self.known_until)];
+            // As of its bound: another order of its key may begin right after that, where tombstones have no time.
+            let times = [order.bound(&self.law.settings), time.min(self.known_until)];
             let Keeper { law, emitted, contributions, .. } = self;
             emitted.give_accumulated(order, law, times, detail, contributions);
         }
