@@ -164,32 +164,39 @@ impl Blocks {
         block
     }
 
-    /// Gives the beginning of a record that has no end in sight and skips the rest of its last line.
+    /// Gives the beginning of a record that has no end in sight, of blanks alone nothing, and skips the rest of its last line.
     fn give_too_large(&mut self) -> Block {
-        let mut block = Block { number: self.number, first_line: self.line, bytes: Vec::new(), is_too_large: true };
+        let mut block = Block { number: self.number, first_line: self.line, bytes: Vec::new(), is_too_large: false };
         block.bytes.extend_from_slice(&self.pending[..self.pending.len().min(KEPT_BYTES)]);
         self.number += 1;
         let searched_from = match self.framing {
             Framing::Lines => 0,
-            // Line ends within the limit may be quoted: the record is what no CSV reader could end.
+            // Line ends within the limit may be quoted. A quote whose end is nowhere near is taken for one that was never
+            // closed: the rest of the file would be lost with it.
             Framing::Csv => self.pending.len().min(MAX_RECORD_BYTES),
         };
         let mut from = searched_from;
         loop {
             if let Some(end) = memchr(b'\n', &self.pending[from..]) {
                 let end = from + end + 1;
+                block.is_too_large |= !is_blank(&self.pending[..end]);
                 self.line += memchr_iter(b'\n', &self.pending[..end]).count() as u64;
                 self.pending.drain(..end);
-                return block;
+                break;
             }
+            block.is_too_large |= !is_blank(&self.pending);
             self.line += memchr_iter(b'\n', &self.pending).count() as u64;
             self.pending.clear();
             from = 0;
             self.fill(BLOCK_BYTES);
             if self.pending.is_empty() {
-                return block;
+                break;
             }
         }
+        if !block.is_too_large {
+            block.bytes.clear();
+        }
+        block
     }
 }
 
@@ -327,11 +334,14 @@ mod tests {
 
     #[test]
     fn a_record_without_end_is_cut_and_the_next_one_is_read() {
-        let text = [b"a\n".as_slice(), &vec![b'x'; 5 << 20], b"\nb\n"].concat();
-        let blocks = blocks(&text, Framing::Lines);
-        let shape: Vec<_> =
-            blocks.iter().map(|block| (block.first_line, block.bytes.len(), block.is_too_large)).collect();
-        assert_eq!(shape, [(1, 2, false), (2, KEPT_BYTES, true), (3, 2, false)]);
+        for (byte, kept) in [(b'x', KEPT_BYTES), (b' ', 0)] {
+            let text = [b"a\n".as_slice(), &vec![byte; 5 << 20], b"\nb\n"].concat();
+            for framing in [Framing::Lines, Framing::Csv] {
+                let shape = |block: &Block| (block.first_line, block.bytes.len(), block.is_too_large);
+                let shapes: Vec<_> = blocks(&text, framing).iter().map(shape).collect();
+                assert_eq!(shapes, [(1, 2, false), (2, kept, kept > 0), (3, 2, false)]);
+            }
+        }
     }
 
     #[test]
