@@ -36,7 +36,7 @@ pub struct Life {
 }
 
 impl Life {
-    /// Grows from life to life of an order. One may come to stand for good when the next begins, and is seen as of earlier then.
+    /// Grows from life to life of an order. One may come to stand for good when the next begins: it is seen as of earlier.
     fn turn(&self) -> [Time; 2] {
         [self.since, self.standing.as_of]
     }

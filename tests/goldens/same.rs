@@ -181,6 +181,13 @@ fn arrival_order_makes_the_same_files_where_nothing_is_refused_for_lateness() {
 
 #[test]
 fn plans_make_the_same_files() {
+    // Of many orders a row is several lives: the times in it are further apart than an order lives.
+    let sample = sample();
+    let of_plan = |plan| {
+        let options = ["--max-age", "8d", "--horizon", "1d", "--changes", "-w", "2", "--plan", plan];
+        replayed(sample.parent().unwrap(), &["sample"], &options)
+    };
+    assert_same(&of_plan("fused"), &of_plan("relational"), "sample: plans");
     let Some(folder) = shared("") else { return };
     for (input, rules) in [
         ("data/events/events.jsonl.gz", "data/events/sla-rules.toml"),

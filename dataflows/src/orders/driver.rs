@@ -5,7 +5,6 @@
 //! were accepted (of any worker): it lets results reach further and makes no output of its own, so the loop that carries
 //! it holds nothing up.
 
-use serde::{Deserialize, Serialize};
 use timely::Container;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::Stream;
@@ -15,10 +14,11 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::operators::{Capability, ConnectLoop, Feedback};
 use timely::progress::Antichain;
 
+use super::order::LifeId;
 use super::parcel::Parcel;
 use super::standing::Standing;
 use super::{OrderOutputs, Updates};
-use crate::model::{OrderId, Position};
+use crate::model::OrderId;
 use crate::operators::limit::announce;
 use crate::time::{Diff, Time};
 use crate::views::dead_letters::RefusedFact;
@@ -52,16 +52,6 @@ pub trait Machine<I> {
 
     /// What has been emitted and not yet sent.
     fn emitted(&mut self) -> &mut Emitted;
-}
-
-/// Which order, where its key may have been used before: one that retired, and its tombstone's time with it, is another one
-/// (semantics.md, section 8).
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct LifeId {
-    /// The key.
-    pub order: OrderId,
-    /// Where the first fact of this life stood: no other life has that.
-    pub begins: Position,
 }
 
 /// An accepted fact in a collection: its order's life and its packed bytes.

@@ -6,15 +6,16 @@
 
 use std::num::NonZeroU32;
 
+use serde::{Deserialize, Serialize};
+
 use super::contribution::Share;
-use super::driver::LifeId;
 use super::identities::Identities;
 use super::outlook::{Law, Outcomes};
 use super::parcel::Delivery;
 use super::state::State;
 use super::view::View;
 use crate::model::packed::{Outline, PackedFacts};
-use crate::model::{OrderId, Status, Symbol, Text};
+use crate::model::{OrderId, Position, Status, Symbol, Text};
 use crate::settings::Settings;
 use crate::time::Time;
 
@@ -46,6 +47,16 @@ impl Progress {
         let amounts = [item_value.0 as u64, paid_value.0 as u64, u64::from(*items), *last_event_at];
         amounts.into_iter().chain(fold.stage_times()).fold(u64::from(fold.is_cancelled()), u64::wrapping_add)
     }
+}
+
+/// One life of an order's key: a key that is used again after its tombstone's time begins another one (semantics.md,
+/// section 8).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct LifeId {
+    /// The key.
+    pub order: OrderId,
+    /// Where and when its first fact stood: no other life has both. Facts of one record may be years apart.
+    pub begins: (Position, Time),
 }
 
 /// An order that lives.
@@ -92,7 +103,8 @@ impl Order {
 
     /// The same, told from other lives of its key; of an order that has facts.
     pub fn life(&self) -> LifeId {
-        LifeId { order: self.id(), begins: self.facts.at(0).position }
+        let first = self.facts.at(0);
+        LifeId { order: self.id(), begins: (first.position, first.at) }
     }
 
     /// What it has come to; none while it rests.

@@ -21,8 +21,9 @@ use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::Concat;
 use timely::dataflow::operators::vec::Map;
 
-use super::driver::{Kept, LifeId, drive, keep};
+use super::driver::{Kept, drive, keep};
 use super::keeper::{Keeper, Purpose};
+use super::order::LifeId;
 use super::outlook::Law;
 use super::parcel::Parcel;
 use super::showing::Show;
