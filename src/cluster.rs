@@ -104,8 +104,7 @@ fn open_sockets(cluster: &Cluster, fingerprint: u64) -> JobResult<Vec<Option<Tcp
             {
                 if answer.process as usize != peer {
                     let what = format!("process {peer} is expected here, process {} answered", answer.process);
-                    let error = JobError::configuration(what).at(address.clone());
-                    return Err(error.remedy("give all processes the same hostfile"));
+                    return Err(JobError::job(what).at(address.clone()).remedy("give all processes the same hostfile"));
                 }
                 sockets[peer] = Some(watched(socket)?);
             }

@@ -21,8 +21,7 @@ pub fn is_of_open_files(error: &io::Error) -> bool {
 pub enum Fault {
     /// The job failed: a file that cannot be read, a full disk, a lost process.
     Job,
-    /// The command or the configuration is wrong, or what stands where it writes, or from where it goes on, is of another
-    /// one; the same command will fail again.
+    /// The command or the configuration is wrong, or does not fit what is there; the same command will fail again.
     Configuration,
 }
 

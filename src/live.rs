@@ -23,7 +23,7 @@ use dataflows::orders::Rows;
 use dataflows::settings::Settings;
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::checkpoint::{StoreError, listing};
+use crate::checkpoint::{StoreError, Unfit, listing};
 use crate::cli::{LiveStart, ReplayOptions, RunOptions};
 use crate::cluster;
 use crate::config::{Cluster, JobConfig, Outputs, Plan};
@@ -215,7 +215,10 @@ fn refused(store: &str, name: &str, names: &[&str], error: &StartError) -> JobEr
     let failure = match error {
         // Until a sink is emptied or left out, or the configuration is the one it was, every start finds the same.
         StartError::GivenUp(_) | StartError::Behind(_) => JobError::configuration(what),
-        StartError::NothingFits(passed_over) if passed_over.iter().any(|(_, unfit)| unfit.is_of_another()) => {
+        StartError::NothingFits(passed_over)
+            if passed_over.iter().any(|(_, unfit)| unfit.is_of_another())
+                && !passed_over.iter().any(|(_, unfit)| matches!(unfit, Unfit::Unreadable(_))) =>
+        {
             JobError::configuration(what)
         }
         _ => JobError::job(what),
@@ -260,7 +263,6 @@ pub fn execute(cluster: &Cluster, job: &Arc<LiveJob>) -> JobResult<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::checkpoint::Unfit;
 
     #[test]
     fn what_was_made_by_another_configuration_is_no_failure_of_the_job() {
@@ -271,7 +273,8 @@ mod tests {
         let (damaged, away) = (|| Unfit::Damaged("cut off".to_owned()), || StoreError("away".to_owned()));
         assert_eq!([StartError::GivenUp(vec![0]), StartError::Behind(vec![0])].map(code), [2, 2]);
         for of_another in [Unfit::Configuration, Unfit::Format(1), Unfit::Foreign("other".to_owned())] {
-            assert_eq!(nothing_fits(vec![damaged(), of_another]), 2);
+            assert_eq!(nothing_fits(vec![damaged(), of_another.clone()]), 2);
+            assert_eq!(nothing_fits(vec![Unfit::Unreadable(away()), of_another]), 1, "what cannot be read may fit");
         }
         for lost in [damaged(), Unfit::Unreadable(away()), Unfit::Abandoned { left_at: 7 }, Unfit::Forgotten] {
             assert_eq!(nothing_fits(vec![lost]), 1);

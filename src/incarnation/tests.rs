@@ -29,6 +29,34 @@ impl Job {
     }
 }
 
+/// A store of which an object cannot be read for now.
+struct Unreadable<'s> {
+    store: &'s mut Objects,
+    prefix: &'static str,
+}
+
+impl Store for Unreadable<'_> {
+    fn put(&mut self, name: &str, bytes: Vec<u8>) -> Result<(), StoreError> {
+        self.store.put(name, bytes)
+    }
+
+    fn create(&mut self, name: &str, bytes: &[u8]) -> Result<bool, StoreError> {
+        self.store.create(name, bytes)
+    }
+
+    fn get(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        if name.starts_with(self.prefix) { Err(StoreError("away".to_owned())) } else { self.store.get(name) }
+    }
+
+    fn list(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
+        self.store.list(prefix)
+    }
+
+    fn delete(&mut self, name: &str) -> Result<(), StoreError> {
+        self.store.delete(name)
+    }
+}
+
 /// Brings a sink up to `frontier`, by whoever may commit.
 fn commit(sink: &mut Kept, frontier: Time) {
     let mut commits = Commits::<()>::new(sink.0.clone(), &Trail::new());
@@ -100,4 +128,21 @@ fn a_sink_from_before_all_others_began_is_not_followed() {
     assert_eq!(job.start(&mut sinks[1..]).unwrap().sinks[0].begins(), 110);
     commit(&mut sinks[1], 120);
     assert_eq!(job.start(&mut sinks).unwrap_err(), StartError::Behind(vec![0]));
+}
+
+#[test]
+fn no_sink_is_behind_a_checkpoint_while_another_cannot_be_read() {
+    let (mut job, mut sinks) = (Job::new(), [Kept::default(), Kept::default()]);
+    let both = job.start(&mut sinks).unwrap().checkpoints;
+    job.write(&both, 80);
+    commit(&mut sinks[0], 100);
+    commit(&mut sinks[1], 200);
+    job.write(&both, 150);
+    let mut store = Unreadable { store: &mut job.store, prefix: "shop/manifests/00000000000000000080" };
+    let refused = start(&mut store, "shop", 7, &mut sinks).unwrap_err();
+    assert!(
+        matches!(refused, StartError::NothingFits(passed_over) if passed_over.len() == 2),
+        "the next start may read it"
+    );
+    assert_eq!(job.start(&mut sinks).unwrap().restored.unwrap().manifest.frontier, 80);
 }

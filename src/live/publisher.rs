@@ -295,8 +295,7 @@ impl Publisher {
     pub fn snapshot(&mut self) -> Result<Vec<u8>, postcard::Error> {
         let waiting: Vec<(Time, &Position, &Reading)> =
             self.waiting.read.iter().flatten().map(|(position, time, reading)| (*time, position, reading)).collect();
-        // Room for some more than last time, or than the sums take: growing, it would be copied again and again. What is not
-        // used of it takes up no memory.
+        // Room for some more than last time, or than the sums take: growing, it would be copied again and again.
         let expected = (self.snapshot_bytes + self.snapshot_bytes / 4).max(self.standing.sum_bytes());
         let room = Vec::with_capacity(expected);
         let bytes = postcard::to_io(&(&self.standing, waiting), room)?;
