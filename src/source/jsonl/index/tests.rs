@@ -129,7 +129,7 @@ proptest! {
             );
             text.extend(line.as_bytes());
         }
-        if !has_end {
+        if !has_end && !lines.is_empty() {
             text.pop();
         }
         let index = index(&text, threads).unwrap();
