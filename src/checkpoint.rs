@@ -139,13 +139,6 @@ pub enum Unfit {
     Forgotten,
 }
 
-impl Unfit {
-    /// True where another version, job or configuration wrote it: nothing is damaged, and it does not fit all the same.
-    pub fn is_of_another(&self) -> bool {
-        matches!(self, Unfit::Format(_) | Unfit::Foreign(_) | Unfit::Configuration)
-    }
-}
-
 impl fmt::Display for Unfit {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -118,9 +118,11 @@ fn go_on<U>(
     let has_results = furthest.is_some_and(|furthest| furthest.frontier > 0);
     if restored.is_none() && (has_results || !passed_over.is_empty()) {
         checkpoints.check_counts(store)?;
-        // One that cannot be read now may be the one that all sinks can go on from.
-        if passed_over.iter().any(|(_, unfit)| matches!(unfit, Unfit::Unreadable(_))) {
-            return Err(StartError::NothingFits(passed_over));
+        for (_, unfit) in &passed_over {
+            // It may be the one that all sinks can go on from.
+            if let Unfit::Unreadable(error) = unfit {
+                return Err(error.clone().into());
+            }
         }
         let behind = behind(store, &checkpoints, &progress)?;
         return Err(if behind.is_empty() { StartError::NothingFits(passed_over) } else { StartError::Behind(behind) });

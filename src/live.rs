@@ -212,15 +212,12 @@ pub fn start(
 
 fn refused(store: &str, name: &str, names: &[&str], error: &StartError) -> JobError {
     let what = format!("job {name} cannot start: {error}");
+    let is_of_another =
+        |(_, unfit): &(String, Unfit)| matches!(unfit, Unfit::Format(_) | Unfit::Foreign(_) | Unfit::Configuration);
     let failure = match error {
         // Until a sink is emptied or left out, or the configuration is the one it was, every start finds the same.
         StartError::GivenUp(_) | StartError::Behind(_) => JobError::configuration(what),
-        StartError::NothingFits(passed_over)
-            if passed_over.iter().any(|(_, unfit)| unfit.is_of_another())
-                && !passed_over.iter().any(|(_, unfit)| matches!(unfit, Unfit::Unreadable(_))) =>
-        {
-            JobError::configuration(what)
-        }
+        StartError::NothingFits(passed_over) if passed_over.iter().any(is_of_another) => JobError::configuration(what),
         _ => JobError::job(what),
     };
     let failure = failure.at(store.to_owned());
@@ -273,8 +270,7 @@ mod tests {
         let (damaged, away) = (|| Unfit::Damaged("cut off".to_owned()), || StoreError("away".to_owned()));
         assert_eq!([StartError::GivenUp(vec![0]), StartError::Behind(vec![0])].map(code), [2, 2]);
         for of_another in [Unfit::Configuration, Unfit::Format(1), Unfit::Foreign("other".to_owned())] {
-            assert_eq!(nothing_fits(vec![damaged(), of_another.clone()]), 2);
-            assert_eq!(nothing_fits(vec![Unfit::Unreadable(away()), of_another]), 1, "what cannot be read may fit");
+            assert_eq!(nothing_fits(vec![damaged(), of_another]), 2);
         }
         for lost in [damaged(), Unfit::Unreadable(away()), Unfit::Abandoned { left_at: 7 }, Unfit::Forgotten] {
             assert_eq!(nothing_fits(vec![lost]), 1);

@@ -296,8 +296,7 @@ impl Publisher {
         let waiting: Vec<(Time, &Position, &Reading)> =
             self.waiting.read.iter().flatten().map(|(position, time, reading)| (*time, position, reading)).collect();
         // Room for some more than last time, or than the sums take: growing, it would be copied again and again.
-        let expected = (self.snapshot_bytes + self.snapshot_bytes / 4).max(self.standing.sum_bytes());
-        let room = Vec::with_capacity(expected);
+        let room = Vec::with_capacity(self.standing.sum_bytes().max(self.snapshot_bytes + self.snapshot_bytes / 4));
         let bytes = postcard::to_io(&(&self.standing, waiting), room)?;
         self.snapshot_bytes = bytes.len();
         Ok(bytes)
