@@ -37,7 +37,7 @@ pub struct Life {
 
 impl Life {
     /// Grows from life to life of an order. One may come to stand for good when the next begins: it is seen as of earlier.
-    fn turn(&self) -> [Time; 2] {
+    fn succession(&self) -> [Time; 2] {
         [self.since, self.standing.as_of]
     }
 }
@@ -146,11 +146,11 @@ pub struct Sheet {
     rows: Vec<RowOfLife>,
 }
 
-/// Where the text of a row and that of its key lie, and when it is its life's turn.
+/// Where the text of a row and that of its key lie, and where its life comes among those of its order.
 struct RowOfLife {
     row: Range<usize>,
     key: Range<usize>,
-    turn: [Time; 2],
+    succession: [Time; 2],
 }
 
 impl Sheet {
@@ -168,12 +168,16 @@ impl Sheet {
             make(life, &mut |row| {
                 let start = text.len();
                 let key_bytes = text_row::write_of_order(row, of.key, text);
-                rows.push(RowOfLife { row: start..text.len(), key: start..start + key_bytes, turn: life.turn() });
+                rows.push(RowOfLife {
+                    row: start..text.len(),
+                    key: start..start + key_bytes,
+                    succession: life.succession(),
+                });
             });
         }
         if rows.len() > first + 1 {
             rows[first..].sort_unstable_by(|left, right| {
-                let by_life = || Reverse(left.turn).cmp(&Reverse(right.turn));
+                let by_life = || Reverse(left.succession).cmp(&Reverse(right.succession));
                 let by_rest = || text[left.row.clone()].cmp(&text[right.row.clone()]);
                 text[left.key.clone()].cmp(&text[right.key.clone()]).then_with(by_life).then_with(by_rest)
             });

@@ -20,6 +20,7 @@ fn emit_alike(case: &Case, way: Way) -> Result<(), String> {
     fused.compare(&relational).map_err(|complaint| format!("{way:?}: - fused, + relational{complaint}"))
 }
 
+/// On time and late, with orders that retire and without.
 fn histories(count: u64) -> impl Iterator<Item = (u64, Case)> {
     seeds(count).map(|seed| (seed, history(seed)))
 }
