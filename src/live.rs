@@ -137,11 +137,17 @@ fn prepare(config: &JobConfig, options: &RunOptions, job: &LiveJob) -> JobResult
             teller.tell(changes);
         }
     });
+    let rows = match options.no_console {
+        _ if !names.is_empty() => Rows::All,
+        true => Rows::None,
+        false => Rows::OpenBreaches,
+    };
     let Some(store) = &job.store else {
-        let nothing = Shared::default();
+        let nothing = Shared { rows, ..Shared::default() };
         return Ok((Some(nothing), Lead { committers: Vec::new(), told }));
     };
-    let found = start(store, &config.name, job.fingerprint, &names, &mut sinks, &config.settings)?;
+    let mut found = start(store, &config.name, job.fingerprint, &names, &mut sinks, &config.settings)?;
+    found.shared.rows = rows;
     for (name, since) in names.iter().zip(&found.sinks).map(|(name, progress)| (name, progress.complete_since)) {
         if since > 0 {
             let since = format_instant(since);
@@ -191,7 +197,7 @@ pub fn start(
     let manifest = match restored {
         Some(restored) => restored.manifest,
         None => {
-            let nothing = Publisher::new(settings, Rows::OpenBreaches, Box::new(|_| Default::default())).snapshot();
+            let nothing = Publisher::new(settings, Rows::None, Box::new(|_| Default::default())).snapshot();
             let nothing =
                 nothing.map_err(|error| JobError::job(format!("cannot write the first checkpoint: {error}")))?;
             let write = || {
@@ -206,7 +212,7 @@ pub fn start(
     let beginning = Beginning { cut: manifest.cut.clone(), trail, frontier: manifest.frontier, followed_until };
     let has_new_sink = sinks.iter().any(|progress| progress.frontier < progress.complete_since);
     let (incarnation, sinks_at) = (checkpoints.incarnation(), sinks.iter().map(|progress| progress.frontier).collect());
-    let shared = Shared { beginning, manifest: Some(manifest), incarnation, has_new_sink, sinks_at };
+    let shared = Shared { beginning, manifest: Some(manifest), incarnation, has_new_sink, sinks_at, rows: Rows::All };
     Ok(Found { shared, sinks })
 }
 

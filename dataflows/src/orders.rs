@@ -20,6 +20,7 @@ pub mod state;
 pub mod tombstones;
 pub mod view;
 
+use serde::{Deserialize, Serialize};
 use timely::dataflow::Stream;
 
 use crate::model::OrderId;
@@ -47,13 +48,16 @@ pub enum Detail {
 }
 
 /// Which rows a live job makes of its orders and sums.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Rows {
     /// Those of every collection.
+    #[default]
     All,
     /// Those of breaches for as long as they are open, which are told: nobody keeps the others. All that they would be made
     /// of is kept alike, for a sink that is added later.
     OpenBreaches,
+    /// No row, where nobody is told of breaches either.
+    None,
 }
 
 /// A collection's updates.

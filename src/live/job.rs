@@ -47,13 +47,8 @@ pub struct Shared {
     pub has_new_sink: bool,
     /// Where the sinks stand, each of them.
     pub sinks_at: Vec<Time>,
-}
-
-impl Shared {
     /// The rows that somebody wants.
-    pub fn rows(&self) -> Rows {
-        if self.sinks_at.is_empty() { Rows::OpenBreaches } else { Rows::All }
-    }
+    pub rows: Rows,
 }
 
 /// What process 0 prepared for its first worker.
@@ -265,7 +260,7 @@ impl LiveJob {
         let (topics, cut) = (self.terms.topics.clone(), &shared.beginning.cut);
         let (place, files) = (self.terms.topics.clone(), self.files.clone());
         let place = move |position| place.place_in(files.as_ref(), position);
-        let mut publisher = Publisher::new(&self.law.settings, shared.rows(), Box::new(place));
+        let mut publisher = Publisher::new(&self.law.settings, shared.rows, Box::new(place));
         if let Some(bytes) = self.parts(shared)?.first() {
             publisher
                 .restore(shared.beginning.frontier, bytes, |position| topics.is_before(cut, position))

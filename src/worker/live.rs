@@ -48,7 +48,7 @@ const EPOCH_SHARE: u32 = 5;
 /// A job whose promise is less behind than this, in milliseconds, is up to date.
 const BEHIND_MS: u64 = 1_000;
 /// So many portions are read before the graph works: of a backlog many records at once take less than a few at a time.
-const READS_AT_ONCE: usize = 4;
+const READS_AT_ONCE: usize = 16;
 /// How often the log is told how far it has been read.
 const TELL_EVERY: Duration = Duration::from_secs(1);
 /// How long a worker without anything to do sleeps at most, for what was read meanwhile to be taken in soon.
@@ -316,7 +316,7 @@ fn agree(worker: &mut Worker, job: &Arc<LiveJob>) -> Option<Shared> {
 
 /// The keeper of a worker's orders, as the checkpoint has them.
 fn take_up(job: &LiveJob, shared: &Shared, snapshots: Snapshots, index: usize, peers: usize) -> JobResult<Keeper> {
-    let mut keeper = Keeper::live(Rc::new(job.law.clone()), snapshots, shared.rows());
+    let mut keeper = Keeper::live(Rc::new(job.law.clone()), snapshots, shared.rows);
     let (topics, cut) = (&job.terms.topics, &shared.beginning.cut);
     // The first part is the publisher's.
     for bytes in job.parts(shared)?.iter().skip(1) {

@@ -190,12 +190,6 @@ impl<K: Eq + Hash, R: Semigroup + Default> Ticks<K, R> {
         let ticks = self.others.iter().map(|(tick, sums)| (*tick, sums)).chain([(self.current, &self.sums)]);
         ticks.flat_map(|(tick, sums)| sums.iter().map(move |(key, diff)| (tick, key, diff)))
     }
-
-    /// The earliest tick that has something to publish.
-    pub fn first(&self) -> Option<Time> {
-        let current = (!self.sums.is_empty()).then_some(self.current);
-        self.others.keys().next().copied().into_iter().chain(current).min()
-    }
 }
 
 #[cfg(test)]
@@ -211,7 +205,6 @@ mod tests {
         let mut published = Vec::new();
         ticks.publish_before(20, |time, key, diff: isize| published.push((time, key, diff)));
         assert_eq!(published, [(10, 'a', 2)]);
-        assert_eq!(ticks.first(), Some(20));
         ticks.publish_rest(25, |time, key, diff| published.push((time, key, diff)));
         assert_eq!(published, [(10, 'a', 2), (20, 'a', 5), (25, 'a', 9)]);
     }

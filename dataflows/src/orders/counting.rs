@@ -5,6 +5,7 @@
 
 mod stretches;
 
+use differential_dataflow::difference::IsZero;
 use serde::{Deserialize, Serialize};
 
 use super::contribution::{Change, Share};
@@ -17,6 +18,7 @@ use crate::operators::ticks::Ticks;
 use crate::settings::Settings;
 use crate::time::{Time, Window};
 use crate::views::measures::{Aggregate, LineMeasures, MeasureKey, Measures};
+use crate::views::record_law;
 pub use stretches::Stretch;
 
 /// A change of what an order contributes as a whole.
@@ -48,6 +50,8 @@ pub struct Contributions {
     stays_ms: u64,
     changes: Vec<ShareChange>,
     line_changes: Vec<LineChange>,
+    /// A tick, and what became of facts in it: they wait to be counted together.
+    facts: (Time, Measures),
     measures: Ticks<MeasureKey, Measures>,
     lines: Ticks<MeasureKey, LineMeasures>,
 }
@@ -75,6 +79,7 @@ impl Contributions {
             stays_ms: settings.stays_ms(),
             changes: Vec::with_capacity(CHANGES_AT_ONCE),
             line_changes: Vec::new(),
+            facts: Default::default(),
             measures: Ticks::new(tick_ms),
             lines: Ticks::new(tick_ms),
         }
@@ -118,14 +123,20 @@ impl Contributions {
         }
     }
 
-    /// See [`Ticks::tick_of`].
-    pub fn tick_of(&self, time: Time) -> Time {
-        self.measures.tick_of(time)
+    /// Counts what became of a fact.
+    pub fn count_fact(&mut self, time: Time, became: &Measures) {
+        if !self.measures.is_of_tick(time, self.facts.0) {
+            self.give_facts();
+            self.facts.0 = self.measures.tick_of(time);
+        }
+        self.facts.1.add(became);
     }
 
-    /// See [`Ticks::is_of_tick`].
-    pub fn is_of_tick(&self, time: Time, tick: Time) -> bool {
-        self.measures.is_of_tick(time, tick)
+    fn give_facts(&mut self) {
+        let (tick, facts) = std::mem::take(&mut self.facts);
+        if !facts.is_zero() {
+            self.measures.give(tick, record_law::key(), &facts);
+        }
     }
 
     /// Adds measures that are not an order's.
@@ -133,10 +144,15 @@ impl Contributions {
         self.measures.give(time, key, measures);
     }
 
-    /// See [`Ticks::close`].
-    pub fn close(&mut self, tick: Time) {
+    /// See [`Ticks::reopen`].
+    pub fn reopen(&mut self) {
+        self.count();
         self.measures.reopen();
         self.lines.reopen();
+    }
+
+    /// See [`Ticks::close`].
+    pub fn close(&mut self, tick: Time) {
         self.count();
         self.measures.close(tick);
         self.lines.close(tick);
@@ -171,9 +187,10 @@ impl Contributions {
         }
     }
 
-    /// Counts the changes that wait.
+    /// Counts the facts and changes that wait.
     fn count(&mut self) {
-        let Contributions { windows, stays_ms, changes, line_changes, measures, lines } = self;
+        self.give_facts();
+        let Contributions { windows, stays_ms, changes, line_changes, measures, lines, .. } = self;
         count_shares(changes, windows, *stays_ms, measures);
         for change in line_changes.drain(..) {
             let windows = Windows { kept: windows, stays_ms: *stays_ms, time: change.time };

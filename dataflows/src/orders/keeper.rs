@@ -29,7 +29,6 @@ use crate::operators::stash::{Batch, Entry, Stash};
 use crate::operators::ticks::Ticks;
 use crate::settings::Settings;
 use crate::time::{DAY_MS, HOUR_MS, Time};
-use crate::views::measures::Measures;
 use crate::views::quality::{QualityCounts, QualityKey};
 use change::{Before, look};
 use epochs::Epochs;
@@ -91,8 +90,6 @@ pub struct Keeper {
     announced: Time,
     /// Workers that have read their inputs to the end; see [`Parcel::input_end`].
     inputs_ended: u64,
-    /// A tick, and what became of its facts, not yet given to the contributions.
-    counted: (Time, Measures),
     before: View,
     /// The order as it stands after a change; of its lines, where it is not whole, the new ones only.
     after: View,
@@ -125,7 +122,6 @@ impl Keeper {
             judged_before: 0,
             announced: known_until,
             inputs_ended: 0,
-            counted: (0, Measures::default()),
             before: View::default(),
             after: View::default(),
             numbers: Vec::new(),
@@ -175,7 +171,6 @@ impl Keeper {
         // A tick beyond the end that is known may turn out to be the end.
         self.fire_until(frontier.saturating_sub(1).min(self.known_until));
         self.registry.sweep(frontier, self.law.settings.horizon_ms);
-        self.give_counted();
         if self.epochs.is_none() {
             let done_before = self.done_before(frontier);
             self.publish_before(done_before);

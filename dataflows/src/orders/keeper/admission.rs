@@ -3,8 +3,6 @@
 //! Invariant: facts of one order come in the order of their logical times; those of one time come together and make one
 //! change. `admit.rs` has the rules.
 
-use differential_dataflow::difference::IsZero;
-
 use super::super::Detail;
 use super::super::admit::{self, Judgement, Place};
 use super::super::contribution::Share;
@@ -14,7 +12,6 @@ use super::change::Before;
 use super::{Keeper, Purpose};
 use crate::time::{Time, Window};
 use crate::views::dead_letters::Refusal;
-use crate::views::measures::Measures;
 use crate::views::quality::{self, QualityKey};
 use crate::views::record_law;
 
@@ -51,7 +48,7 @@ impl Keeper {
             if delivery.too_late {
                 self.refuse(delivery, Refusal::TooLate);
             }
-            self.count(delivery.time, record_law::REFUSED);
+            self.contributions.count_fact(delivery.time, &record_law::REFUSED);
             return None;
         }
         match place {
@@ -145,26 +142,10 @@ impl Keeper {
             }
             self.known_until = self.known_until.max(delivery.outline.at);
         }
-        self.count(time, counted);
+        self.contributions.count_fact(time, &counted);
     }
 
     fn refuse(&mut self, delivery: &Delivery<'_>, reason: Refusal) {
         self.emitted.refused.push((admit::refused(&delivery.fact(), reason), delivery.time, 1));
-    }
-
-    fn count(&mut self, time: Time, counted: Measures) {
-        if !self.contributions.is_of_tick(time, self.counted.0) {
-            self.give_counted();
-            self.counted.0 = self.contributions.tick_of(time);
-        }
-        self.counted.1.add(&counted);
-    }
-
-    /// Brings what was counted into the ticks: facts of one tick are counted together.
-    pub(super) fn give_counted(&mut self) {
-        let (tick, counted) = std::mem::take(&mut self.counted);
-        if !counted.is_zero() {
-            self.contributions.give(tick, record_law::key(), &counted);
-        }
     }
 }

@@ -107,6 +107,7 @@ fn has_rows(rows: Rows, has_breach: Option<bool>) -> bool {
     match rows {
         Rows::OpenBreaches => has_breach.unwrap_or(true),
         Rows::All => true,
+        Rows::None => false,
     }
 }
 
@@ -115,6 +116,9 @@ impl Keeper {
     pub(super) fn judge_by_ticks(&mut self, frontier: Time) {
         let tick = self.last_tick_before(frontier);
         if self.epochs.is_some() && (self.judged_before..frontier).contains(&tick) {
+            // What was gathered since the last tick is little; what comes now is added to what was closed at once.
+            self.contributions.reopen();
+            self.quality.reopen();
             self.judge_before(tick + 1);
             self.contributions.close(tick);
             self.quality.close(tick);
@@ -166,6 +170,7 @@ impl Keeper {
                 match epochs.rows {
                     Rows::All => emitted.give_changed_rows(&id, &order.facts, views, touched.last),
                     Rows::OpenBreaches => emitted.give_open_breaches(&id, &order.facts, views, touched.last),
+                    Rows::None => {}
                 }
             }
         }

@@ -88,7 +88,6 @@ impl Keeper {
             put(&Part::Tombstone { key, bound, status });
         }
         self.stash.iter().for_each(|(time, _, record)| put(&Part::Fact { time, record }));
-        self.give_counted();
         self.contributions.waiting().for_each(|sums| put(&Part::Sums(sums)));
         self.quality.iter().for_each(|(tick, key, counts)| put(&Part::Quality(tick, *key, *counts)));
         self.snapshots.borrow_mut().push((time, written));
