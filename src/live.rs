@@ -228,9 +228,7 @@ fn refused(store: &str, name: &str, names: &[&str], error: &StartError) -> JobEr
     };
     let failure = failure.at(store.to_owned());
     match error {
-        StartError::Store(_) => {
-            failure.remedy("see that --checkpoint names a directory or a bucket that can be written to")
-        }
+        StartError::Store(_) => failure.remedy("see that --checkpoint names a place that can be read and written"),
         StartError::Unreachable(_) => failure
             .remedy("see that the server of the sink runs, or that its file can be written, then start the job again"),
         StartError::Replaced(_) => {

@@ -138,13 +138,14 @@ fn create(arguments: &CreateTopics, settings: &KafkaSettings) -> JobResult<Vec<S
                 let client = settings.inquirer()?;
                 let found = partitions_of(&client, &topic, ANSWER_TIMEOUT)
                     .map_err(|error| settings.unanswered("create topics", &error, &client))?;
-                // One that was made a moment ago may not be known everywhere yet: this passes.
-                let fault: fn(String) -> JobError =
-                    if found.is_some() { JobError::configuration } else { JobError::job };
-                let found = found.map_or(0, |found| found.len());
+                // One that was made a moment ago may not be known everywhere yet.
+                let Some(found) = found.map(|found| found.len()) else {
+                    let what = format!("the topic `{topic}` exists, but {} does not know it yet", settings.brokers);
+                    return Err(JobError::job(what).remedy("try again in a moment"));
+                };
                 if found != usize::from(arguments.partitions) {
                     let what = format!("the topic `{topic}` exists with {found} partitions, not {partitions}");
-                    return Err(fault(what).at(format!("Kafka at {}", settings.brokers)).remedy(
+                    return Err(JobError::configuration(what).at(format!("Kafka at {}", settings.brokers)).remedy(
                         "take it as it is, give --partitions as many, or name another topic: it is not changed, for the \
                          records of an order would then stand in two partitions",
                     ));

@@ -47,7 +47,7 @@ pub fn start_of(store: Option<&str>, job: &str, rate: u64) -> JobResult<Time> {
     let agreed = agree().and_then(|start| start.ok_or_else(|| StoreError(format!("{name} is damaged"))));
     agreed.map_err(|error| {
         let error = JobError::job(format!("cannot tell since when orders are generated: {error}"));
-        error.at(url.to_owned()).remedy("see that --checkpoint names a directory or a bucket that can be written to")
+        error.at(url.to_owned()).remedy("see that --checkpoint names a place that can be read and written")
     })
 }
 
