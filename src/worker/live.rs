@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
+use dataflows::orders::Rows;
 use dataflows::orders::fused::resumed;
 use dataflows::orders::keeper::{Keeper, Snapshots};
 use dataflows::orders::parcel::Parcel;
@@ -47,8 +48,6 @@ const EPOCH_AT_MOST: Duration = Duration::from_millis(500);
 const EPOCH_SHARE: u32 = 5;
 /// A job whose promise is less behind than this, in milliseconds, is up to date.
 const BEHIND_MS: u64 = 1_000;
-/// So many portions are read before the graph works: of a backlog many records at once take less than a few at a time.
-const READS_AT_ONCE: usize = 16;
 /// How often the log is told how far it has been read.
 const TELL_EVERY: Duration = Duration::from_secs(1);
 /// How long a worker without anything to do sleeps at most, for what was read meanwhile to be taken in soon.
@@ -122,6 +121,8 @@ fn work(worker: &mut Worker, job: &Arc<LiveJob>) -> JobResult<()> {
         up_to_date_at: Instant::now(),
         stood: None,
     };
+    // Of a backlog many records at once take less than a few at a time; where rows are made of them a turn would take too long.
+    let reads_at_once = if shared.rows == Rows::All { 4 } else { 16 };
     let (mut ticked, mut next_telling) = (0, Instant::now());
     while !(job.has_failed() || heard.borrow().is_over) {
         let [judged, published] = [&probes[0], &probes[1]].map(|probe| reached(probe).unwrap_or(0));
@@ -136,7 +137,7 @@ fn work(worker: &mut Worker, job: &Arc<LiveJob>) -> JobResult<()> {
         }
         let mut is_idle = true;
         if each.has_ticked && !job.is_stopping() && !job.holds_back() {
-            for _ in 0..READS_AT_ONCE {
+            for _ in 0..reads_at_once {
                 if !reading.read(judged)? {
                     break;
                 }
