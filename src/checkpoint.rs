@@ -20,7 +20,7 @@ use crate::instant::format_instant;
 pub use claims::Successors;
 
 /// The version of what is written. Others are refused.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// Where checkpoints are kept: the third seam. Names are paths with `/`.
 pub trait Store {

@@ -18,7 +18,7 @@ use dataflows::views::COLLECTIONS;
 use dataflows::views::collection::Row;
 use dataflows::views::dead_letters::{DeadLetterRow, RefusedFact, RefusedRecord};
 use dataflows::views::measures::{Aggregate, LineMeasures, MeasureKey, Measures};
-use dataflows::views::quality::{self, QualityCounts, QualityKey};
+use dataflows::views::quality::{self, QualityCounts, QualityKey, QualityMinute};
 use serde::{Deserialize, Serialize};
 
 use super::counters::Tally;
@@ -63,8 +63,8 @@ impl Update {
 pub enum Reading {
     /// So many were read from here up to the next mark.
     Quality(QualityKey, QualityCounts),
-    /// This one was refused.
-    Refused(RefusedRecord),
+    /// This one was refused. There are few of these.
+    Refused(Box<RefusedRecord>),
 }
 
 /// Where a position is, as dead letters say it: its source, its place there.
@@ -99,9 +99,8 @@ impl Closing {
     }
 
     /// The same of a minute of data quality. What has no minute counts at any time.
-    fn is_open_minute(self, key: &QualityKey, time: Time) -> bool {
-        let start = quality::row(key, &QualityCounts::default()).window_start;
-        start.is_none_or(|start| self.is_open(Window::Minute, start.0, time))
+    fn is_open_minute(self, minute: QualityMinute, time: Time) -> bool {
+        minute.window_start().is_none_or(|start| self.is_open(Window::Minute, start.0, time))
     }
 }
 
@@ -185,13 +184,20 @@ impl Publisher {
         standing.add_orders(&orders, windows, changes);
         let lines = before(&mut waiting.lines, frontier);
         standing.add_lines(&lines, windows, changes);
-        let mut quality = before(&mut waiting.quality, frontier);
+        let is_told = changes.rows == Rows::All;
+        let mut add_quality = |QualityKey { source, minute }, counts: &QualityCounts, time| {
+            let sums = standing.quality.entry(source).or_default();
+            if is_told { sums.add(minute, counts, time) } else { sums.add_untold(minute, counts) }
+        };
+        for (key, time, counts) in before(&mut waiting.quality, frontier).into_iter().flatten() {
+            add_quality(key, &counts, time);
+        }
         for (position, time, reading) in before(&mut waiting.read, frontier).into_iter().flatten() {
             match reading {
                 Reading::Quality(key, counts) => {
                     tally.late += counts.late;
-                    if closing.is_open_minute(&key, time) {
-                        quality.push(vec![(key, time, counts)]);
+                    if closing.is_open_minute(key.minute, time) {
+                        add_quality(key, &counts, time);
                     }
                 }
                 Reading::Refused(record) => {
@@ -205,12 +211,12 @@ impl Publisher {
                 }
             }
         }
-        for (key, time, counts) in quality.into_iter().flatten() {
-            standing.quality.add(key, &counts, time);
+        for (source, sums) in &mut standing.quality {
+            sums.tell_changed(|minute, counts, time| {
+                let key = QualityKey { source: *source, minute };
+                changes.add(time, counts != QualityCounts::default(), || quality::row(&key, &counts));
+            });
         }
-        standing.quality.tell_changed(|key, counts, time| {
-            changes.add(time, counts != QualityCounts::default(), || quality::row(&key, &counts));
-        });
         let mut refused = BTreeMap::new();
         for (fact, time, diff) in before(&mut waiting.refused, frontier).into_iter().flatten() {
             let last: &mut Time = refused.entry(fact.position).or_default();
@@ -246,7 +252,10 @@ impl Publisher {
         let Publisher { standing, stood, begun, place, .. } = self;
         let time = begun.saturating_sub(1);
         standing.give_rows(time, stood);
-        stood.extend(standing.quality.iter().map(|(key, counts)| (change(&quality::row(&key, &counts), true), time)));
+        for (source, sums) in &standing.quality {
+            let row = |minute, counts| quality::row(&QualityKey { source: *source, minute }, &counts);
+            stood.extend(sums.iter().map(|(minute, counts)| (change(&row(minute, counts), true), time)));
+        }
         stood.extend(standing.refused.records().map(|record| {
             let (source, position) = place(record.position);
             (change(&DeadLetterRow::of(source, position, &record), true), time)
@@ -287,7 +296,9 @@ impl Publisher {
         let later = standing.refused_at.split_off(&frontier.saturating_sub(stays_ms));
         let earlier = std::mem::replace(&mut standing.refused_at, later);
         earlier.into_values().flatten().for_each(|position| standing.refused.forget(position));
-        standing.quality.retain(|key| closing.is_open_minute(&key, frontier), |_, _| {});
+        for sums in standing.quality.values_mut() {
+            sums.retain(|minute| closing.is_open_minute(minute, frontier), |_, _| {});
+        }
         standing.close(windows, |window, start| closing.is_open(window, start, frontier));
     }
 

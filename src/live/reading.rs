@@ -259,7 +259,7 @@ impl Reading {
         let mut said: Vec<(Position, Time, Said)> =
             counts.map(|(key, time, counts)| (position, time, Said::Quality(key, counts))).collect();
         let refused = self.intake.refused_records().into_iter();
-        said.extend(refused.map(|(record, time)| (record.position, time, Said::Refused(record))));
+        said.extend(refused.map(|(record, time)| (record.position, time, Said::Refused(Box::new(record)))));
         if !said.is_empty() {
             self.updates.push(Update::Read(said));
         }

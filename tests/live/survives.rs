@@ -117,7 +117,7 @@ fn what_may_be_changed_is_what_the_documents_say() {
 }
 
 fn fixture() -> PathBuf {
-    root().join("tests/fixtures/checkpoint-format-2")
+    root().join("tests/fixtures/checkpoint-format-3")
 }
 
 /// Where a checkpoint is taken up from without the job that wrote it.

@@ -39,27 +39,35 @@ collection! {
     }
 }
 
-/// What a record or fact counts towards: a source, and a minute where one is known.
+/// What a record or fact counts towards: a source, and a minute where one is known. Eight bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct QualityKey {
-    source: Symbol,
-    /// Minutes since 1970, counted from 1: eight bytes a key.
-    minute: Option<NonZeroU32>,
+    /// The source.
+    pub source: Symbol,
+    /// The minute.
+    pub minute: QualityMinute,
 }
+
+/// A minute, where one is known, since 1970 and counted from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct QualityMinute(Option<NonZeroU32>);
 
 impl QualityKey {
     /// What a record or fact of `source` counts towards; `at` none where its time is unknown.
     pub fn new(source: Symbol, at: Option<Time>) -> QualityKey {
         let minute = at.and_then(|at| u32::try_from(at / MINUTE_MS + 1).ok()).and_then(NonZeroU32::new);
-        QualityKey { source, minute }
-    }
-
-    fn window_start(self) -> Option<At> {
-        self.minute.map(|minute| At((u64::from(minute.get()) - 1) * MINUTE_MS))
+        QualityKey { source, minute: QualityMinute(minute) }
     }
 }
 
-impl Bundled for QualityKey {
+impl QualityMinute {
+    /// Its start.
+    pub fn window_start(self) -> Option<At> {
+        self.0.map(|minute| At((u64::from(minute.get()) - 1) * MINUTE_MS))
+    }
+}
+
+impl Bundled for QualityMinute {
     /// The UTC day, counted from 1970.
     type Label = u32;
 
@@ -69,6 +77,18 @@ impl Bundled for QualityKey {
 
     fn spread(day: &u32) -> u64 {
         u64::from(*day)
+    }
+}
+
+impl Bundled for QualityKey {
+    type Label = u32;
+
+    fn label(&self) -> u32 {
+        self.minute.label()
+    }
+
+    fn spread(day: &u32) -> u64 {
+        QualityMinute::spread(day)
     }
 }
 
@@ -139,7 +159,7 @@ pub fn row(key: &QualityKey, counts: &QualityCounts) -> QualityRow {
     let read = valid + invalid;
     QualityRow {
         source: key.source.text(),
-        window_start: key.window_start(),
+        window_start: key.minute.window_start(),
         read,
         valid,
         invalid,
@@ -158,7 +178,7 @@ pub fn rows(sums: &QualitySums) -> impl Iterator<Item = QualityRow> + use<'_> {
     // There are millions of them: each says by itself where it stands, in as few bytes as will do.
     let placed =
         |(key, counts): (&QualityKey, _)| (places.get(&key.source).copied().unwrap_or_default(), key.minute, counts);
-    let mut sums: Vec<(u32, Option<NonZeroU32>, &QualityCounts)> = sums.sums().map(placed).collect();
+    let mut sums: Vec<(u32, QualityMinute, &QualityCounts)> = sums.sums().map(placed).collect();
     sums.sort_unstable_by_key(|(source, minute, _)| (*source, *minute));
     sums.into_iter()
         .map(move |(source, minute, counts)| row(&QualityKey { source: sources[source as usize], minute }, counts))

@@ -17,7 +17,7 @@ use dataflows::views::funnel::FunnelRow;
 use dataflows::views::gmv::GmvRow;
 use dataflows::views::measures::{LineMeasures, MeasureKey, Measures};
 use dataflows::views::payments::PaymentRow;
-use dataflows::views::quality::{QualityCounts, QualityKey};
+use dataflows::views::quality::{QualityCounts, QualityMinute};
 use dataflows::views::roll_up::{
     AggregateRow, RolledKey, RowSums, differences, in_coarser_window, rolled_differences, rolled_up_keys,
 };
@@ -42,8 +42,8 @@ pub struct Standing {
     by_status: SumsOf<StatusRow>,
     categories: SumsOf<CategoryRow>,
     payments: SumsOf<PaymentRow>,
-    /// What came of facts, by source and minute.
-    pub quality: ChangingSums<QualityKey, QualityCounts>,
+    /// What came of facts, by source and minute: there are few sources, and their names are long.
+    pub quality: BTreeMap<Symbol, ChangingSums<QualityMinute, QualityCounts>>,
     /// Facts that were refused.
     pub refused: RefusedFacts,
     /// When facts of records were refused.
@@ -149,7 +149,7 @@ impl Standing {
         let of_orders = self.funnel.heap_bytes() + self.gmv.heap_bytes() + self.drop_off.heap_bytes();
         let of_all_time = self.sla_summary.heap_bytes() + self.by_status.heap_bytes();
         let of_lines = self.categories.heap_bytes() + self.payments.heap_bytes();
-        of_orders + of_all_time + of_lines + self.quality.heap_bytes()
+        of_orders + of_all_time + of_lines + self.quality.values().map(ChangingSums::heap_bytes).sum::<usize>()
     }
 
     /// How many sums there are of windows.
