@@ -2,10 +2,11 @@
 //!
 //! The sums of a bundle lie in a map of their own: one large map is copied as a whole whenever it grows, and neighbours
 //! lie all over it. There are millions, most of them of a minute and small, so a sum lies in a few bytes for as long as it
-//! fits, and a key should be of few bytes, too. Invariant: a sum that has changed is told once, with the last time at which
-//! it did. Limits: a sum that comes to zero stays until it is told.
+//! fits, and apart from the others where it does not; a key should be of few bytes, too. Invariant: a sum that has changed
+//! is told once, with the last time at which it did. Limits: a sum that comes to zero stays until it is told.
 
 use std::fmt;
+use std::hash::Hash;
 use std::marker::PhantomData;
 
 use differential_dataflow::difference::Semigroup;
@@ -29,59 +30,92 @@ pub trait Shrinks: Semigroup + Copy + Default {
     fn grown(small: &Self::Small) -> Self;
 }
 
-/// A sum, and its place among those that have changed, counted from 1; 0 where it has not.
+/// A sum in few bytes.
 struct Sum<S: Shrinks> {
     small: S::Small,
-    /// The sum, where it does not fit.
-    large: Option<Box<S>>,
-    changed: u32,
+    /// Its place among those that have changed, counted from 1; 0 where it has not. The highest bit says that it is large.
+    note: u32,
 }
+
+const LARGE: u32 = 1 << 31;
 
 impl<S: Shrinks> Default for Sum<S> {
     fn default() -> Sum<S> {
-        Sum { small: S::Small::default(), large: None, changed: 0 }
+        Sum { small: S::Small::default(), note: 0 }
     }
 }
 
 impl<S: Shrinks> Sum<S> {
-    fn get(&self) -> S {
-        self.large.as_deref().copied().unwrap_or_else(|| S::grown(&self.small))
+    fn get<K: Eq + Hash>(&self, key: &K, large: &HashMap<K, S>) -> S {
+        let large = if self.note & LARGE == 0 { None } else { large.get(key) };
+        large.copied().unwrap_or_else(|| S::grown(&self.small))
     }
 
-    fn set(&mut self, sum: S) {
-        match (sum.shrunk(), &mut self.large) {
-            (Some(small), large) => (self.small, *large) = (small, None),
-            (None, Some(large)) => **large = sum,
-            (None, large) => *large = Some(Box::new(sum)),
+    fn set<K: Eq + Hash>(&mut self, key: K, large: &mut HashMap<K, S>, sum: S) {
+        match sum.shrunk() {
+            Some(small) => {
+                if self.note & LARGE != 0 {
+                    large.remove(&key);
+                }
+                (self.small, self.note) = (small, self.note & !LARGE);
+            }
+            None => {
+                self.note |= LARGE;
+                large.insert(key, sum);
+            }
         }
+    }
+
+    /// Its place among those that have changed, if it has.
+    fn place(&self) -> Option<usize> {
+        (self.note & !LARGE).checked_sub(1).map(|place| place as usize)
+    }
+
+    fn note_place(&mut self, place: Option<usize>) {
+        let note = place.and_then(|place| u32::try_from(place + 1).ok()).filter(|note| note & LARGE == 0);
+        // Beyond what fits it would be told twice, which changes nothing.
+        self.note = self.note & LARGE | note.unwrap_or(0);
     }
 }
 
 /// See the head of this file.
 pub struct ChangingSums<K: Bundled + Copy, S: Shrinks> {
     bundles: HashMap<K::Label, HashMap<K, Sum<S>>>,
+    /// The bundle that began last. The next one will be about as large: growing, it would be copied again and again.
+    last: Option<K::Label>,
+    /// Sums that do not fit into few bytes.
+    large: HashMap<K, S>,
     changed: Vec<(K, Time)>,
 }
 
 impl<K: Bundled + Copy, S: Shrinks> Default for ChangingSums<K, S> {
     fn default() -> ChangingSums<K, S> {
-        ChangingSums { bundles: HashMap::new(), changed: Vec::new() }
+        ChangingSums { bundles: HashMap::new(), last: None, large: HashMap::new(), changed: Vec::new() }
     }
 }
 
 impl<K: Bundled + Copy, S: Shrinks> ChangingSums<K, S> {
+    /// Begins the bundle of a label, unless there is one.
+    fn begin(&mut self, label: K::Label) {
+        if !self.bundles.contains_key(&label) {
+            let room = self.last.replace(label).and_then(|last| self.bundles.get(&last)).map_or(0, HashMap::len);
+            self.bundles.insert(label, HashMap::with_capacity(room + room / 8));
+        }
+    }
+
     /// Adds `difference`, which is of `time`.
     pub fn add(&mut self, key: K, difference: &S, time: Time) {
-        let kept = self.bundles.entry(key.label()).or_default().entry(key).or_default();
-        let mut sum = kept.get();
+        self.begin(key.label());
+        let ChangingSums { bundles, large, changed, .. } = self;
+        let kept = bundles.entry(key.label()).or_default().entry(key).or_default();
+        let mut sum = kept.get(&key, large);
         sum.plus_equals(difference);
-        kept.set(sum);
-        match self.changed.get_mut((kept.changed as usize).wrapping_sub(1)) {
+        kept.set(key, large, sum);
+        match kept.place().and_then(|place| changed.get_mut(place)) {
             Some((_, last)) => *last = time.max(*last),
             None => {
-                self.changed.push((key, time));
-                // Beyond what fits it would be told twice, which changes nothing.
-                kept.changed = u32::try_from(self.changed.len()).unwrap_or(0);
+                kept.note_place(Some(changed.len()));
+                changed.push((key, time));
             }
         }
     }
@@ -89,14 +123,15 @@ impl<K: Bundled + Copy, S: Shrinks> ChangingSums<K, S> {
     /// The same where nobody is to be told: a sum that comes to nothing is let go of at once. Not of a sum that has changed
     /// and was not told yet.
     pub fn add_untold(&mut self, key: K, difference: &S) {
-        let bundle = self.bundles.entry(key.label()).or_default();
+        self.begin(key.label());
+        let ChangingSums { bundles, large, .. } = self;
+        let bundle = bundles.entry(key.label()).or_default();
         let kept = bundle.entry(key).or_default();
-        let mut sum = kept.get();
+        let mut sum = kept.get(&key, large);
         sum.plus_equals(difference);
+        kept.set(key, large, sum);
         if sum.is_zero() {
             bundle.remove(&key);
-        } else {
-            kept.set(sum);
         }
     }
 
@@ -105,8 +140,8 @@ impl<K: Bundled + Copy, S: Shrinks> ChangingSums<K, S> {
         for (key, time) in self.changed.drain(..) {
             let Some(bundle) = self.bundles.get_mut(&key.label()) else { continue };
             let Some(kept) = bundle.get_mut(&key) else { continue };
-            kept.changed = 0;
-            let sum = kept.get();
+            kept.note_place(None);
+            let sum = kept.get(&key, &self.large);
             tell(key, sum, time);
             if sum.is_zero() {
                 bundle.remove(&key);
@@ -117,16 +152,18 @@ impl<K: Bundled + Copy, S: Shrinks> ChangingSums<K, S> {
     /// The sum of `key`.
     pub fn get(&self, key: &K) -> S {
         let kept = self.bundles.get(&key.label()).and_then(|bundle| bundle.get(key));
-        kept.map_or_else(S::default, Sum::get)
+        kept.map_or_else(S::default, |kept| kept.get(key, &self.large))
     }
 
     /// Lets go of what is not to be kept, once what has changed was told.
     pub fn retain(&mut self, mut is_kept: impl FnMut(K) -> bool, mut let_go: impl FnMut(K, S)) {
-        self.bundles.retain(|_, bundle| {
+        let ChangingSums { bundles, large, .. } = self;
+        bundles.retain(|_, bundle| {
             bundle.retain(|key, kept| {
                 let is_kept = is_kept(*key);
                 if !is_kept {
-                    let_go(*key, kept.get());
+                    let_go(*key, kept.get(key, large));
+                    large.remove(key);
                 }
                 is_kept
             });
@@ -136,7 +173,7 @@ impl<K: Bundled + Copy, S: Shrinks> ChangingSums<K, S> {
 
     /// Every sum.
     pub fn iter(&self) -> impl Iterator<Item = (K, S)> {
-        self.bundles.values().flatten().map(|(key, kept)| (*key, kept.get()))
+        self.bundles.values().flatten().map(|(key, kept)| (*key, kept.get(key, &self.large)))
     }
 
     /// How many sums there are.
@@ -144,10 +181,11 @@ impl<K: Bundled + Copy, S: Shrinks> ChangingSums<K, S> {
         self.bundles.values().map(HashMap::len).sum()
     }
 
-    /// Bytes that they take; of those that do not fit into few bytes these alone.
+    /// Bytes that they take.
     pub fn heap_bytes(&self) -> usize {
         let bundles: usize = self.bundles.values().map(HashMap::allocation_size).sum();
-        bundles + self.bundles.allocation_size() + self.changed.capacity() * size_of::<(K, Time)>()
+        let apart = self.large.allocation_size() + self.changed.capacity() * size_of::<(K, Time)>();
+        bundles + self.bundles.allocation_size() + apart
     }
 
     /// True where there is no sum.
@@ -186,7 +224,9 @@ impl<'de, K: Bundled + Copy + Deserialize<'de>, S: Shrinks + Deserialize<'de>> V
     fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<ChangingSums<K, S>, M::Error> {
         let mut sums = ChangingSums::default();
         while let Some((key, sum)) = map.next_entry::<K, S>()? {
-            sums.bundles.entry(key.label()).or_default().entry(key).or_default().set(sum);
+            sums.begin(key.label());
+            let ChangingSums { bundles, large, .. } = &mut sums;
+            bundles.entry(key.label()).or_default().entry(key).or_default().set(key, large, sum);
         }
         Ok(sums)
     }
