@@ -148,7 +148,7 @@ impl fmt::Display for Unfit {
             Unfit::Foreign(job) => write!(formatter, "it is of job {job}"),
             Unfit::Configuration => write!(formatter, "it was written with another configuration"),
             Unfit::Abandoned { left_at } => write!(formatter, "its history was left at {}", format_instant(*left_at)),
-            Unfit::Ahead => write!(formatter, "a sink is not as far"),
+            Unfit::Ahead => write!(formatter, "a sink is new, or not as far"),
             Unfit::Forgotten => write!(formatter, "the marks that lead on from it were forgotten"),
         }
     }

@@ -1,9 +1,9 @@
 //! Blocks: a byte stream cut into stretches of about 1 MiB at record boundaries, so that one file keeps all workers busy.
 //!
 //! Invariant: every byte is in exactly one block, records are whole, and a block knows the line it starts on. A record
-//! longer than the limit becomes a block of its own that holds its beginning only: memory stays bounded whatever the
-//! input is. Of an input that breaks off, or of which no more is to be read, what has come whole is given still, and half
-//! a record is none.
+//! longer than the limit becomes a block of its own that holds its beginning only, or nothing where it is blanks alone:
+//! memory stays bounded whatever the input is. Of an input that breaks off, or of which no more is to be read, what has
+//! come whole is given still, and half a record is none.
 
 use std::io::{self, Read};
 

@@ -145,8 +145,8 @@ impl Read for Trickle {
     }
 }
 
-/// Every byte is in one block, records are whole, and every block knows its line. The first byte says how the bytes after
-/// it are framed and how often they are repeated.
+/// Every byte is in one block, but those of blanks that are longer than a record may be; records are whole, and every block
+/// knows its line. The first byte says how the bytes after it are framed and how often they are repeated.
 pub fn blocks(bytes: &[u8]) {
     let Some((choice, text)) = bytes.split_first() else { return };
     let framing = if choice & 1 == 0 { Framing::Lines } else { Framing::Csv };

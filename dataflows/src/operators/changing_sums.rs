@@ -46,24 +46,13 @@ impl<S: Shrinks> Default for Sum<S> {
 }
 
 impl<S: Shrinks> Sum<S> {
-    fn get<K: Eq + Hash>(&self, key: &K, large: &HashMap<K, S>) -> S {
-        let large = if self.note & LARGE == 0 { None } else { large.get(key) };
-        large.copied().unwrap_or_else(|| S::grown(&self.small))
+    fn is_large(&self) -> bool {
+        self.note & LARGE != 0
     }
 
-    fn set<K: Eq + Hash>(&mut self, key: K, large: &mut HashMap<K, S>, sum: S) {
-        match sum.shrunk() {
-            Some(small) => {
-                if self.note & LARGE != 0 {
-                    large.remove(&key);
-                }
-                (self.small, self.note) = (small, self.note & !LARGE);
-            }
-            None => {
-                self.note |= LARGE;
-                large.insert(key, sum);
-            }
-        }
+    fn get<K: Eq + Hash>(&self, key: &K, large: &HashMap<K, Box<S>>) -> S {
+        let large = if self.is_large() { large.get(key) } else { None };
+        large.map_or_else(|| S::grown(&self.small), |large| **large)
     }
 
     /// Its place among those that have changed, if it has.
@@ -78,19 +67,51 @@ impl<S: Shrinks> Sum<S> {
     }
 }
 
+/// The sums of a label.
+struct Bundle<K, S: Shrinks> {
+    sums: HashMap<K, Sum<S>>,
+    /// Those that do not fit into few bytes: a place for one in each of the others would be most of it.
+    large: HashMap<K, Box<S>>,
+}
+
+impl<K: Bundled + Copy, S: Shrinks> Bundle<K, S> {
+    fn get(&self, key: &K) -> S {
+        self.sums.get(key).map_or_else(S::default, |sum| sum.get(key, &self.large))
+    }
+
+    /// Adds `difference`; what it comes to.
+    fn add(&mut self, key: K, difference: &S) -> (S, &mut Sum<S>) {
+        let Bundle { sums, large } = self;
+        let kept = sums.entry(key).or_default();
+        let mut sum = kept.get(&key, large);
+        sum.plus_equals(difference);
+        match sum.shrunk() {
+            Some(small) => {
+                if kept.is_large() {
+                    large.remove(&key);
+                }
+                (kept.small, kept.note) = (small, kept.note & !LARGE);
+            }
+            None => {
+                kept.note |= LARGE;
+                large.insert(key, Box::new(sum));
+            }
+        }
+        (sum, kept)
+    }
+}
+
 /// See the head of this file.
 pub struct ChangingSums<K: Bundled + Copy, S: Shrinks> {
-    bundles: HashMap<K::Label, HashMap<K, Sum<S>>>,
+    bundles: HashMap<K::Label, Bundle<K, S>>,
     /// The bundle that began last. The next one will be about as large: growing, it would be copied again and again.
     last: Option<K::Label>,
-    /// Sums that do not fit into few bytes.
-    large: HashMap<K, S>,
     changed: Vec<(K, Time)>,
 }
 
 impl<K: Bundled + Copy, S: Shrinks> Default for ChangingSums<K, S> {
     fn default() -> ChangingSums<K, S> {
-        ChangingSums { bundles: HashMap::new(), last: None, large: HashMap::new(), changed: Vec::new() }
+        ChangingSums { bundles: HashMap::new(), last: None, changed: Vec::new() }
     }
 }
 
@@ -98,24 +119,22 @@ impl<K: Bundled + Copy, S: Shrinks> ChangingSums<K, S> {
     /// Begins the bundle of a label, unless there is one.
     fn begin(&mut self, label: K::Label) {
         if !self.bundles.contains_key(&label) {
-            let room = self.last.replace(label).and_then(|last| self.bundles.get(&last)).map_or(0, HashMap::len);
-            self.bundles.insert(label, HashMap::with_capacity(room + room / 8));
+            let last = self.last.replace(label).and_then(|last| self.bundles.get(&last)).map(|last| &last.sums);
+            let room = last.map_or(0, |last| (last.len() + last.len() / 8).min(last.capacity()));
+            self.bundles.insert(label, Bundle { sums: HashMap::with_capacity(room), large: HashMap::new() });
         }
     }
 
     /// Adds `difference`, which is of `time`.
     pub fn add(&mut self, key: K, difference: &S, time: Time) {
         self.begin(key.label());
-        let ChangingSums { bundles, large, changed, .. } = self;
-        let kept = bundles.entry(key.label()).or_default().entry(key).or_default();
-        let mut sum = kept.get(&key, large);
-        sum.plus_equals(difference);
-        kept.set(key, large, sum);
-        match kept.place().and_then(|place| changed.get_mut(place)) {
+        let Some(bundle) = self.bundles.get_mut(&key.label()) else { return };
+        let (_, kept) = bundle.add(key, difference);
+        match kept.place().and_then(|place| self.changed.get_mut(place)) {
             Some((_, last)) => *last = time.max(*last),
             None => {
-                kept.note_place(Some(changed.len()));
-                changed.push((key, time));
+                kept.note_place(Some(self.changed.len()));
+                self.changed.push((key, time));
             }
         }
     }
@@ -124,14 +143,10 @@ impl<K: Bundled + Copy, S: Shrinks> ChangingSums<K, S> {
     /// and was not told yet.
     pub fn add_untold(&mut self, key: K, difference: &S) {
         self.begin(key.label());
-        let ChangingSums { bundles, large, .. } = self;
-        let bundle = bundles.entry(key.label()).or_default();
-        let kept = bundle.entry(key).or_default();
-        let mut sum = kept.get(&key, large);
-        sum.plus_equals(difference);
-        kept.set(key, large, sum);
+        let Some(bundle) = self.bundles.get_mut(&key.label()) else { return };
+        let (sum, _) = bundle.add(key, difference);
         if sum.is_zero() {
-            bundle.remove(&key);
+            bundle.sums.remove(&key);
         }
     }
 
@@ -139,53 +154,57 @@ impl<K: Bundled + Copy, S: Shrinks> ChangingSums<K, S> {
     pub fn tell_changed(&mut self, mut tell: impl FnMut(K, S, Time)) {
         for (key, time) in self.changed.drain(..) {
             let Some(bundle) = self.bundles.get_mut(&key.label()) else { continue };
-            let Some(kept) = bundle.get_mut(&key) else { continue };
+            let Some(kept) = bundle.sums.get_mut(&key) else { continue };
             kept.note_place(None);
-            let sum = kept.get(&key, &self.large);
+            let sum = bundle.get(&key);
             tell(key, sum, time);
             if sum.is_zero() {
-                bundle.remove(&key);
+                bundle.sums.remove(&key);
             }
         }
     }
 
     /// The sum of `key`.
     pub fn get(&self, key: &K) -> S {
-        let kept = self.bundles.get(&key.label()).and_then(|bundle| bundle.get(key));
-        kept.map_or_else(S::default, |kept| kept.get(key, &self.large))
+        self.bundles.get(&key.label()).map_or_else(S::default, |bundle| bundle.get(key))
     }
 
     /// Lets go of what is not to be kept, once what has changed was told.
     pub fn retain(&mut self, mut is_kept: impl FnMut(K) -> bool, mut let_go: impl FnMut(K, S)) {
-        let ChangingSums { bundles, large, .. } = self;
-        bundles.retain(|_, bundle| {
-            bundle.retain(|key, kept| {
+        self.bundles.retain(|_, Bundle { sums, large }| {
+            sums.retain(|key, sum| {
                 let is_kept = is_kept(*key);
                 if !is_kept {
-                    let_go(*key, kept.get(key, large));
-                    large.remove(key);
+                    let_go(*key, sum.get(key, large));
+                    if sum.is_large() {
+                        large.remove(key);
+                    }
                 }
                 is_kept
             });
-            !bundle.is_empty()
+            !sums.is_empty()
         });
     }
 
     /// Every sum.
     pub fn iter(&self) -> impl Iterator<Item = (K, S)> {
-        self.bundles.values().flatten().map(|(key, kept)| (*key, kept.get(key, &self.large)))
+        self.bundles
+            .values()
+            .flat_map(|Bundle { sums, large }| sums.iter().map(|(key, sum)| (*key, sum.get(key, large))))
     }
 
     /// How many sums there are.
     pub fn len(&self) -> usize {
-        self.bundles.values().map(HashMap::len).sum()
+        self.bundles.values().map(|bundle| bundle.sums.len()).sum()
     }
 
     /// Bytes that they take.
     pub fn heap_bytes(&self) -> usize {
-        let bundles: usize = self.bundles.values().map(HashMap::allocation_size).sum();
-        let apart = self.large.allocation_size() + self.changed.capacity() * size_of::<(K, Time)>();
-        bundles + self.bundles.allocation_size() + apart
+        let bytes = |Bundle { sums, large }: &Bundle<K, S>| {
+            sums.allocation_size() + large.allocation_size() + large.len() * size_of::<S>()
+        };
+        let bundles: usize = self.bundles.values().map(bytes).sum();
+        bundles + self.bundles.allocation_size() + self.changed.capacity() * size_of::<(K, Time)>()
     }
 
     /// True where there is no sum.
@@ -224,9 +243,7 @@ impl<'de, K: Bundled + Copy + Deserialize<'de>, S: Shrinks + Deserialize<'de>> V
     fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<ChangingSums<K, S>, M::Error> {
         let mut sums = ChangingSums::default();
         while let Some((key, sum)) = map.next_entry::<K, S>()? {
-            sums.begin(key.label());
-            let ChangingSums { bundles, large, .. } = &mut sums;
-            bundles.entry(key.label()).or_default().entry(key).or_default().set(key, large, sum);
+            sums.add_untold(key, &sum);
         }
         Ok(sums)
     }
@@ -278,10 +295,12 @@ mod tests {
                 (proptest::collection::vec((0..40_u8, -2..3_i64, 0..9_u64), 0..30), 0..40_u8), 0..12),
         ) {
             let (mut sums, mut naive) = (ChangingSums::<Key, i64>::default(), BTreeMap::<Key, i64>::new());
+            let mut untold = ChangingSums::<Key, i64>::default();
             for (adds, let_go) in rounds {
                 let mut expected = Told::new();
                 for (key, difference, time) in adds {
                     sums.add(Key(key), &difference, time);
+                    untold.add_untold(Key(key), &difference);
                     let sum = naive.entry(Key(key)).or_default();
                     *sum += difference;
                     let told = expected.entry(Key(key)).or_default();
@@ -296,9 +315,13 @@ mod tests {
                 let mut gone = Vec::new();
                 sums.retain(|key| key != Key(let_go), |key, sum| gone.push((key, sum)));
                 prop_assert_eq!(gone, expected.into_iter().collect::<Vec<_>>());
-                let standing: BTreeMap<Key, i64> = sums.iter().collect();
-                prop_assert_eq!(&standing, &naive);
-                prop_assert_eq!(sums.len(), naive.len());
+                untold.retain(|key| key != Key(let_go), |_, _| {});
+                for sums in [&sums, &untold] {
+                    prop_assert_eq!(&sums.iter().collect::<BTreeMap<Key, i64>>(), &naive);
+                    prop_assert_eq!(sums.len(), naive.len());
+                    let large = naive.values().filter(|sum| sum.shrunk().is_none()).count();
+                    prop_assert_eq!(sums.bundles.values().map(|bundle| bundle.large.len()).sum::<usize>(), large);
+                }
                 prop_assert_eq!(sums.get(&Key(let_go)), 0);
                 let bytes = postcard::to_allocvec(&sums).unwrap();
                 prop_assert_eq!(&postcard::from_bytes::<BTreeMap<Key, i64>>(&bytes).unwrap(), &naive);
