@@ -2,7 +2,8 @@
 //!
 //! A command that [`drains`] is asked to stop first: it reads no more and writes what it has; of one that [has read
 //! all](has_read_all) it asks nothing. A second signal, and the first one to any other command, ends the program wherever it
-//! stands: nothing cooperates, so a program that waits for its input ends as well. Invariant: unfinished files are made, and
+//! stands: nothing cooperates, so a program that waits for its input ends as well. One that comes right behind the first is
+//! the same one: `timeout`, and what starts a container, tell a process and then its group. Invariant: unfinished files are made, and
 //! finished ones put in their places, under one lock, which the end takes before it removes the unfinished ones: what was
 //! asked for is there whole or not at all. One more signal does not wait for the lock.
 //!
@@ -17,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::flag;
@@ -28,6 +29,8 @@ use tempfile::NamedTempFile;
 pub const EXIT_CODE: u8 = 130;
 /// How the names of files end that are to be renamed.
 const UNFINISHED_ENDING: &str = ".unfinished";
+/// No person asks a second time so soon.
+const SAME_WITHIN: Duration = Duration::from_millis(100);
 const A_DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Files that are to be removed, those that are finished and renamed included: their names are not used again.
@@ -52,7 +55,7 @@ pub fn watch() -> io::Result<()> {
     flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)))?;
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
     std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
-        let mut said: Option<JoinHandle<()>> = None;
+        let (mut said, mut asked_at): (Option<JoinHandle<()>>, Option<Instant>) = (None, None);
         for signal in signals.forever() {
             TERMINATED.store(signal == SIGTERM, Ordering::SeqCst);
             let drains = DRAINS.load(Ordering::SeqCst);
@@ -62,7 +65,10 @@ pub fn watch() -> io::Result<()> {
                 // Standard error may take nothing, which holds up no second signal.
                 let say =
                     move || drop(writeln!(io::stderr(), "interrupted: finishing {what}; once more to stop at once"));
-                said = std::thread::Builder::new().spawn(say).ok();
+                (said, asked_at) = (std::thread::Builder::new().spawn(say).ok(), Some(Instant::now()));
+                continue;
+            }
+            if asked_at.is_some_and(|at| at.elapsed() < SAME_WITHIN) {
                 continue;
             }
             ends.store(true, Ordering::SeqCst);

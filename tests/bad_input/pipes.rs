@@ -98,7 +98,7 @@ fn signal(running: &Running, name: &str) {
 fn an_interrupted_job_that_writes_leaves_all_files_or_none() {
     let place = Place::new();
     let mut text = String::new();
-    for number in 0..60_000 {
+    for number in 0..240_000 {
         text += &placed(&format!("order-{number}"), 1 + number % 28);
         text.push('\n');
     }
@@ -121,7 +121,8 @@ fn an_interrupted_job_that_writes_leaves_all_files_or_none() {
         }
         // All has been read: once alone it lets the job finish.
         signal(&running, "INT");
-        std::thread::sleep(std::time::Duration::from_millis(2));
+        // What comes sooner is taken for the same signal.
+        std::thread::sleep(std::time::Duration::from_millis(105));
         signal(&running, "INT");
         let ended = running.wait();
         let left = names();

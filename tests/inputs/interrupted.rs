@@ -100,7 +100,9 @@ fn a_pipe_that_stands_still_is_finished_with_what_has_come() {
         pipe.write_all(b"{\"order_id\":\"half a li").unwrap();
         running.wait_until_it_listens();
         std::thread::sleep(Duration::from_secs(3));
-        signal(&running, name);
+        // As `timeout` does: the process is told, and then its group.
+        let twice = format!("kill -{name} {0}; kill -{name} {0}", running.child.id());
+        assert!(Command::new("sh").args(["-c", &twice]).status().unwrap().success());
         let ended = running.wait();
         assert_eq!(ended.code, Some(130), "{}", ended.stderr);
         assert_eq!(records_read(&ended.stderr), 301, "{}", ended.stderr);
@@ -120,7 +122,7 @@ fn a_second_signal_stops_at_once_and_leaves_nothing_half_written() {
     wait_for(&out);
     std::thread::sleep(Duration::from_millis(150));
     signal(&running, "INT");
-    std::thread::sleep(Duration::from_millis(20));
+    std::thread::sleep(Duration::from_millis(120));
     signal(&running, "INT");
     let ended = running.wait();
     // A quick machine had read all.
