@@ -83,18 +83,20 @@ impl<K: Bundled + Copy, S: Shrinks> Bundle<K, S> {
     fn add(&mut self, key: K, difference: &S) -> (S, &mut Sum<S>) {
         let Bundle { sums, large } = self;
         let kept = sums.entry(key).or_default();
-        let mut sum = kept.get(&key, large);
+        let known = if kept.is_large() { large.get_mut(&key) } else { None };
+        let mut sum = known.as_ref().map_or_else(|| S::grown(&kept.small), |known| ***known);
         sum.plus_equals(difference);
-        match sum.shrunk() {
-            Some(small) => {
-                if kept.is_large() {
+        match (sum.shrunk(), known) {
+            (None, Some(known)) => **known = sum,
+            (None, None) => {
+                kept.note |= LARGE;
+                large.insert(key, Box::new(sum));
+            }
+            (Some(small), known) => {
+                if known.is_some() {
                     large.remove(&key);
                 }
                 (kept.small, kept.note) = (small, kept.note & !LARGE);
-            }
-            None => {
-                kept.note |= LARGE;
-                large.insert(key, Box::new(sum));
             }
         }
         (sum, kept)
