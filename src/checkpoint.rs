@@ -10,10 +10,11 @@ pub mod listing;
 mod pruning;
 
 use std::fmt;
+use std::iter::once;
 
 use dataflows::time::Time;
 use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::xxh3_128;
+use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 use crate::clock::partitions::Cut;
 use crate::instant::format_instant;
@@ -24,8 +25,8 @@ pub const FORMAT: u32 = 3;
 
 /// Where checkpoints are kept: the third seam. Names are paths with `/`.
 pub trait Store {
-    /// Writes an object, whole or not at all.
-    fn put(&mut self, name: &str, bytes: Vec<u8>) -> Result<(), StoreError>;
+    /// Writes an object of these pieces, whole or not at all: not where one of them is an error.
+    fn put(&mut self, name: &str, pieces: impl Iterator<Item = Result<Vec<u8>, StoreError>>) -> Result<(), StoreError>;
     /// Writes an object where there is none of this name; false where there is.
     fn create(&mut self, name: &str, bytes: &[u8]) -> Result<bool, StoreError>;
     /// An object; none where there is none.
@@ -191,7 +192,7 @@ impl Checkpoints {
     pub fn withdraw(&self, store: &mut impl Store) -> Result<(), StoreError> {
         // Its answer may have been lost, and it may be under way: one that comes after this is too late. At the end of time it
         // leaves nobody behind.
-        store.put(&departure(&self.job, self.incarnation), Time::MAX.to_string().into_bytes())?;
+        store.put(&departure(&self.job, self.incarnation), once(Ok(Time::MAX.to_string().into_bytes())))?;
         claims::withdraw(store, &self.job, self.incarnation)
     }
 
@@ -225,19 +226,27 @@ impl Checkpoints {
         Ok(store.create(&name, text.as_bytes())? || store.get(&name)?.as_deref() == Some(text.as_bytes()))
     }
 
-    /// Writes a part of the state as of `frontier`: no part of a checkpoint before there is a manifest. Its name says what
-    /// is in it: whoever tries again leaves alone what an earlier try wrote, which may be complete without his knowing.
+    /// Writes a part of the state as of `frontier`: no part of a checkpoint before there is a manifest. Its name says which
+    /// `attempt` at it this is: whoever tries again leaves alone what he wrote before, which may be complete without his
+    /// knowing.
     pub fn put_part(
         &self,
         store: &mut impl Store,
         frontier: Time,
         number: usize,
-        bytes: Vec<u8>,
+        attempt: u64,
+        pieces: impl Iterator<Item = Result<Vec<u8>, StoreError>>,
     ) -> Result<Part, StoreError> {
-        let (length, checksum) = (bytes.len() as u64, checksum(&bytes));
-        let name = format!("{}/parts/{frontier:020}-{:010}/{number:05}-{checksum}", self.job, self.incarnation);
-        store.put(&name, bytes)?;
-        Ok(Part { name, bytes: length, checksum })
+        let name = format!("{}/parts/{frontier:020}-{:010}/{number:05}-{attempt}", self.job, self.incarnation);
+        let (mut bytes, mut hash) = (0, Xxh3::new());
+        let counted = pieces.inspect(|piece| {
+            if let Ok(piece) = piece {
+                bytes += piece.len() as u64;
+                hash.update(piece);
+            }
+        });
+        store.put(&name, counted)?;
+        Ok(Part { name, bytes, checksum: format!("{:032x}", hash.digest128()) })
     }
 
     /// What makes parts a checkpoint.

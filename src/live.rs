@@ -197,11 +197,11 @@ pub fn start(
     let manifest = match restored {
         Some(restored) => restored.manifest,
         None => {
-            let nothing = Publisher::new(settings, Rows::None, Box::new(|_| Default::default())).snapshot();
-            let nothing =
-                nothing.map_err(|error| JobError::job(format!("cannot write the first checkpoint: {error}")))?;
+            let (publisher, mut nothing) =
+                (Publisher::new(settings, Rows::None, Box::new(|_| Default::default())), Vec::new());
+            publisher.snapshot(&mut |piece| nothing.push(piece.bytes.map_err(StoreError)));
             let write = || {
-                let part = checkpoints.put_part(&mut objects, 0, 0, nothing)?;
+                let part = checkpoints.put_part(&mut objects, 0, 0, 0, nothing.into_iter())?;
                 checkpoints.complete(&mut objects, 0, &Default::default(), vec![part.clone()])?;
                 Ok(part)
             };

@@ -103,8 +103,31 @@ fn failed(error: &object_store::Error) -> StoreError {
 }
 
 impl Store for Objects {
-    fn put(&mut self, name: &str, bytes: Vec<u8>) -> Result<(), StoreError> {
-        self.put_as(name, bytes, PutMode::Overwrite).map_err(|error| failed(&error))
+    fn put(
+        &mut self,
+        name: &str,
+        mut pieces: impl Iterator<Item = Result<Vec<u8>, StoreError>>,
+    ) -> Result<(), StoreError> {
+        let first = pieces.next().unwrap_or(Ok(Vec::new()))?;
+        let Some(second) = pieces.next() else {
+            return self.put_as(name, first, PutMode::Overwrite).map_err(|error| failed(&error));
+        };
+        self.runtime.block_on(async {
+            let begun = self.store.put_multipart(&Path::from(name)).await;
+            let mut upload = begun.map_err(|error| failed(&error))?;
+            let written = async {
+                for piece in [Ok(first), second].into_iter().chain(pieces) {
+                    upload.put_part(piece?.into()).await.map_err(|error| failed(&error))?;
+                }
+                upload.complete().await.map(drop).map_err(|error| failed(&error))
+            };
+            let written = written.await;
+            if written.is_err() {
+                // Where that fails, too, the store's own rules have to see to what is left.
+                _ = upload.abort().await;
+            }
+            written
+        })
     }
 
     fn create(&mut self, name: &str, bytes: &[u8]) -> Result<bool, StoreError> {
@@ -155,11 +178,18 @@ mod tests {
         assert_eq!(store.get("job/a/1"), Ok(None));
         assert_eq!(store.create("job/a/1", b""), Ok(true));
         assert_eq!(store.create("job/a/1", b"other"), Ok(false));
-        store.put("job/a/2", b"two".to_vec()).unwrap();
-        store.put("job/b/3", b"three".to_vec()).unwrap();
-        store.put("job/a/2", b"zwei".to_vec()).unwrap();
+        let pieces = |pieces: &[&[u8]]| pieces.iter().map(|piece| Ok(piece.to_vec())).collect::<Vec<_>>().into_iter();
+        store.put("job/a/2", pieces(&[b"two"])).unwrap();
+        store.put("job/b/3", pieces(&[b"th", b"re", b"e"])).unwrap();
+        store.put("job/a/2", pieces(&[b"zw", b"ei"])).unwrap();
+        let broken = StoreError("no more of it".to_owned());
+        for first in [1, 2, 3] {
+            let pieces = pieces(&[b"d", b"r", b"ei"]).take(first).chain([Err(broken.clone())]);
+            assert_eq!(store.put("job/a/2", pieces), Err(broken.clone()));
+        }
         assert_eq!(store.list("job/a/"), Ok(vec!["job/a/1".to_owned(), "job/a/2".to_owned()]));
         assert_eq!(Objects::open(&url).unwrap().get("job/a/2"), Ok(Some(b"zwei".to_vec())));
+        assert_eq!(store.get("job/b/3"), Ok(Some(b"three".to_vec())));
         store.delete("job/a/2").unwrap();
         store.delete("job/a/2").unwrap();
         assert_eq!(store.list("job/a/"), Ok(vec!["job/a/1".to_owned()]));

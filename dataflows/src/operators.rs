@@ -6,6 +6,7 @@ pub mod bundles;
 pub mod calendar;
 pub mod changing_sums;
 pub mod limit;
+pub mod pieces;
 pub mod slab;
 pub mod stash;
 pub mod ticks;

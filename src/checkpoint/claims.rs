@@ -6,6 +6,7 @@
 //! out.
 
 use std::collections::BTreeMap;
+use std::iter::empty;
 use std::time::{Duration, Instant};
 
 use super::{Store, StoreError, number_in};
@@ -55,7 +56,7 @@ pub(super) fn take(store: &mut impl Store, job: &str) -> Result<u64, StoreError>
 
 /// Notes that nobody goes on under this number, nor ever wrote a checkpoint: the start failed, or was ruled out.
 pub(super) fn withdraw(store: &mut impl Store, job: &str, incarnation: u64) -> Result<(), StoreError> {
-    store.put(&withdrawn(&claim(job, incarnation)), Vec::new())
+    store.put(&withdrawn(&claim(job, incarnation)), empty())
 }
 
 /// Those behind `incarnation` that stand, in their order.

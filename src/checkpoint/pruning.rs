@@ -4,6 +4,8 @@
 //! does not. Limits: what is left of a checkpoint that was never completed stays until all that are kept are beyond it;
 //! of a part that was being written when the process was killed a directory keeps what there is.
 
+use std::iter::empty;
+
 use dataflows::time::Time;
 
 use super::claims::{self, Successors};
@@ -99,7 +101,7 @@ impl Checkpoints {
         let (floor, earlier) =
             (manifest.replace("/manifests/", "/floors/"), store.list(&format!("{}/floors/", self.job))?);
         if !earlier.contains(&floor) {
-            store.put(&floor, Vec::new())?;
+            store.put(&floor, empty())?;
         }
         earlier.iter().filter(|name| **name < floor).try_for_each(|name| store.delete(name))
     }

@@ -28,8 +28,8 @@ impl Memory {
 }
 
 impl Store for Memory {
-    fn put(&mut self, name: &str, bytes: Vec<u8>) -> Result<(), StoreError> {
-        self.objects.insert(name.to_owned(), bytes);
+    fn put(&mut self, name: &str, pieces: impl Iterator<Item = Result<Vec<u8>, StoreError>>) -> Result<(), StoreError> {
+        self.objects.insert(name.to_owned(), pieces.collect::<Result<Vec<_>, _>>()?.concat());
         self.answer(())
     }
 
@@ -78,7 +78,7 @@ fn prune(store: &mut Memory, checkpoints: &Checkpoints, slowest: Time) -> Result
 
 /// Writes a checkpoint and removes those that are not needed; which there are then.
 fn write(store: &mut Memory, checkpoints: &Checkpoints, frontier: Time, slowest: Time) -> Vec<Time> {
-    let part = checkpoints.put_part(store, frontier, 0, b"state".to_vec()).unwrap();
+    let part = checkpoints.put_part(store, frontier, 0, 1, once(Ok(b"state".to_vec()))).unwrap();
     checkpoints.complete(store, frontier, &Cut::new(), vec![part]).unwrap();
     prune(store, checkpoints, slowest).unwrap();
     assert_eq!(store.frontiers("parts"), store.frontiers("manifests"));
@@ -126,16 +126,16 @@ fn while_a_new_sink_has_nothing_yet_checkpoints_do_not_pile_up() {
 fn a_checkpoint_whose_answer_was_lost_stays_whole_when_it_is_tried_again() {
     let mut store = Memory::default();
     let checkpoints = Checkpoints::begin(&mut store, "job", 7).unwrap();
-    let part = checkpoints.put_part(&mut store, 5, 0, b"as it was".to_vec()).unwrap();
+    let part = checkpoints.put_part(&mut store, 5, 0, 1, once(Ok(b"as it was".to_vec()))).unwrap();
     store.loses_next = true;
     checkpoints.complete(&mut store, 5, &Cut::new(), vec![part]).unwrap_err();
     // More has been read since, so the state is another one.
-    let part = checkpoints.put_part(&mut store, 5, 0, b"as it is".to_vec()).unwrap();
+    let part = checkpoints.put_part(&mut store, 5, 0, 2, once(Ok(b"as it is".to_vec()))).unwrap();
     assert_eq!(checkpoints.complete(&mut store, 5, &Cut::new(), vec![part]), Ok(false));
     let (restored, passed_over) = checkpoints.newest(&store, Time::MAX).unwrap();
     assert_eq!((restored.unwrap().parts, passed_over), (vec![b"as it was".to_vec()], Vec::new()));
     for frontier in 6..=7 {
-        let part = checkpoints.put_part(&mut store, frontier, 0, b"state".to_vec()).unwrap();
+        let part = checkpoints.put_part(&mut store, frontier, 0, 1, once(Ok(b"state".to_vec()))).unwrap();
         checkpoints.complete(&mut store, frontier, &Cut::new(), vec![part]).unwrap();
     }
     assert_eq!(write(&mut store, &checkpoints, 8, Time::MAX), [6, 7, 8], "parts of both tries are gone");
@@ -210,7 +210,7 @@ fn a_departure_whose_answer_was_lost_is_found_when_it_is_tried_again() {
 fn parts_that_never_became_a_checkpoint_are_removed() {
     let mut store = Memory::default();
     let put = |store: &mut Memory, checkpoints: &Checkpoints, frontier| {
-        checkpoints.put_part(store, frontier, 1, b"state".to_vec()).unwrap();
+        checkpoints.put_part(store, frontier, 1, 1, once(Ok(b"state".to_vec()))).unwrap();
     };
     let killed = Checkpoints::begin(&mut store, "job", 7).unwrap();
     put(&mut store, &killed, 4);
@@ -220,7 +220,7 @@ fn parts_that_never_became_a_checkpoint_are_removed() {
     put(&mut store, &running, 12);
     put(&mut store, &Checkpoints::joined("job", 7, 3), 5);
     let complete = |store: &mut Memory, frontier| {
-        let part = running.put_part(store, frontier, 0, b"state".to_vec()).unwrap();
+        let part = running.put_part(store, frontier, 0, 1, once(Ok(b"state".to_vec()))).unwrap();
         running.complete(store, frontier, &Cut::new(), vec![part]).unwrap();
         prune(store, &running, Time::MAX).unwrap();
     };

@@ -1,5 +1,7 @@
 //! Sinks that were left out and are named again, and what is enough to have a job go on.
 
+use std::iter::once;
+
 use super::*;
 use crate::checkpoint::Successors;
 use crate::clock::partitions::Cut;
@@ -24,7 +26,7 @@ impl Job {
     }
 
     fn write(&mut self, checkpoints: &Checkpoints, frontier: Time) {
-        let part = checkpoints.put_part(&mut self.store, frontier, 0, b"state".to_vec()).unwrap();
+        let part = checkpoints.put_part(&mut self.store, frontier, 0, 1, once(Ok(b"state".to_vec()))).unwrap();
         checkpoints.complete(&mut self.store, frontier, &Cut::new(), vec![part]).unwrap();
     }
 }
@@ -36,8 +38,8 @@ struct Unreadable<'s> {
 }
 
 impl Store for Unreadable<'_> {
-    fn put(&mut self, name: &str, bytes: Vec<u8>) -> Result<(), StoreError> {
-        self.store.put(name, bytes)
+    fn put(&mut self, name: &str, pieces: impl Iterator<Item = Result<Vec<u8>, StoreError>>) -> Result<(), StoreError> {
+        self.store.put(name, pieces)
     }
 
     fn create(&mut self, name: &str, bytes: &[u8]) -> Result<bool, StoreError> {

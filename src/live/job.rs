@@ -101,8 +101,6 @@ pub struct LiveJob {
     pub parts: Mutex<Option<Parts>>,
     /// Workers of this process that have yet to take up their share of them.
     pub untaken: AtomicUsize,
-    /// See [`LiveJob::archive`].
-    pub archive: Mutex<Option<Archive>>,
     /// What is counted.
     pub counters: Arc<Counters>,
     /// The first error.
@@ -145,7 +143,6 @@ impl LiveJob {
             lead: Mutex::default(),
             parts: Mutex::default(),
             untaken: AtomicUsize::new(config.cluster.workers),
-            archive: Mutex::default(),
             counters: Arc::default(),
             error: Mutex::default(),
             failed: AtomicBool::new(false),
@@ -243,14 +240,11 @@ impl LiveJob {
         }
     }
 
-    /// The thread that writes checkpoints, one a process; none where there is no store.
+    /// A thread that writes parts of checkpoints; none where there is no store.
     pub fn archive(&self, shared: &Shared) -> JobResult<Option<Archive>> {
-        let mut archive = self.archive.lock().unwrap_or_else(PoisonError::into_inner);
-        if let (None, Some(store)) = (&*archive, &self.store) {
-            let checkpoints = Checkpoints::joined(&self.name, self.fingerprint, shared.incarnation);
-            *archive = Some(Archive::start(Objects::open(store)?, checkpoints)?);
-        }
-        Ok(archive.clone())
+        let Some(store) = &self.store else { return Ok(None) };
+        let checkpoints = Checkpoints::joined(&self.name, self.fingerprint, shared.incarnation);
+        Archive::start(Objects::open(store)?, checkpoints).map(Some)
     }
 
     /// What the first worker leads with.

@@ -11,6 +11,7 @@ mod standing;
 use std::collections::BTreeMap;
 
 use dataflows::model::{Position, Text};
+use dataflows::operators::pieces::{Piece, Pieces};
 use dataflows::orders::Rows;
 use dataflows::settings::Settings;
 use dataflows::time::{Diff, HOUR_MS, Time, Window, tick_at_or_after};
@@ -133,8 +134,6 @@ pub struct Publisher {
     stood: Vec<(Change, Time)>,
     /// What was counted since it was asked last.
     tally: Tally,
-    /// Size of the snapshot that was made last.
-    snapshot_bytes: usize,
 }
 
 impl Publisher {
@@ -150,7 +149,6 @@ impl Publisher {
             begun: 0,
             stood: Vec::new(),
             tally: Tally::default(),
-            snapshot_bytes: 0,
         }
     }
 
@@ -303,14 +301,12 @@ impl Publisher {
     }
 
     /// What a checkpoint as of `frontier`, up to which all has been published, holds of this.
-    pub fn snapshot(&mut self) -> Result<Vec<u8>, postcard::Error> {
+    pub fn snapshot(&self, give: &mut dyn FnMut(Piece)) {
         let waiting: Vec<(Time, &Position, &Reading)> =
             self.waiting.read.iter().flatten().map(|(position, time, reading)| (*time, position, reading)).collect();
-        // Room for some more than last time, or than the sums take: growing, it would be copied again and again.
-        let room = Vec::with_capacity(self.standing.sum_bytes().max(self.snapshot_bytes + self.snapshot_bytes / 4));
-        let bytes = postcard::to_io(&(&self.standing, waiting), room)?;
-        self.snapshot_bytes = bytes.len();
-        Ok(bytes)
+        let mut pieces = Pieces::new(give);
+        pieces.put(&(&self.standing, waiting));
+        pieces.end();
     }
 
     /// Goes on from a snapshot as of a frontier; what stood at or after the cut is read again.

@@ -155,11 +155,11 @@ impl Work {
                     updates.into_iter().for_each(|update| self.publisher.take(update));
                 }
                 Ok(Message::Publish(frontier)) => self.publish(frontier),
-                Ok(Message::Keep(frontier, archive, reply)) => match self.publisher.snapshot() {
-                    Ok(bytes) => archive.put(frontier, 0, bytes, &reply),
-                    // Whoever has ended does not want to know.
-                    Err(error) => _ = reply.send(Report::Failed { frontier, why: error.to_string() }),
-                },
+                Ok(Message::Keep(frontier, archive, reply)) => {
+                    let pieces = archive.put(frontier, 0, &reply);
+                    // Whoever has ended wants no more of them.
+                    self.publisher.snapshot(&mut |piece| _ = pieces.send(piece));
+                }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }

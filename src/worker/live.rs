@@ -10,7 +10,7 @@ mod updates;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use dataflows::orders::Rows;
@@ -30,7 +30,7 @@ use super::reached;
 use crate::clock::partitions::{Standing, Trail};
 use crate::clock::wall_clock_ms;
 use crate::error::{JobError, JobResult};
-use crate::live::archive::{Archive, Report};
+use crate::live::archive::Report;
 use crate::live::head::Head;
 use crate::live::job::{LiveJob, Shared};
 use crate::live::publisher::Update;
@@ -86,13 +86,15 @@ pub fn run(worker: &mut Worker, job: &Arc<LiveJob>) {
 fn work(worker: &mut Worker, job: &Arc<LiveJob>) -> JobResult<()> {
     let (index, peers) = (worker.index(), worker.peers());
     let Some(shared) = agree(worker, job) else { return Ok(()) };
-    let snapshots = Snapshots::default();
-    let mut keeper = take_up(job, &shared, Rc::clone(&snapshots), index, peers)?;
+    let (reply, replies) = channel();
+    let snapshots: Snapshots = match job.archive(&shared)? {
+        Some(archive) => archive.snapshots(1 + index, reply.clone()),
+        None => Box::new(|_, _| {}),
+    };
+    let mut keeper = take_up(job, &shared, snapshots, index, peers)?;
     let frontier = shared.beginning.frontier;
     let stood = if shared.has_new_sink { rows_that_stood(keeper.standing(frontier)) } else { Vec::new() };
     let census = keeper.census();
-    let (reply, replies) = channel();
-    let archive = job.archive(&shared)?;
     let mut head = if index == 0 { Some(job.head(&shared, reply.clone(), peers)?) } else { None };
     job.has_taken_up();
     job.know(&shared.beginning);
@@ -110,9 +112,6 @@ fn work(worker: &mut Worker, job: &Arc<LiveJob>) -> JobResult<()> {
         worker_index: index,
         peers,
         job,
-        archive,
-        reply,
-        snapshots,
         has_told_stop: false,
         has_told_full: false,
         has_ticked: false,
@@ -149,7 +148,8 @@ fn work(worker: &mut Worker, job: &Arc<LiveJob>) -> JobResult<()> {
         if !(job.is_stopping() || job.holds_back()) {
             each.promise(&reading, &mut feed, &heard.borrow(), head.as_mut());
         }
-        each.forward(&mut feed, &replies);
+        // What became of what was put down is for the first worker.
+        replies.try_iter().for_each(|report| feed.reports.send(report));
         feed.flush();
         if let Some(head) = &mut head {
             each.lead(head, &mut feed, &mut arrived.borrow_mut(), published);
@@ -176,9 +176,6 @@ struct Loop<'j> {
     worker_index: usize,
     peers: usize,
     job: &'j Arc<LiveJob>,
-    archive: Option<Archive>,
-    reply: Sender<Report>,
-    snapshots: Snapshots,
     has_told_stop: bool,
     has_told_full: bool,
     /// True where the last tick was a whole one. What is read is judged by its clock, which else may be of long ago.
@@ -255,19 +252,6 @@ impl Loop<'_> {
     fn end_epoch(&mut self, feed: &mut Feed, time: Time, asks_snapshot: bool) {
         (self.epoch_end, self.epoch_ended_at) = (time, Instant::now());
         (0..self.peers as u64).for_each(|to| feed.parcels.send(Parcel::end_epoch(to, time, asks_snapshot)));
-    }
-
-    /// Has the archive write what was put down, and tells the first worker what became of it.
-    fn forward(&mut self, feed: &mut Feed, replies: &Receiver<Report>) {
-        if let Some(archive) = &self.archive {
-            for (frontier, written) in self.snapshots.borrow_mut().drain(..) {
-                match written {
-                    Ok(bytes) => archive.put(frontier, 1 + self.worker_index, bytes, &self.reply),
-                    Err(why) => feed.reports.send(Report::Failed { frontier, why: why.0 }),
-                }
-            }
-        }
-        replies.try_iter().for_each(|report| feed.reports.send(report));
     }
 
     /// What the first worker does besides.

@@ -7,8 +7,9 @@ use std::rc::Rc;
 
 use dataflows::model::{Position, Symbol, Text};
 use dataflows::operators::limit::Until;
+use dataflows::operators::pieces::Piece;
 use dataflows::orders::driver::Machine;
-use dataflows::orders::keeper::{Keeper, Purpose, Snapshots};
+use dataflows::orders::keeper::{Keeper, Purpose};
 use dataflows::orders::outlook::Law;
 use dataflows::orders::parcel::{self, Parcel, Parcels};
 use dataflows::orders::sla::RuleBook;
@@ -75,9 +76,16 @@ fn take(keepers: &mut [Keeper], ends: &[Time], all: &mut Emitted) {
     }
 }
 
-fn keepers(law: &Rc<Law>, rows: Rows, count: usize) -> (Vec<Keeper>, Snapshots) {
-    let snapshots: Snapshots = Rc::new(RefCell::default());
-    ((0..count).map(|_| Keeper::live(Rc::clone(law), Rc::clone(&snapshots), rows)).collect(), snapshots)
+/// Snapshots that were put down, each with its time: they are small, and come in one piece.
+type PutDown = Rc<RefCell<Vec<(Time, Piece)>>>;
+
+fn keepers(law: &Rc<Law>, rows: Rows, count: usize) -> (Vec<Keeper>, PutDown) {
+    let put_down = PutDown::default();
+    let keeper = |_| {
+        let put_down = Rc::clone(&put_down);
+        Keeper::live(Rc::clone(law), Box::new(move |time, piece| put_down.borrow_mut().push((time, piece))), rows)
+    };
+    ((0..count).map(keeper).collect(), put_down)
 }
 
 /// Ends an epoch of all keepers, each of which may have been further, or not as far, without knowing of it.
@@ -146,8 +154,8 @@ fn holds(case: &Case, seed: u64) -> Result<(), String> {
         // A sink may have come further than the snapshot: what is told of the time between is told again, and no more.
         let count = 1 + dice.below(3) as usize;
         let (mut next, next_snapshots) = keepers(&law, rows, count);
-        for (time, written) in snapshots.borrow().iter() {
-            let bytes = written.as_ref().map_err(|damaged| damaged.0.clone())?;
+        for (time, piece) in snapshots.borrow().iter() {
+            let Piece { bytes: Ok(bytes), is_last: true } = piece else { return Err(format!("not whole: {piece:?}")) };
             for (index, keeper) in next.iter_mut().enumerate() {
                 let is_mine = |key: u128| key as u64 % count as u64 == index as u64;
                 keeper.take_up(*time, bytes, is_mine, index == 0, is_before_cut).map_err(|damaged| damaged.0)?;

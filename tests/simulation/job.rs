@@ -3,6 +3,7 @@
 //! Its graph only keeps which record counted when: as of a frontier that is all that any graph's state is made of.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::iter::once;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -44,6 +45,8 @@ pub struct Job {
     commits: Vec<Commits<Record>>,
     /// The world's sinks that these are of.
     named: Range<usize>,
+    /// How often it has tried to write a checkpoint.
+    attempts: u64,
     pub is_fenced: bool,
     pub was_restored: bool,
     pub has_new_sink: bool,
@@ -92,6 +95,7 @@ impl Job {
             trail: Trail::new(),
             commits: start.sinks.into_iter().map(|sink| Commits::new(sink, &start.trail)).collect(),
             named,
+            attempts: 0,
             is_fenced: false,
             was_restored,
             has_new_sink,
@@ -215,8 +219,11 @@ impl Job {
         }
         let parts = parts.map(|part| serde_json::to_vec(&part).expect("it is plain"));
         let slowest = self.commits.iter().map(|commits| commits.progress().begins()).min().unwrap_or(0);
-        let put =
-            |(number, part): (usize, Vec<u8>)| self.checkpoints.put_part(&mut world.store, self.frontier, number, part);
+        self.attempts += 1;
+        let (checkpoints, frontier, attempt) = (&self.checkpoints, self.frontier, self.attempts);
+        let put = |(number, part): (usize, Vec<u8>)| {
+            checkpoints.put_part(&mut world.store, frontier, number, attempt, once(Ok(part)))
+        };
         let parts = parts.into_iter().enumerate().map(put).collect::<Result<Vec<_>, StoreError>>()?;
         self.checkpoints.complete(&mut world.store, self.frontier, &cut, parts)?;
         let oldest = self.checkpoints.prune(&mut world.store, slowest, &mut self.successors)?;

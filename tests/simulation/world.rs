@@ -221,7 +221,8 @@ impl MemoryStore {
 }
 
 impl Store for MemoryStore {
-    fn put(&mut self, name: &str, bytes: Vec<u8>) -> Result<(), StoreError> {
+    fn put(&mut self, name: &str, pieces: impl Iterator<Item = Result<Vec<u8>, StoreError>>) -> Result<(), StoreError> {
+        let bytes = pieces.collect::<Result<Vec<_>, _>>()?.concat();
         self.failing(|objects| drop(objects.insert(name.to_owned(), bytes)))
     }
 

@@ -1,11 +1,12 @@
 //! A bucket as a store of checkpoints: one winner, clear errors, and a job that outlives a store that is away.
 
 use std::io::{Read, Write};
+use std::iter::{empty, once};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Barrier};
 
-use orderwatch::checkpoint::Store;
+use orderwatch::checkpoint::{Store, StoreError};
 use orderwatch::store::Objects;
 
 use crate::Job;
@@ -61,13 +62,31 @@ fn of_those_that_create_an_object_one_wins() {
     }
     let mut store = open();
     assert_eq!(store.get("job/none"), Ok(None));
-    store.put("job/d", b"one".to_vec()).unwrap();
-    store.put("job/d", b"two".to_vec()).unwrap();
-    store.put("jobs/e", b"".to_vec()).unwrap();
+    store.put("job/d", once(Ok(b"one".to_vec()))).unwrap();
+    store.put("job/d", once(Ok(b"two".to_vec()))).unwrap();
+    store.put("jobs/e", empty()).unwrap();
     assert_eq!(store.list("job/"), Ok(["job/a", "job/b", "job/c", "job/d"].map(str::to_owned).to_vec()));
     store.delete("job/d").unwrap();
     store.delete("job/d").unwrap();
     assert_eq!(open().get("job/d"), Ok(None));
+}
+
+#[test]
+fn an_object_of_several_pieces_is_there_whole_or_not_at_all() {
+    let Some(server) = server() else { return };
+    let mut store = Objects::open_as(&unique("pieces"), environment(&server)).unwrap();
+    let written: Vec<u8> = (0..5_u64 << 19).flat_map(u64::to_le_bytes).collect();
+    let piece_bytes = 8 << 20;
+    let pieces = || written.chunks(piece_bytes).map(|piece| Ok(piece.to_vec()));
+    assert!(written.len() > 2 * piece_bytes && !written.len().is_multiple_of(piece_bytes));
+    store.put("job/whole", pieces()).unwrap();
+    assert!(store.get("job/whole").unwrap() == Some(written.clone()));
+    let broken = StoreError("its worker has ended".to_owned());
+    for name in ["job/broken", "job/whole"] {
+        assert_eq!(store.put(name, pieces().take(2).chain([Err(broken.clone())])), Err(broken.clone()));
+    }
+    assert_eq!(store.list("job/"), Ok(vec!["job/whole".to_owned()]));
+    assert!(store.get("job/whole").unwrap() == Some(written));
 }
 
 #[test]

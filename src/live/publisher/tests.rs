@@ -165,7 +165,8 @@ proptest! {
             }
             if round == added_after {
                 for publisher in [&mut wanted, &mut unwanted] {
-                    let bytes = publisher.snapshot().unwrap();
+                    let mut bytes = Vec::new();
+                    publisher.snapshot(&mut |piece| bytes.extend(piece.bytes.unwrap()));
                     *publisher = self::publisher(Rows::All);
                     publisher.restore(now + 1, &bytes, |_| true).unwrap();
                     publisher.show_stood();

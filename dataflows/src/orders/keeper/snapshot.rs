@@ -7,7 +7,6 @@
 //! that shows changes.
 
 use std::borrow::Cow;
-use std::cell::RefCell;
 use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
@@ -17,6 +16,7 @@ use super::{Keeper, Purpose};
 use crate::model::packed::PackedFacts;
 use crate::model::{OrderId, Position, Status};
 use crate::operators::limit::Until;
+use crate::operators::pieces::{Piece, Pieces};
 use crate::operators::ticks::Ticks;
 use crate::orders::counting::{Contributions, Waiting};
 use crate::orders::driver::Emitted;
@@ -27,13 +27,10 @@ use crate::orders::{Detail, Rows};
 use crate::time::Time;
 use crate::views::quality::{QualityCounts, QualityKey};
 
-/// What an order takes in a snapshot, about.
-const ORDER_BYTES: usize = 384;
+/// Where a keeper puts the snapshots that it was asked for, one after another: the time of each and its pieces.
+pub type Snapshots = Box<dyn FnMut(Time, Piece)>;
 
-/// Where a keeper puts the snapshots that it was asked for, each with its time.
-pub type Snapshots = Rc<RefCell<Vec<(Time, Result<Vec<u8>, Damaged>)>>>;
-
-/// Bytes that are no snapshot of this version, or could not be made one.
+/// Bytes that are no snapshot of this version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Damaged(pub String);
 
@@ -72,25 +69,21 @@ impl Keeper {
 
     /// Puts down the state as of `time`, to which the keeper has just advanced.
     pub(super) fn put_snapshot(&mut self, time: Time) {
-        // About what orders take: growing by doubling would copy all of it several times.
-        let mut written = Ok(Vec::with_capacity(self.registry.count() * ORDER_BYTES));
-        let mut put = |part: &Part<'_>| {
-            if let Ok(bytes) = &mut written {
-                let extended = postcard::to_io(part, std::mem::take(bytes));
-                written = extended.map_err(|error| Damaged(error.to_string()));
-            }
-        };
-        for (key, order) in self.registry.by_key() {
+        let Keeper { registry, stash, contributions, quality, snapshots, .. } = self;
+        let mut give = |piece| snapshots(time, piece);
+        let mut pieces = Pieces::new(&mut give);
+        let mut put = |part: &Part<'_>| pieces.put(part);
+        for (key, order) in registry.by_key() {
             let (id, accepted_at, facts) = (order.id(), order.accepted_at, Cow::Borrowed(&order.facts));
             put(&Part::Order { key, id, accepted_at, facts });
         }
-        for (key, bound, status) in self.registry.tombstones().iter() {
+        for (key, bound, status) in registry.tombstones().iter() {
             put(&Part::Tombstone { key, bound, status });
         }
-        self.stash.iter().for_each(|(time, _, record)| put(&Part::Fact { time, record }));
-        self.contributions.waiting().for_each(|sums| put(&Part::Sums(sums)));
-        self.quality.iter().for_each(|(tick, key, counts)| put(&Part::Quality(tick, *key, *counts)));
-        self.snapshots.borrow_mut().push((time, written));
+        stash.iter().for_each(|(time, _, record)| put(&Part::Fact { time, record }));
+        contributions.waiting().for_each(|sums| put(&Part::Sums(sums)));
+        quality.iter().for_each(|(tick, key, counts)| put(&Part::Quality(tick, *key, *counts)));
+        pieces.end();
     }
 
     /// Takes up what `is_mine` of a snapshot as of `time`, and facts that wait and stood before the cut; sums that wait for
