@@ -25,7 +25,8 @@ pub const FORMAT: u32 = 3;
 
 /// Where checkpoints are kept: the third seam. Names are paths with `/`.
 pub trait Store {
-    /// Writes an object of these pieces, whole or not at all: not where one of them is an error.
+    /// Writes an object of these pieces, whole or not at all: not where one of them is an error. All but the last have the
+    /// same size, of at least 5 MiB.
     fn put(&mut self, name: &str, pieces: impl Iterator<Item = Result<Vec<u8>, StoreError>>) -> Result<(), StoreError>;
     /// Writes an object where there is none of this name; false where there is.
     fn create(&mut self, name: &str, bytes: &[u8]) -> Result<bool, StoreError>;

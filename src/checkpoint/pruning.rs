@@ -2,7 +2,7 @@
 //!
 //! Invariant: while a later incarnation is at work, or may come to be, nothing is removed: it may need what this one
 //! does not. Limits: what is left of a checkpoint that was never completed stays until all that are kept are beyond it;
-//! of a part that was being written when the process was killed a directory keeps what there is.
+//! of a part that was being written when the process ended the store keeps what there is.
 
 use std::iter::empty;
 

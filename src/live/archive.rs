@@ -1,8 +1,9 @@
 //! The archive: writes checkpoints on a thread of its own, for workers never wait for a store.
 //!
 //! A part is written while its worker still puts it down, piece by piece, so that it is never in memory as a whole unless
-//! the store is slow; each worker has an archive. Invariant: it answers every request once, in the order in which they came. A checkpoint that could not be written is
-//! given up, and the job goes on: the next one may fare better. Why old ones cannot be removed is said once.
+//! the store is slow; each worker has an archive, and the head one. Invariant: it answers every request once, in the order
+//! in which they came. A checkpoint that could not be written is given up, and the job goes on: the next one may fare
+//! better. Why old ones cannot be removed is said once.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Instant;
@@ -81,13 +82,10 @@ impl Archive {
 
     /// Has this part of each checkpoint written, of what a worker puts down.
     pub fn snapshots(self, number: usize, reply: Sender<Report>) -> Snapshots {
-        let mut open: Option<Sender<Piece>> = None;
-        Box::new(move |frontier, piece| {
-            let is_last = piece.is_last;
-            let pieces = open.take().unwrap_or_else(|| self.put(frontier, number, &reply));
+        Box::new(move |frontier| {
+            let pieces = self.put(frontier, number, &reply);
             // Where that fails the answer says so.
-            _ = pieces.send(piece);
-            open = Some(pieces).filter(|_| !is_last);
+            Box::new(move |piece| _ = pieces.send(piece))
         })
     }
 
@@ -166,8 +164,8 @@ mod tests {
         archive.put(5, 0, &reply).send(piece("a", false)).unwrap();
         drop(archive.put(5, 0, &reply));
         let mut put_down = archive.snapshots(1, reply);
-        for piece in [piece("a", false), broken, piece("a", false), piece("b", false), piece("c", true)] {
-            put_down(5, piece);
+        for pieces in [vec![piece("a", false), broken], vec![piece("a", false), piece("b", false), piece("c", true)]] {
+            pieces.into_iter().for_each(put_down(5));
         }
         drop(put_down);
         let (mut failed, mut parts) = (Vec::new(), Vec::new());

@@ -20,6 +20,9 @@ use crate::clock::partitions::{Cut, Trail, cut_at, put_down, trim};
 use crate::error::{JobError, JobResult};
 use crate::sink::committer::Committer;
 
+/// How long the last checkpoint may take: whoever stops a job does not wait for long.
+const LAST_WITHIN: Duration = Duration::from_secs(20);
+
 /// A checkpoint that is being written.
 struct Unfinished {
     frontier: Time,
@@ -111,6 +114,9 @@ impl Head {
         }
         self.publish(frontier);
         self.complete();
+        let is_late = |unfinished: &&Unfinished| unfinished.asked.elapsed() >= LAST_WITHIN;
+        let late = self.unfinished.as_ref().filter(is_late).map(|unfinished| unfinished.frontier);
+        late.filter(|_| late == self.stands()).inspect(|last| self.give_up(*last, "the store takes too long"));
     }
 
     fn publish(&mut self, until: Time) {
@@ -292,5 +298,24 @@ mod tests {
         assert!(matches!(replies.recv().unwrap(), Report::Part { frontier: 7, number: 0, .. }));
         head.hear(Report::Failed { frontier: 7, why: "the store is away".to_owned() });
         assert_eq!((head.is_over(), head.ask_last()), (true, Some((7, false))));
+    }
+
+    #[test]
+    fn a_job_does_not_wait_for_long_for_its_last_checkpoint() {
+        let directory = tempfile::tempdir().unwrap();
+        let (mut head, _replies) = head(&directory.path().display().to_string());
+        let wait = |head: &mut Head| {
+            head.unfinished.iter_mut().for_each(|unfinished| unfinished.asked -= LAST_WITHIN);
+            head.advance(7);
+            head.unfinished.is_some()
+        };
+        head.ask(7);
+        assert!(wait(&mut head), "one that is not the last takes its time");
+        head.hear(Report::Completed { frontier: 7, oldest: None });
+        (0..2).for_each(|worker| head.hear(Report::Stopped { worker, promise: 9 }));
+        assert_eq!((head.ask_last(), head.is_over()), (Some((9, true)), false));
+        head.advance(9);
+        assert!(!head.is_over());
+        assert!(!wait(&mut head) && head.is_over());
     }
 }

@@ -89,7 +89,7 @@ fn work(worker: &mut Worker, job: &Arc<LiveJob>) -> JobResult<()> {
     let (reply, replies) = channel();
     let snapshots: Snapshots = match job.archive(&shared)? {
         Some(archive) => archive.snapshots(1 + index, reply.clone()),
-        None => Box::new(|_, _| {}),
+        None => Box::new(|_| Box::new(drop)),
     };
     let mut keeper = take_up(job, &shared, snapshots, index, peers)?;
     let frontier = shared.beginning.frontier;

@@ -142,7 +142,7 @@ fn rows(store: &Path, workers: u64) -> Vec<String> {
     publisher.restore(frontier, &restored.parts[0], |position| topics.is_before(&cut, position)).unwrap();
     publisher.show_stood();
     for worker in 0..workers {
-        let mut keeper = Keeper::live(Rc::new(job.law.clone()), Box::new(|_, _| {}), Rows::All);
+        let mut keeper = Keeper::live(Rc::new(job.law.clone()), Box::new(|_| Box::new(drop)), Rows::All);
         for part in &restored.parts[1..] {
             let taken = keeper.take_up(
                 frontier,

@@ -83,7 +83,11 @@ fn keepers(law: &Rc<Law>, rows: Rows, count: usize) -> (Vec<Keeper>, PutDown) {
     let put_down = PutDown::default();
     let keeper = |_| {
         let put_down = Rc::clone(&put_down);
-        Keeper::live(Rc::clone(law), Box::new(move |time, piece| put_down.borrow_mut().push((time, piece))), rows)
+        let snapshots = move |time| {
+            let put_down = Rc::clone(&put_down);
+            Box::new(move |piece| put_down.borrow_mut().push((time, piece))) as _
+        };
+        Keeper::live(Rc::clone(law), Box::new(snapshots), rows)
     };
     ((0..count).map(keeper).collect(), put_down)
 }

@@ -1,13 +1,13 @@
 //! Pieces: bytes that are handed on while more of them are being made, so that they are never held all at once.
 //!
-//! Invariant: joined, pieces are the values that were put, one after another; all but the last have the same size, and
-//! nothing follows the last.
+//! Invariant: joined, pieces are the values that were put, one after another; all but the last, which is no larger, have the
+//! same size, and nothing follows the last.
 
 use postcard::ser_flavors::Flavor;
 use serde::Serialize;
 
 /// The size of a piece: object stores take none that are much smaller, and some ask for equal ones.
-const PIECE_BYTES: usize = 8 << 20;
+pub const PIECE_BYTES: usize = 8 << 20;
 
 /// What is handed on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,7 +57,7 @@ impl Flavor for &mut Filled<'_> {
     }
 
     fn try_extend(&mut self, mut bytes: &[u8]) -> postcard::Result<()> {
-        while self.piece.len() + bytes.len() >= PIECE_BYTES {
+        while self.piece.len() + bytes.len() > PIECE_BYTES {
             let (fits, rest) = bytes.split_at(PIECE_BYTES - self.piece.len());
             self.piece.extend_from_slice(fits);
             bytes = rest;
@@ -102,7 +102,7 @@ mod tests {
             let values: Vec<Vec<u8>> = sizes.iter().enumerate().map(|(at, size)| vec![at as u8; *size]).collect();
             let given = pieces(|pieces| values.iter().for_each(|value| pieces.put(&value)));
             let (last, others) = given.split_last().unwrap();
-            assert!(last.is_last && last.bytes.as_ref().unwrap().len() < PIECE_BYTES);
+            assert!(last.is_last && last.bytes.as_ref().unwrap().len() <= PIECE_BYTES);
             assert!(others.iter().all(|piece| !piece.is_last && piece.bytes.as_ref().unwrap().len() == PIECE_BYTES));
             let all: Vec<u8> = given.into_iter().flat_map(|piece| piece.bytes.unwrap()).collect();
             let expected =
@@ -116,7 +116,7 @@ mod tests {
         let given = pieces(|pieces| {
             pieces.put(&vec![1_u8; PIECE_BYTES]);
             pieces.put(&Unwritable);
-            pieces.put(&vec![1_u8; PIECE_BYTES]);
+            pieces.put(&vec![1_u8; 3 * PIECE_BYTES]);
         });
         let outcomes: Vec<_> = given.iter().map(|piece| (piece.bytes.is_ok(), piece.is_last)).collect();
         assert_eq!(outcomes, [(true, false), (false, true)]);

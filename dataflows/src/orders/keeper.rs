@@ -128,7 +128,7 @@ impl Keeper {
             is_whole: false,
             given_before: None,
             epochs: None,
-            snapshots: Box::new(|_, _| {}),
+            snapshots: Box::new(|_| Box::new(drop)),
             census: Rc::default(),
         }
     }

@@ -27,8 +27,8 @@ use crate::orders::{Detail, Rows};
 use crate::time::Time;
 use crate::views::quality::{QualityCounts, QualityKey};
 
-/// Where a keeper puts the snapshots that it was asked for, one after another: the time of each and its pieces.
-pub type Snapshots = Box<dyn FnMut(Time, Piece)>;
+/// Where a keeper puts the snapshots that it was asked for: of each time, the pieces.
+pub type Snapshots = Box<dyn FnMut(Time) -> Box<dyn FnMut(Piece)>>;
 
 /// Bytes that are no snapshot of this version.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,7 +70,7 @@ impl Keeper {
     /// Puts down the state as of `time`, to which the keeper has just advanced.
     pub(super) fn put_snapshot(&mut self, time: Time) {
         let Keeper { registry, stash, contributions, quality, snapshots, .. } = self;
-        let mut give = |piece| snapshots(time, piece);
+        let mut give = snapshots(time);
         let mut pieces = Pieces::new(&mut give);
         let mut put = |part: &Part<'_>| pieces.put(part);
         for (key, order) in registry.by_key() {
