@@ -211,6 +211,17 @@ mod tests {
     }
 
     #[test]
+    fn large_objects_come_back_as_they_went() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut store = Objects::open(&directory.path().display().to_string()).unwrap();
+        for bytes in [0, PIECE_BYTES, PIECE_BYTES + 1, 2 * PIECE_BYTES] {
+            let written: Vec<u8> = (0..bytes).map(|at| (at % 251) as u8).collect();
+            store.put("large", written.chunks(PIECE_BYTES).map(|piece| Ok(piece.to_vec()))).unwrap();
+            assert!(store.get("large").unwrap() == Some(written), "{bytes} bytes");
+        }
+    }
+
+    #[test]
     fn other_stores_are_refused_by_name() {
         assert!(Objects::open("ftp://there").unwrap_err().to_string().contains("ftp://there"));
     }

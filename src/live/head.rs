@@ -20,7 +20,7 @@ use crate::clock::partitions::{Cut, Trail, cut_at, put_down, trim};
 use crate::error::{JobError, JobResult};
 use crate::sink::committer::Committer;
 
-/// How long the last checkpoint may take: whoever stops a job does not wait for long.
+/// How long checkpoints may take once all workers have stopped: whoever stops a job does not wait for long.
 const LAST_WITHIN: Duration = Duration::from_secs(20);
 
 /// A checkpoint that is being written.
@@ -53,6 +53,8 @@ pub struct Head {
     checkpoint_interval: Duration,
     /// How far each worker was when it stopped reading.
     stopped: BTreeMap<usize, Time>,
+    /// When the last of them said so.
+    stopped_at: Instant,
 }
 
 impl Head {
@@ -81,6 +83,7 @@ impl Head {
             next_checkpoint: Instant::now() + checkpoint_interval,
             checkpoint_interval,
             stopped: BTreeMap::new(),
+            stopped_at: Instant::now(),
         }
     }
 
@@ -114,9 +117,10 @@ impl Head {
         }
         self.publish(frontier);
         self.complete();
-        let is_late = |unfinished: &&Unfinished| unfinished.asked.elapsed() >= LAST_WITHIN;
-        let late = self.unfinished.as_ref().filter(is_late).map(|unfinished| unfinished.frontier);
-        late.filter(|_| late == self.stands()).inspect(|last| self.give_up(*last, "the store takes too long"));
+        let unfinished = self.unfinished.as_ref().map(|unfinished| unfinished.frontier);
+        unfinished
+            .filter(|_| self.has_waited())
+            .inspect(|frontier| self.give_up(*frontier, "it took too long after the job was stopped"));
     }
 
     fn publish(&mut self, until: Time) {
@@ -132,7 +136,7 @@ impl Head {
             return;
         }
         self.counters.note(|numbers| numbers.checkpoints_failed += 1);
-        if self.stands() == Some(frontier) {
+        if self.stands() == Some(frontier) || self.has_waited() {
             // There will be no better one.
             self.archive = None;
             tracing::warn!("the job ends without its last checkpoint: {why}; it will go on from the one before");
@@ -144,6 +148,11 @@ impl Head {
     /// Where all workers stand, once they have stopped.
     fn stands(&self) -> Option<Time> {
         self.stopped.values().copied().min().filter(|_| self.stopped.len() == self.peers)
+    }
+
+    /// True where nobody waits any longer for a checkpoint.
+    fn has_waited(&self) -> bool {
+        self.stands().is_some() && self.stopped_at.elapsed() >= LAST_WITHIN
     }
 
     /// The time as of which workers are to put down their state, where it is time for a checkpoint: the one that this
@@ -213,6 +222,7 @@ impl Head {
             }
             Report::Stopped { worker, promise } => {
                 self.stopped.insert(worker, promise);
+                self.stopped_at = Instant::now();
             }
         }
     }
@@ -301,21 +311,24 @@ mod tests {
     }
 
     #[test]
-    fn a_job_does_not_wait_for_long_for_its_last_checkpoint() {
+    fn a_job_that_was_stopped_does_not_wait_for_long_for_checkpoints() {
         let directory = tempfile::tempdir().unwrap();
-        let (mut head, _replies) = head(&directory.path().display().to_string());
-        let wait = |head: &mut Head| {
-            head.unfinished.iter_mut().for_each(|unfinished| unfinished.asked -= LAST_WITHIN);
-            head.advance(7);
-            head.unfinished.is_some()
-        };
-        head.ask(7);
-        assert!(wait(&mut head), "one that is not the last takes its time");
-        head.hear(Report::Completed { frontier: 7, oldest: None });
-        (0..2).for_each(|worker| head.hear(Report::Stopped { worker, promise: 9 }));
-        assert_eq!((head.ask_last(), head.is_over()), (Some((9, true)), false));
-        head.advance(9);
-        assert!(!head.is_over());
-        assert!(!wait(&mut head) && head.is_over());
+        for earlier in [None, Some(5)] {
+            let (mut head, _replies) = head(&directory.path().display().to_string());
+            assert_eq!(earlier.and_then(|earlier| head.ask(earlier)), earlier);
+            let wait = |head: &mut Head| {
+                head.stopped_at -= LAST_WITHIN;
+                head.advance(9);
+            };
+            wait(&mut head);
+            assert_eq!(head.unfinished.is_some(), earlier.is_some(), "one may take its time while the job runs");
+            (0..2).for_each(|worker| head.hear(Report::Stopped { worker, promise: 9 }));
+            assert_eq!(head.ask_last(), Some((9, earlier.is_none())));
+            head.advance(9);
+            assert!(!head.is_over());
+            wait(&mut head);
+            assert!(head.is_over());
+            assert_eq!((head.ask_last(), head.counters.numbers().checkpoints_failed), (Some((9, false)), 1));
+        }
     }
 }
