@@ -177,6 +177,9 @@ impl Merged {
     fn name(&self, raw: &RawConfig) -> JobResult<String> {
         let name = &raw.job.name;
         let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+        if matches!(name.as_str(), "." | "..") {
+            return Err(self.refuse("job.name", "a directory, no name for a job", "use a letter or a digit, too"));
+        }
         if (1..=NAME_LENGTH_MAX).contains(&name.len()) && name.bytes().all(is_legal) {
             return Ok(name.clone());
         }

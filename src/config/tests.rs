@@ -264,6 +264,7 @@ fn wrong_values_are_refused_by_name_place_and_remedy() {
         ("job.windows", "hour,hour", "job.windows is [\"hour\", \"hour\"]: `hour` is named twice\n  where: flag --flag\n  do: name each window once".into()),
         ("job.windows", "", "job.windows is []: no window is kept\n  where: flag --flag\n  do: name at least one of minute, hour, day, total".into()),
         ("job.name", "my job", "job.name is \"my job\": no name for a job\n  where: flag --flag\n  do: use 1 to 64 of A-Z a-z 0-9 . _ -".into()),
+        ("job.name", "..", "job.name is \"..\": a directory, no name for a job\n  where: flag --flag\n  do: use a letter or a digit, too".into()),
         ("cluster.processes", "0", "cluster.processes is 0: not a number of processes\n  where: flag --flag\n  do: give 1 to 1024 processes (-n), or leave it out for one".into()),
         ("cluster.process", "1", "cluster.process is 1: there is no such process, of 1 in all\n  where: flag --flag\n  do: say with -n how many processes there are, or leave -p out".into()),
         ("orders.max_age", "3d", "orders.max_age is \"3d\": shorter than the longest SLA, 7d, which then could never come due\n  where: flag --flag\n  do: raise it (--max-age) to at least 7d, or shorten the longest SLA".into()),
