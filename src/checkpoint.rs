@@ -36,6 +36,9 @@ pub trait Store {
     fn list(&self, prefix: &str) -> Result<Vec<String>, StoreError>;
     /// Removes an object, if it is there.
     fn delete(&mut self, name: &str) -> Result<(), StoreError>;
+    /// Removes what was begun in folders of this one and never finished, `is_left` its name: what a process leaves that is
+    /// killed while it writes. Of what no list shows, as pieces in a bucket, the store's own rules rid us.
+    fn sweep(&mut self, folder: &str, is_left: impl Fn(&str) -> bool) -> Result<(), StoreError>;
 }
 
 /// A store that could not do what it was asked for; whether it did is not known.
@@ -198,9 +201,17 @@ impl Checkpoints {
     }
 
     /// Notes that this incarnation went on from the history of the earlier ones at `time`. Only then may it write; an
-    /// error where whoever it would have replaced has ruled it out meanwhile.
+    /// error where whoever it would have replaced has ruled it out meanwhile. Parts that earlier ones did not finish go: a
+    /// job that is killed in each checkpoint would fill a disk.
     pub fn leave_at(&self, store: &mut impl Store, time: Time) -> Result<(), StoreError> {
-        if self.depart(store, self.incarnation, time)? { Ok(()) } else { Err(self.was_ruled_out()) }
+        if !self.depart(store, self.incarnation, time)? {
+            return Err(self.was_ruled_out());
+        }
+        let is_earlier = |name: &str| self.manifest_of(name).is_some_and(|(_, of)| of < self.incarnation);
+        if let Err(StoreError(why)) = store.sweep(&parts(&self.job), is_earlier) {
+            tracing::warn!("parts of checkpoints that were never finished cannot be removed: {why}");
+        }
+        Ok(())
     }
 
     /// The same error where that is so already: what this start looks for may have been removed.
@@ -348,6 +359,7 @@ impl Checkpoints {
 /// not get its number again.
 pub fn forget(store: &mut impl Store, job: &str) -> Result<usize, StoreError> {
     let names = store.list(&format!("{job}/"))?;
+    store.sweep(&parts(job), |_| true)?;
     let gone = names.iter().filter(|name| !name.contains("/incarnations/"));
     gone.map(|name| store.delete(name).map(|()| usize::from(name.contains("/manifests/")))).sum()
 }
@@ -363,6 +375,10 @@ pub fn read_parts(store: &impl Store, manifest: Manifest) -> Result<Restored, Un
     };
     let parts = manifest.parts.iter().map(read).collect::<Result<Vec<_>, Unfit>>()?;
     Ok(Restored { manifest, parts })
+}
+
+fn parts(job: &str) -> String {
+    format!("{job}/parts/")
 }
 
 fn departure(job: &str, incarnation: u64) -> String {

@@ -4,7 +4,8 @@
 //! before the answer is, and `create` has one winner; an S3-compatible store has to heed `If-None-Match`. Limits: calls
 //! block, up to a minute for each piece where a store does not answer; they are made by threads that have nothing else to do.
 
-use std::path::Path as FilePath;
+use std::io::ErrorKind;
+use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,6 +37,8 @@ pub fn directory_of(url: &str) -> Option<&FilePath> {
 #[derive(Debug)]
 pub struct Objects {
     store: Arc<dyn ObjectStore>,
+    /// Where objects lie, if in a directory.
+    directory: Option<PathBuf>,
     runtime: Runtime,
 }
 
@@ -59,7 +62,8 @@ impl Objects {
             },
         };
         let runtime = Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string());
-        let opened = opened.and_then(|store| Ok(Objects { store, runtime: runtime? }));
+        let directory = directory_of(url).map(FilePath::to_owned);
+        let opened = opened.and_then(|store| Ok(Objects { store, directory, runtime: runtime? }));
         opened.map_err(|why| {
             JobError::job(format!("cannot use the store of checkpoints: {why}")).at(url.to_owned()).remedy(
                 "name a directory that can be written to with --checkpoint, or s3://BUCKET/PREFIX and AWS_* in the \
@@ -179,6 +183,34 @@ impl Store for Objects {
             Err(error) => Err(failed(&error)),
         }
     }
+
+    fn sweep(&mut self, folder: &str, is_left: impl Fn(&str) -> bool) -> Result<(), StoreError> {
+        let Some(directory) = &self.directory else { return Ok(()) };
+        let sweep = || {
+            for place in entries(&directory.join(folder))? {
+                for entry in entries(&place)? {
+                    // The library writes what is to be NAME as NAME#1 first, or NAME#2.
+                    let name = entry.strip_prefix(directory).ok().and_then(|name| name.to_str()?.rsplit_once('#'));
+                    if name.is_some_and(|(name, _)| is_left(name)) {
+                        std::fs::remove_file(entry)?;
+                    }
+                }
+                // As long as anything is in it it stays.
+                _ = std::fs::remove_dir(place);
+            }
+            Ok(())
+        };
+        sweep().map_err(|error: std::io::Error| StoreError(error.to_string()))
+    }
+}
+
+/// What is in a folder; nothing where there is none.
+fn entries(folder: &FilePath) -> std::io::Result<Vec<PathBuf>> {
+    match std::fs::read_dir(folder) {
+        Ok(entries) => entries.map(|entry| Ok(entry?.path())).collect(),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
 }
 
 #[cfg(test)]
@@ -208,6 +240,22 @@ mod tests {
         store.delete("job/a/2").unwrap();
         store.delete("job/a/2").unwrap();
         assert_eq!(store.list("job/a/"), Ok(vec!["job/a/1".to_owned()]));
+    }
+
+    #[test]
+    fn what_was_never_finished_is_swept_out_and_nothing_else() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut store = Objects::open(&directory.path().display().to_string()).unwrap();
+        let place = |name: &str| directory.path().join("job/parts").join(name);
+        for name in ["1/00001-1", "1/00001-2#1", "2/00001-1#1", "2/00002-1#12", "3/00001-1#1"] {
+            std::fs::create_dir_all(place(name).parent().unwrap()).unwrap();
+            std::fs::write(place(name), b"part").unwrap();
+        }
+        store.sweep("job/parts/", |name| !name.starts_with("job/parts/3/")).unwrap();
+        let left = ["1/00001-1", "1/00001-2#1", "2", "3/00001-1#1"].map(|name| place(name).exists());
+        assert_eq!(left, [true, false, false, true]);
+        assert_eq!(store.list("job/").unwrap(), ["job/parts/1/00001-1"]);
+        store.sweep("other/parts/", |_| true).unwrap();
     }
 
     #[test]

@@ -1,15 +1,14 @@
 //! Pruning: which checkpoints of a job are kept, and that nothing stays of the others.
 //!
 //! Invariant: while a later incarnation is at work, or may come to be, nothing is removed: it may need what this one
-//! does not. Limits: what is left of a checkpoint that was never completed stays until all that are kept are beyond it;
-//! of a part that was being written when the process ended the store keeps what there is.
+//! does not. Limits: what is left of a checkpoint that was never completed stays until all that are kept are beyond it.
 
 use std::iter::empty;
 
 use dataflows::time::Time;
 
 use super::claims::{self, Successors};
-use super::{Checkpoints, Manifest, Store, StoreError, Unfit};
+use super::{Checkpoints, Manifest, Store, StoreError, Unfit, parts};
 use crate::clock::partitions::Cut;
 
 /// So many checkpoints that may be restored are kept, should the newest be damaged.
@@ -49,7 +48,7 @@ impl Checkpoints {
         self.raise_floor(store, oldest)?;
         // First the manifests: parts without one are no checkpoint, a manifest without parts is a damaged one.
         gone.iter().try_for_each(|name| store.delete(name))?;
-        for part in store.list(&format!("{}/parts/", self.job))? {
+        for part in store.list(&parts(&self.job))? {
             let Some((manifest, incarnation)) = self.manifest_of(&part) else { continue };
             // One checkpoint is written at a time, so none is being written now; what a process completes there that does
             // not know that it was replaced is below the floor.
@@ -107,8 +106,8 @@ impl Checkpoints {
     }
 
     /// The manifest that makes a part one of a checkpoint, or would, and whose it is.
-    fn manifest_of(&self, part: &str) -> Option<(String, u64)> {
-        let (checkpoint, _) = part.strip_prefix(&format!("{}/parts/", self.job))?.split_once('/')?;
+    pub(super) fn manifest_of(&self, part: &str) -> Option<(String, u64)> {
+        let (checkpoint, _) = part.strip_prefix(&parts(&self.job))?.split_once('/')?;
         let (_, incarnation) = checkpoint.split_once('-')?;
         Some((format!("{}/manifests/{checkpoint}.json", self.job), incarnation.parse().ok()?))
     }

@@ -51,6 +51,10 @@ impl Store for Memory {
         self.objects.remove(name);
         self.answer(())
     }
+
+    fn sweep(&mut self, _: &str, _: impl Fn(&str) -> bool) -> Result<(), StoreError> {
+        Ok(())
+    }
 }
 
 /// A sink that nothing ever comes to; where it is away it cannot even be fenced.

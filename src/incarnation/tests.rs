@@ -12,13 +12,13 @@ use crate::store::Objects;
 /// A job in a directory of its own.
 struct Job {
     store: Objects,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Job {
     fn new() -> Job {
         let folder = tempfile::tempdir().unwrap();
-        Job { store: Objects::open(&folder.path().display().to_string()).unwrap(), _folder: folder }
+        Job { store: Objects::open(&folder.path().display().to_string()).unwrap(), folder }
     }
 
     fn start(&mut self, sinks: &mut [Kept]) -> Result<Start, StartError> {
@@ -56,6 +56,10 @@ impl Store for Unreadable<'_> {
 
     fn delete(&mut self, name: &str) -> Result<(), StoreError> {
         self.store.delete(name)
+    }
+
+    fn sweep(&mut self, folder: &str, is_left: impl Fn(&str) -> bool) -> Result<(), StoreError> {
+        self.store.sweep(folder, is_left)
     }
 }
 
@@ -144,4 +148,21 @@ fn no_sink_is_behind_a_checkpoint_while_another_cannot_be_read() {
     let refused = start(&mut store, "shop", 7, &mut sinks).unwrap_err();
     assert_eq!(refused, StartError::Store(StoreError("away".to_owned())), "the next start may read it");
     assert_eq!(job.start(&mut sinks).unwrap().restored.unwrap().manifest.frontier, 80);
+}
+
+#[test]
+fn what_an_earlier_incarnation_did_not_finish_goes_with_the_next_start() {
+    let mut job = Job::new();
+    let part = |name: &str| job.folder.path().join("shop/parts").join(name);
+    let of_first = part("00000000000000000080-0000000001/00001-3#1");
+    let (whole, of_later) =
+        (part("00000000000000000080-0000000001/00000-3"), part("00000000000000000090-0000000003/00000-1#1"));
+    for path in [&of_first, &whole, &of_later] {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, b"part").unwrap();
+    }
+    job.start(&mut []).unwrap();
+    assert!(of_first.exists(), "of its own, which another process may be writing");
+    job.start(&mut []).unwrap();
+    assert_eq!([&of_first, &whole, &of_later].map(|path| path.exists()), [false, true, true]);
 }

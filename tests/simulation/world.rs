@@ -245,6 +245,10 @@ impl Store for MemoryStore {
     fn delete(&mut self, name: &str) -> Result<(), StoreError> {
         self.failing(|objects| drop(objects.remove(name)))
     }
+
+    fn sweep(&mut self, _: &str, _: impl Fn(&str) -> bool) -> Result<(), StoreError> {
+        Ok(())
+    }
 }
 
 /// A sink with transactions, whose answers may get lost.
