@@ -80,7 +80,7 @@ fn chosen(gathered: Gathered, question: Question<'_>) -> JobResult<(OrderId, Sto
         match (tenants.is_empty(), nearest.is_empty()) {
             (false, _) => error.remedy(format!("it exists for {}", tenants.join(", "))),
             (true, false) => error.remedy(format!("did you mean {}?", nearest.join(" or "))),
-            (true, true) => error.remedy("check the id and --input; --from, --until and --limit leave orders out"),
+            (true, true) => error.remedy("check the id and --input; --from and --until leave orders out"),
         }
     })
 }

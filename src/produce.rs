@@ -23,7 +23,7 @@ use crate::interrupt;
 use crate::kafka::KafkaSettings;
 use crate::kafka::sender::{Sender, Sent};
 use crate::runs::{Merge, Runs};
-use crate::source::published::{Publication, TopicKind, categories, of_input};
+use crate::source::published::{Publication, TopicKind, joined, of_input};
 
 /// How long is slept at once while time passes.
 const NAP: Duration = Duration::from_millis(5);
@@ -84,9 +84,9 @@ impl History {
         let memory_bytes = usize::try_from(config.sort_memory_bytes).unwrap_or(usize::MAX);
         let (mut runs, mut number, mut left_out) = (Runs::default(), 0_u64, 0);
         let (kind, threads) = (options.reading.kind, config.cluster.workers);
-        let categories = categories(&options.inputs, kind)?;
+        let joined = joined(&options.inputs, kind, &limits, threads)?;
         for input in &options.inputs {
-            left_out += of_input(input, kind, &categories, &limits, threads, |publication| {
+            left_out += of_input(input, kind, &joined, &limits, |publication| {
                 let Publication { at, topic, key, value } = publication;
                 if (from..=until).contains(at) && !interrupt::is_requested() {
                     let key_length = u16::try_from(key.len()).unwrap_or(0);

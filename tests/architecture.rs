@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 /// Lines of code outside tests, comments and blank lines not counted (docs/decisions/0024-parts-in-pieces.md): beyond them
 /// the project has become another one, and that is a decision.
-const LINES_MAX: usize = 32_720;
+const LINES_MAX: usize = 32_790;
 const LINES_OF_FILE_MAX: usize = 400;
 
 /// Names that say nothing about what a file holds.

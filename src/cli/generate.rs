@@ -68,7 +68,7 @@ pub struct GenerateOlist {
     /// After this share of these rows write a broken copy, each of another kind; the rows themselves stay whole
     #[arg(long, value_name = "PERCENT", default_value = "0%", value_parser = parse_percentage, help_heading = FAULTS)]
     pub invalid: u64,
-    /// Directory to write; made where it is missing; repeat for several, which get the same
+    /// Directory to write; made where it is missing, files of these names are replaced; repeat for several, which get the same
     #[arg(long, value_name = "DIR", required = true, help_heading = OUTPUT)]
     pub to: Vec<PathBuf>,
 }
@@ -115,7 +115,8 @@ pub struct GenerateStream {
     pub disorder: u64,
     /// A file .jsonl, .jsonl.gz or .jsonl.zst, a directory, `-` (standard output) or kafka://BROKERS/TOPIC; repeatable
     ///
-    /// In a directory, one that is there or whose name ends in `/`, the file is orders.jsonl or sales.jsonl.
+    /// In a directory, one that is there or whose name ends in `/`, the file is orders.jsonl or sales.jsonl. A file that is
+    /// there is replaced.
     #[arg(long, value_name = "FILE", required = true, help_heading = OUTPUT)]
     pub to: Vec<PathBuf>,
     /// Show neither progress nor statistics

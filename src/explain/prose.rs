@@ -163,7 +163,7 @@ impl Prose {
             }
             for record in refused {
                 let what = if record.what.is_empty() { record.raw.clone() } else { record.what.join("; ") };
-                self.line(&format!("  {what}  ({})", record.position));
+                self.line(&format!("  {what}  ({})", record.place));
                 for (reason, meaning) in record.reasons.iter().zip(&record.meanings) {
                     self.line(&format!("    {reason}: {meaning}"));
                 }

@@ -19,7 +19,7 @@ use super::gather::Story;
 use super::ledger::{Correction, Fate, Ledger, Life, Rows, follow, json, rows};
 use super::promise::SlaReport;
 use crate::instant::format_instant;
-use crate::source::inputs::Inputs;
+use crate::source::inputs::{Inputs, SourceFile};
 use crate::validate::meaning::meaning;
 
 /// A JSON object.
@@ -80,6 +80,9 @@ pub struct LifeReport {
 pub struct RefusedReport {
     pub source: String,
     pub position: String,
+    /// The position for people, who have no column of sources beside it.
+    #[serde(skip)]
+    pub place: String,
     pub reasons: Vec<String>,
     /// What each reason means.
     pub meanings: Vec<&'static str>,
@@ -131,6 +134,7 @@ impl Reporter<'_> {
             RefusedReport {
                 source: source.to_string(),
                 position: position.to_string(),
+                place: self.place(record.position),
                 meanings: record.reasons.iter().map(|reason| meaning(reason)).collect(),
                 reasons: record.reasons.clone(),
                 what: self.refused_facts(&story, &ledger, record.position),
@@ -210,9 +214,16 @@ impl Reporter<'_> {
         }
     }
 
-    /// `FILE:LINE`.
+    /// `FILE:LINE`; with the whole path where files of several inputs have that name.
     fn place(&self, position: Position) -> String {
-        self.inputs.place(position).1.to_string()
+        let (files, (_, place)) = (&self.inputs.files, self.inputs.place(position));
+        let has_namesake =
+            |file: &&SourceFile| files.iter().any(|other| other.place == file.place && other.source != file.source);
+        let Some(file) = files.get(position.file() as usize).filter(has_namesake) else { return place.to_string() };
+        match file.source.strip_suffix(file.place.trim_end_matches(':')) {
+            Some(directory) => format!("{directory}{place}"),
+            None => format!("{}/{place}", file.source),
+        }
     }
 
     /// A fact as it stood in its record.

@@ -127,7 +127,10 @@ impl Inputs {
             numbered.push((path, kind, first_file, topics));
         }
         let directories = numbered.iter().filter(|(_, kind, ..)| *kind == Kind::Olist);
-        let categories = Arc::new(products::of_directories(directories.map(|(path, ..)| path.as_path()))?);
+        let directories: Vec<_> = directories.map(|(path, _, first_file, _)| (path.as_path(), *first_file)).collect();
+        let categories = Arc::new(products::of_directories(directories.iter().map(|(path, _)| *path))?);
+        let arrival_order = options.reading.arrival_order;
+        let mut opened = Olist::open_all(&directories, &categories, limits, arrival_order, threads)?.into_iter();
         let mut spooled = Vec::new();
         let mut first_orders = options.limit.map(|limit| FirstOrders { limit, keys: HashSet::new() });
         let mut inputs = Vec::new();
@@ -147,11 +150,10 @@ impl Inputs {
             }
             let input = match kind {
                 Kind::Olist => {
-                    let (categories, arrival_order) = (Arc::clone(&categories), options.reading.arrival_order);
-                    let olist = Olist::open(&path, first_file, categories, limits, arrival_order, threads)?;
+                    let Some(olist) = opened.next() else { continue };
                     Input::Olist(Arc::new(olist))
                 }
-                _ if options.reading.arrival_order => Input::JsonLines(Arc::new(JsonLines::open(&path, first_file)?)),
+                _ if arrival_order => Input::JsonLines(Arc::new(JsonLines::open(&path, first_file)?)),
                 _ => {
                     let waiting_bytes = config.sort_memory_bytes / WAITING_SHARE;
                     let lines = JsonLines::open_in_order(&path, first_file, limits, threads, waiting_bytes)?;
@@ -165,7 +167,7 @@ impl Inputs {
             inputs,
             files,
             sorting: Arc::default(),
-            arrival_order: options.reading.arrival_order,
+            arrival_order,
             out_of_orderness_ms: config.out_of_orderness_ms,
             sort_memory_bytes: config.sort_memory_bytes,
         };

@@ -3,15 +3,15 @@
 //!
 //! Items and payments carry no time: they get their order's. Where the three files list their orders in the same order
 //! (`olist/index.rs` finds out), blocks are cut so that an order's rows stand together and are joined while they are
-//! read; otherwise the orders file is read beforehand for the times of every order (`olist/stamps.rs`). In both cases a
-//! row is decoded once on its way into the graph, by the worker its block is dealt to.
+//! read; otherwise, or where an order stands in two directories that are read together, the orders files are read beforehand
+//! for the times of every order (`olist/stamps.rs`). In both cases a row is decoded once on its way into the graph, by the worker its block is dealt to.
 
 mod index;
 pub mod products;
 pub mod published;
 mod rows;
 pub mod sample;
-mod stamps;
+pub mod stamps;
 mod table_file;
 
 use std::io;
@@ -70,37 +70,79 @@ enum Plan {
     /// The files are co-ordered: an order's rows stand in one block.
     Joined(Index),
     /// They are not: times come from a table.
-    Stamped { stamps: Stamps, blocks: Box<[Mutex<Blocks>; 3]> },
+    Stamped { stamps: Arc<Stamps>, blocks: Box<[Mutex<Blocks>; 3]> },
 }
 
-impl Olist {
-    /// Opens a directory and finds out how to read it. `first_file` is the number of its orders file; items are joined
-    /// with `categories`; `threads` may be used to read ahead.
-    pub fn open(
-        directory: &Path,
-        first_file: u32,
-        categories: Arc<ProductCategories>,
-        limits: &Limits,
-        arrival_order: bool,
-        threads: usize,
-    ) -> JobResult<Olist> {
-        let files = [0, 1, 2].map(|file: usize| TableFile::open(directory, FILES[file]));
-        let [orders, items, payments] = files;
+/// The files of a directory, opened.
+struct Tables {
+    files: [TableFile; 3],
+    headers: [Header; 3],
+    orders: OrderColumns,
+}
+
+impl Tables {
+    fn open(directory: &Path) -> JobResult<Tables> {
+        let [orders, items, payments] = [0, 1, 2].map(|file: usize| TableFile::open(directory, FILES[file]));
         let files = [orders?, items?, payments?];
         let headers = [read_header(&files[0])?, read_header(&files[1])?, read_header(&files[2])?];
         let orders = OrderColumns::from_header(&headers[0].record).map_err(wrong_header(&files[0].path))?;
-        let items = ItemColumns::from_header(&headers[1].record).map_err(wrong_header(&files[1].path))?;
-        let payments = PaymentColumns::from_header(&headers[2].record).map_err(wrong_header(&files[2].path))?;
-        let index = if arrival_order { None } else { Index::find(&files, &headers, threads)? };
-        let plan = match index {
-            Some(index) => Plan::Joined(index),
-            None => {
-                let stamps = Stamps::read(body(&files[0])?, &orders, limits, threads, &files[0].path)?;
-                let blocks = [body(&files[0])?, body(&files[1])?, body(&files[2])?].map(Mutex::new);
-                Plan::Stamped { stamps, blocks: Box::new(blocks) }
-            }
+        Ok(Tables { files, headers, orders })
+    }
+
+    /// Where to cut each of these directories; none where one is not co-ordered, or an order stands in two of them.
+    fn indexes(directories: &[Tables], threads: usize) -> JobResult<Option<Vec<Index>>> {
+        let mut indexes = Vec::new();
+        for Tables { files, headers, .. } in directories {
+            let Some(index) = Index::find(files, headers, threads)? else { return Ok(None) };
+            indexes.push(index);
+        }
+        Ok(Index::are_apart(&mut indexes, threads)?.then_some(indexes))
+    }
+
+    /// How to read each of these directories. Items and payments of an order that stands in two of them take their times
+    /// from the rows of both, as if all stood in one.
+    fn plans(directories: &[Tables], limits: &Limits, arrival_order: bool, threads: usize) -> JobResult<Vec<Plan>> {
+        if let Some(indexes) = if arrival_order { None } else { Tables::indexes(directories, threads)? } {
+            return Ok(indexes.into_iter().map(Plan::Joined).collect());
+        }
+        let orders: Vec<_> = directories.iter().map(|tables| (&tables.files[0], &tables.orders)).collect();
+        let stamps = Arc::new(Stamps::read(&orders, limits, threads)?);
+        let stamped = |Tables { files: [orders, items, payments], .. }: &Tables| {
+            let blocks = [body(orders)?, body(items)?, body(payments)?].map(Mutex::new);
+            Ok(Plan::Stamped { stamps: Arc::clone(&stamps), blocks: Box::new(blocks) })
         };
-        Ok(Olist { files, first_file, orders, items, payments, categories, plan })
+        directories.iter().map(stamped).collect()
+    }
+}
+
+impl Olist {
+    /// Opens directories that are read together and finds out how to read them. With each stands the number of its orders
+    /// file; items are joined with `categories`; `threads` may be used to read ahead.
+    pub fn open_all(
+        directories: &[(&Path, u32)],
+        categories: &Arc<ProductCategories>,
+        limits: &Limits,
+        arrival_order: bool,
+        threads: usize,
+    ) -> JobResult<Vec<Olist>> {
+        let opened = directories.iter().map(|(directory, _)| Tables::open(directory));
+        let tables = opened.collect::<JobResult<Vec<Tables>>>()?;
+        let plans = Tables::plans(&tables, limits, arrival_order, threads)?;
+        let open = |((tables, plan), (_, first_file)): ((Tables, Plan), &(&Path, u32))| {
+            let Tables { files, headers, orders } = tables;
+            let items = ItemColumns::from_header(&headers[1].record).map_err(wrong_header(&files[1].path))?;
+            let payments = PaymentColumns::from_header(&headers[2].record).map_err(wrong_header(&files[2].path))?;
+            Ok(Olist {
+                files,
+                first_file: *first_file,
+                orders,
+                items,
+                payments,
+                categories: Arc::clone(categories),
+                plan,
+            })
+        };
+        tables.into_iter().zip(plans).zip(directories).map(open).collect()
     }
 
     /// The names of the three files in a directory: compressed ones have another ending.

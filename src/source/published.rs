@@ -8,6 +8,7 @@ use dataflows::time::Time;
 
 use super::inputs::{Kind, kind_of};
 use super::jsonl::JsonLines;
+use super::olist::stamps::Stamps;
 use super::olist::{products, published};
 use crate::cli::InputKind;
 use crate::decode::{ProductCategories, decode_line, topic};
@@ -48,29 +49,35 @@ pub struct Publication<'p> {
     pub value: Cow<'p, [u8]>,
 }
 
-/// The categories of the products of all these inputs.
-pub fn categories(inputs: &[PathBuf], given: Option<InputKind>) -> JobResult<ProductCategories> {
+/// What rows of directories that are told together take from one another: categories from products, times from orders.
+pub struct Joined {
+    categories: ProductCategories,
+    stamps: Stamps,
+}
+
+/// The same of all directories among these inputs.
+pub fn joined(inputs: &[PathBuf], given: Option<InputKind>, limits: &Limits, threads: usize) -> JobResult<Joined> {
     let mut directories = Vec::new();
     for input in inputs {
         if kind_of(input, given)? == Kind::Olist {
             directories.push(input.as_path());
         }
     }
-    products::of_directories(directories)
+    let stamps = Stamps::of_directories(&directories, limits, threads)?;
+    Ok(Joined { categories: products::of_directories(directories)?, stamps })
 }
 
-/// Tells everything of an input, in no order; how many records were left out because no topic could hold them. Items of a
-/// directory get their `categories`, which are those of all inputs.
+/// Tells everything of an input, in no order; how many records were left out because no topic could hold them. Rows of a
+/// directory get what is `joined` of all inputs.
 pub fn of_input(
     input: &Path,
     given: Option<InputKind>,
-    categories: &ProductCategories,
+    joined: &Joined,
     limits: &Limits,
-    threads: usize,
     mut give: impl FnMut(&Publication<'_>) -> JobResult<()>,
 ) -> JobResult<u64> {
     match kind_of(input, given)? {
-        Kind::Olist => published::of_directory(input, categories, limits, threads, give),
+        Kind::Olist => published::of_directory(input, &joined.categories, &joined.stamps, limits, give),
         Kind::JsonLines => of_lines(input, limits, &mut give),
         Kind::Topics => {
             let error = JobError::configuration("topics are sent nowhere").at(input.display().to_string());

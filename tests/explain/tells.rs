@@ -148,3 +148,23 @@ fn an_order_that_is_not_there_or_there_twice_ends_with_what_to_do() {
         command.assert().code(code).stdout("").stderr(contains(message).and(contains("error: ")));
     }
 }
+
+#[test]
+fn files_of_one_name_are_told_apart() {
+    let lines: Vec<&str> = LIVES.lines().collect();
+    let (folder, mut command) = explain(&["A-1", "--input", "./b/lives.jsonl", "--input", "other.jsonl"], lines[0]);
+    std::fs::create_dir(folder.path().join("b")).unwrap();
+    std::fs::write(folder.path().join("b/lives.jsonl"), [lines[1], lines[8], lines[2]].join("\n")).unwrap();
+    std::fs::write(folder.path().join("other.jsonl"), lines[3]).unwrap();
+    let text = String::from_utf8(command.assert().success().get_output().stdout.clone()).unwrap();
+    for said in [
+        ", lives.jsonl:1\n",
+        ", other.jsonl:1\n",
+        "payment 1: 159.98 by credit_card  (./b/lives.jsonl:1)\n",
+        "payment 1: 1.00 by voucher  (./b/lives.jsonl:3)\n",
+        "counts instead: payment 1: 159.98 by credit_card  (./b/lives.jsonl:1)",
+        "  (./b/lives.jsonl:2)\n    bad_timestamp:timestamp:",
+    ] {
+        assert!(text.contains(said), "{said} in {text}");
+    }
+}

@@ -146,3 +146,62 @@ fn products_that_cannot_be_used_are_told_by_their_file() {
         }
     }
 }
+
+/// Writes directories `a` and `b`, and `one` that has the rows of both. Rows of an order stand in either or in both, some orders
+/// in two rows of other times; where `apart`, all rows of an order stand in one of the two.
+fn spread(folder: &Path, seed: u64, apart: bool) {
+    let mut state = seed;
+    let mut random = |below: u64| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % below
+    };
+    let mut rows = [[(); 3]; 2].map(|tables| tables.map(|()| String::new()));
+    for order in 0..40 {
+        let mut put = |table: usize, side: u64, row: &str| match side {
+            0 | 1 => rows[side as usize][table].push_str(row),
+            _ => rows.iter_mut().for_each(|tables| tables[table].push_str(row)),
+        };
+        let home = random(2);
+        for _ in 0..1 + random(2) * u64::from(!apart) {
+            let (day, hour) = (1 + random(9), random(24));
+            let approved = if random(3) == 0 { String::new() } else { format!("2018-01-1{} 12:00:00", random(9)) };
+            let row = format!("o{order:02},approved,2018-01-0{day} {hour:02}:00:00,{approved}\n");
+            put(0, if apart { home } else { random(3) }, &row);
+        }
+        put(1, if apart { home } else { random(3) }, &format!("o{order:02},1,p1,{order}.00,1\n"));
+        put(2, if apart { home } else { random(3) }, &format!("o{order:02},1,boleto,{order}.50\n"));
+    }
+    let headers = [
+        ("olist_orders_dataset.csv", "order_id,order_status,order_purchase_timestamp,order_approved_at"),
+        ("olist_order_items_dataset.csv", "order_id,order_item_id,product_id,price,freight_value"),
+        ("olist_order_payments_dataset.csv", "order_id,payment_sequential,payment_type,payment_value"),
+    ];
+    for (name, sides) in [("a", &[0][..]), ("b", &[1]), ("one", &[0, 1])] {
+        fs::create_dir(folder.join(name)).unwrap();
+        for (table, (file, header)) in headers.iter().enumerate() {
+            let rows: String = sides.iter().map(|side| rows[*side][table].as_str()).collect();
+            fs::write(folder.join(name).join(file), format!("{header}\n{rows}")).unwrap();
+        }
+    }
+}
+
+#[test]
+fn directories_that_overlap_are_one() {
+    for (seed, apart) in [(1, false), (2, false), (3, false), (4, true)] {
+        let folder = tempfile::tempdir().unwrap();
+        spread(folder.path(), seed, apart);
+        // Copies and what lost against another are told with the directory in which they stand.
+        let told = |arguments: &[&str]| {
+            let mut files = of_facts(replayed(folder.path(), arguments, None).0);
+            files.remove("dead_letters.csv");
+            files
+        };
+        let one = told(&["one"]);
+        assert!(one["orders.csv"].split(|byte| *byte == b'\n').count() > 40);
+        for inputs in [["a", "b"], ["b", "a"]] {
+            for more in [&["-w", "1"][..], &["-w", "2"], &["-w", "4", "--plan", "relational"]] {
+                assert_same(&one, &told(&[&inputs[..], more].concat()), &format!("{seed}: {inputs:?} {more:?}"));
+            }
+        }
+    }
+}

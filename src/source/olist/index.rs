@@ -51,6 +51,8 @@ pub struct Cut {
 #[derive(Debug)]
 pub struct Index {
     cuts: Vec<Cut>,
+    /// Of its orders; none once it is known that they stand in no other directory.
+    shards: Vec<Shards>,
 }
 
 /// Bytes of a stripe, and of a block's orders: so many that a block is worth a parcel for each of several workers, so few
@@ -109,9 +111,15 @@ impl Index {
         let merge = merge.into_inner().unwrap_or_else(PoisonError::into_inner);
         let cuts = if turns.is_stopped() { None } else { merge.finish() };
         match cuts {
-            Some(cuts) if are_distinct(&shards, threads)? => Ok(Some(Index { cuts })),
+            Some(cuts) if are_distinct(&shards, threads)? => Ok(Some(Index { cuts, shards })),
             _ => Ok(None),
         }
+    }
+
+    /// True where no order stands in two of these directories, each of which has none twice. What tells that is let go of.
+    pub fn are_apart(indexes: &mut [Index], threads: usize) -> JobResult<bool> {
+        let shards: Vec<Shards> = indexes.iter_mut().flat_map(|index| std::mem::take(&mut index.shards)).collect();
+        Ok(indexes.len() < 2 || are_distinct(&shards, threads)?)
     }
 
     /// Block `number`: where it starts and ends.
@@ -152,6 +160,7 @@ fn stripes(files: &[RowFile], stripe_bytes: u64) -> (Vec<Stripe>, [usize; 3]) {
 }
 
 /// Hashes, dealt out by their first byte: of two equal ones both are in the same shard.
+#[derive(Debug)]
 struct Shards(Vec<Vec<u64>>);
 
 impl Default for Shards {

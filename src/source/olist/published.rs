@@ -24,18 +24,18 @@ use crate::source::blocks::is_blank;
 use crate::source::published::{Publication, TopicKind};
 use crate::validate::Limits;
 
-/// Tells every row of a directory, its items with these categories, in no order; how many were left out.
+/// Tells every row of a directory, with categories and times of all that are told together, in no order; how many were
+/// left out.
 pub fn of_directory(
     directory: &Path,
     categories: &ProductCategories,
+    stamps: &Stamps,
     limits: &Limits,
-    threads: usize,
     mut give: impl FnMut(&Publication<'_>) -> JobResult<()>,
 ) -> JobResult<u64> {
     let mut left_out = 0;
     let orders = OpenFile::open(directory, Table::Orders)?;
     let order_columns = OrderColumns::from_header(&orders.header).map_err(wrong_header(&orders.file.path))?;
-    let stamps = Stamps::read(body(&orders.file)?, &order_columns, limits, threads, &orders.file.path)?;
     let mut last_at = 0;
     left_out += orders.each(|row| {
         let Ok(order) = order_columns.decode(row, limits) else {

@@ -1,7 +1,7 @@
 //! Stamps: the times that items and payments take from their order.
 //!
 //! An item gets its order's purchase time, a payment its order's approval time, or the purchase time where there is no
-//! approval; of an order in several rows those of the facts that win, which are the earliest.
+//! approval; of an order in several rows, be it in several directories, those of the facts that win, which are the earliest.
 
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -11,11 +11,11 @@ use dataflows::time::Time;
 use hashbrown::HashMap;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{rows, unreadable};
+use super::table_file::TableFile;
+use super::{FILES, body, read_header, rows, unreadable, wrong_header};
 use crate::decode::cells::CsvRows;
 use crate::decode::olist::{OrderColumns, OrderRow};
 use crate::error::JobResult;
-use crate::source::blocks::Blocks;
 use crate::source::on_threads;
 use crate::validate::Limits;
 
@@ -45,7 +45,7 @@ impl Stamp {
     }
 }
 
-/// The times of every order of a directory.
+/// The times of every order of directories that are read together.
 pub struct Stamps {
     shards: Vec<HashMap<Text, Stamp>>,
 }
@@ -58,39 +58,48 @@ fn shard(order_id: &Text) -> usize {
 }
 
 impl Stamps {
-    /// Reads the orders file with this many threads. Rows that are refused have no stamp.
-    pub fn read(
-        blocks: Blocks,
-        columns: &OrderColumns,
-        limits: &Limits,
-        threads: usize,
-        path: &Path,
-    ) -> JobResult<Stamps> {
-        let blocks = Mutex::new(blocks);
+    /// Reads the orders files of directories that are read together, with this many threads. Rows that are refused have no
+    /// stamp.
+    pub fn read(files: &[(&TableFile, &OrderColumns)], limits: &Limits, threads: usize) -> JobResult<Stamps> {
         let shards: Vec<Mutex<HashMap<Text, Stamp>>> = (0..SHARDS).map(|_| Mutex::default()).collect();
-        let read = || -> JobResult<()> {
-            loop {
-                let block = blocks.lock().unwrap_or_else(PoisonError::into_inner).next_block();
-                let Some(block) = block.map_err(|error| unreadable(path, &error))? else { return Ok(()) };
-                if block.is_too_large {
-                    continue;
-                }
-                let mut split = CsvRows::of(&block.bytes);
-                while let Some(row) = split.next_row().filter(|row| !rows::is_open(row)) {
-                    if let Ok(row) = columns.decode(row.cells, limits) {
-                        let mut shard = shards[shard(&row.order_id)].lock().unwrap_or_else(PoisonError::into_inner);
-                        let stamp = Stamp::of(&row);
-                        shard.entry(row.order_id).or_insert(stamp).merge(stamp);
+        for (file, columns) in files {
+            let blocks = Mutex::new(body(file)?);
+            let read = || -> JobResult<()> {
+                loop {
+                    let block = blocks.lock().unwrap_or_else(PoisonError::into_inner).next_block();
+                    let Some(block) = block.map_err(|error| unreadable(&file.path, &error))? else { return Ok(()) };
+                    if block.is_too_large {
+                        continue;
+                    }
+                    let mut split = CsvRows::of(&block.bytes);
+                    while let Some(row) = split.next_row().filter(|row| !rows::is_open(row)) {
+                        if let Ok(row) = columns.decode(row.cells, limits) {
+                            let mut shard = shards[shard(&row.order_id)].lock().unwrap_or_else(PoisonError::into_inner);
+                            let stamp = Stamp::of(&row);
+                            shard.entry(row.order_id).or_insert(stamp).merge(stamp);
+                        }
                     }
                 }
-            }
-        };
-        on_threads(threads, read)?.into_iter().collect::<JobResult<()>>()?;
+            };
+            on_threads(threads, read)?.into_iter().collect::<JobResult<()>>()?;
+        }
         let shards = shards.into_iter().map(|shard| shard.into_inner().unwrap_or_else(PoisonError::into_inner));
         Ok(Stamps { shards: shards.collect() })
     }
 
-    /// The times of an order; none where it is not in the orders file or refused there.
+    /// The same of the orders files in these directories.
+    pub fn of_directories(directories: &[&Path], limits: &Limits, threads: usize) -> JobResult<Stamps> {
+        let open = |directory: &&Path| {
+            let file = TableFile::open(directory, FILES[0])?;
+            let columns = OrderColumns::from_header(&read_header(&file)?.record).map_err(wrong_header(&file.path))?;
+            Ok((file, columns))
+        };
+        let opened = directories.iter().map(open).collect::<JobResult<Vec<(TableFile, OrderColumns)>>>()?;
+        let files: Vec<_> = opened.iter().map(|(file, columns)| (file, columns)).collect();
+        Stamps::read(&files, limits, threads)
+    }
+
+    /// The times of an order; none where it is in no orders file, or refused there.
     pub fn get(&self, order_id: &Text) -> Option<Stamp> {
         self.shards[shard(order_id)].get(order_id).copied()
     }
