@@ -157,7 +157,7 @@ fn of_replay(config: Option<&JobConfig>, outputs: &Outputs, options: &ReplayOpti
     options.inputs.iter().for_each(|input| findings.extend(of_input(input, options, &limits, &kafka)));
     let input_bytes = options.inputs.iter().map(|input| bytes_of(input)).sum();
     let files = options.out.iter().map(|path| ("--out", path, Files::probe(path, options.format, options.changes)));
-    let of_sqlite = |path: &Path| stand_apart(options, outputs).and_then(|()| Sqlite::probe(path));
+    let of_sqlite = |path: &Path| stand_apart(options, None, outputs).and_then(|()| Sqlite::probe(path));
     let sqlite = outputs.sqlite.iter().map(|path| ("--sqlite", path, of_sqlite(path)));
     for (name, path, probed) in files.chain(sqlite) {
         findings.push(of_output(format!("{name} {}", path.display()), probed));

@@ -17,6 +17,7 @@ pub mod sources;
 pub mod teller;
 
 use std::io::{self, Write};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use dataflows::orders::Rows;
@@ -37,7 +38,7 @@ use crate::serve;
 use crate::sink::change::Change;
 use crate::sink::commits::{Progress, Transactions};
 use crate::sink::committer::{Committer, CommitterSettings};
-use crate::sink::kafka::{ChangelogSettings, Kafka};
+use crate::sink::kafka::{ChangelogSettings, Kafka, is_changelog};
 use crate::sink::postgres::{Postgres, PostgresSettings};
 use crate::sink::sqlite::live::LiveSqlite;
 use crate::store::Objects;
@@ -53,7 +54,7 @@ use teller::Teller;
 pub fn run(config: &JobConfig, options: &RunOptions) -> JobResult<()> {
     // From here on to stop is to drain, even if there is nothing yet.
     interrupt::drains();
-    check(config)?;
+    check(config, options.watch.as_deref())?;
     if options.start == LiveStart::Checkpoint {
         // Before anything is kept of this start.
         check_ran(config)?;
@@ -86,8 +87,8 @@ pub fn run(config: &JobConfig, options: &RunOptions) -> JobResult<()> {
     Ok(())
 }
 
-/// Refuses a configuration with which no live job can run.
-pub fn check(config: &JobConfig) -> JobResult<()> {
+/// Refuses a configuration with which no live job can run, or one that would read what it writes.
+pub fn check(config: &JobConfig, watched: Option<&Path>) -> JobResult<()> {
     let Outputs { postgres, sqlite, kafka, store, .. } = &config.outputs;
     if config.plan == Plan::Relational {
         let what = "--plan relational forgets nothing, so it cannot write checkpoints";
@@ -98,7 +99,14 @@ pub fn check(config: &JobConfig) -> JobResult<()> {
         let error = JobError::configuration(what).at("flag --checkpoint");
         return Err(error.remedy("name a directory for checkpoints, or leave the sinks out"));
     }
-    stand_apart(&ReplayOptions::default(), &config.outputs)
+    let topics: &[String] = if config.kafka.brokers.is_empty() { &[] } else { &config.kafka.topics };
+    if let Some(topic) = topics.iter().find(|topic| kafka.is_some() && is_changelog(topic, &config.name)) {
+        // Whether brokers of other addresses are others cannot be told.
+        let what = format!("topic {topic} would be read, and written into by --to-kafka");
+        let error = JobError::configuration(what).at(format!("--topics, and --job {}", config.name));
+        return Err(error.remedy("give the job another name with --job: changelogs are called JOB.COLLECTION"));
+    }
+    stand_apart(&ReplayOptions::default(), watched, &config.outputs)
 }
 
 /// Refuses a job that has no checkpoint to go on from.

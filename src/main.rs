@@ -105,7 +105,7 @@ fn run(cli: &Cli, config: JobResult<JobConfig>) -> JobResult<()> {
             let config = config.and_then(|config| {
                 let fits = match config.kind {
                     Kind::Bounded => checked(&arguments.options, &arguments.outputs, &config).map(drop),
-                    Kind::Live => live::check(&config),
+                    Kind::Live => live::check(&config, arguments.watch.as_deref()),
                 };
                 fits.map_err(|error| config.origins.place(error))?;
                 Ok(config)

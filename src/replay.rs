@@ -149,7 +149,7 @@ pub fn run(config: &JobConfig, options: &ReplayOptions, output: OutputFormat, st
 
 /// The sinks that keep every row; first those whose commit may fail: for want of a server, for want of space.
 fn stores(config: &JobConfig, options: &ReplayOptions) -> JobResult<Vec<Box<dyn Sink>>> {
-    apart::stand_apart(options, &config.outputs)?;
+    apart::stand_apart(options, None, &config.outputs)?;
     let mut stores: Vec<Box<dyn Sink>> = Vec::new();
     if let Some(url) = &config.outputs.postgres {
         stores.push(Box::new(Replacement::create(url)?));

@@ -186,31 +186,30 @@ impl Store for Objects {
 
     fn sweep(&mut self, folder: &str, is_left: impl Fn(&str) -> bool) -> Result<(), StoreError> {
         let Some(directory) = &self.directory else { return Ok(()) };
-        let sweep = || {
-            for place in entries(&directory.join(folder))? {
-                for entry in entries(&place)? {
-                    // The library writes what is to be NAME as NAME#1 first, or NAME#2.
-                    let name = entry.strip_prefix(directory).ok().and_then(|name| name.to_str()?.rsplit_once('#'));
-                    if name.is_some_and(|(name, _)| is_left(name)) {
-                        std::fs::remove_file(entry)?;
-                    }
+        let mut failed = Ok(());
+        // As the library does, which takes no name for a way out of the directory.
+        for place in entries(&directory.join(Path::from(folder).as_ref())) {
+            for entry in entries(&place) {
+                // What is to be NAME is written as NAME#1 first, or NAME#2.
+                let name = entry.strip_prefix(directory).ok().and_then(|name| name.to_str()?.rsplit_once('#'));
+                let is_begun = |number: &str| number.bytes().all(|byte| byte.is_ascii_digit());
+                if name.is_some_and(|(name, number)| is_begun(number) && is_left(name))
+                    && let Err(error) = std::fs::remove_file(entry)
+                    && error.kind() != ErrorKind::NotFound
+                {
+                    failed = Err(StoreError(error.to_string()));
                 }
-                // As long as anything is in it it stays.
-                _ = std::fs::remove_dir(place);
             }
-            Ok(())
-        };
-        sweep().map_err(|error: std::io::Error| StoreError(error.to_string()))
+            // As long as anything is in it it stays.
+            _ = std::fs::remove_dir(place);
+        }
+        failed
     }
 }
 
-/// What is in a folder; nothing where there is none.
-fn entries(folder: &FilePath) -> std::io::Result<Vec<PathBuf>> {
-    match std::fs::read_dir(folder) {
-        Ok(entries) => entries.map(|entry| Ok(entry?.path())).collect(),
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(Vec::new()),
-        Err(error) => Err(error),
-    }
+/// What is in a folder; nothing where it cannot be read, as where there is none.
+fn entries(folder: &FilePath) -> impl Iterator<Item = PathBuf> {
+    std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path())
 }
 
 #[cfg(test)]
@@ -256,6 +255,15 @@ mod tests {
         assert_eq!(left, [true, false, false, true]);
         assert_eq!(store.list("job/").unwrap(), ["job/parts/1/00001-1"]);
         store.sweep("other/parts/", |_| true).unwrap();
+        // No name leads out of the store.
+        std::fs::create_dir_all(directory.path().join("out/parts/empty")).unwrap();
+        std::fs::write(place("1/no-number#x"), b"").unwrap();
+        let mut within = Objects::open(&directory.path().join("job").display().to_string()).unwrap();
+        for name in ["../out/parts/", &format!("{}/out/parts/", directory.path().display())] {
+            within.sweep(name, |_| true).unwrap();
+        }
+        store.sweep("job/parts/", |_| true).unwrap();
+        assert!(directory.path().join("out/parts/empty").exists() && place("1/no-number#x").exists());
     }
 
     #[test]

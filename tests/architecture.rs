@@ -8,9 +8,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Lines of code outside tests, comments and blank lines not counted (docs/decisions/0024-parts-in-pieces.md): beyond them
+/// Lines of code outside tests, comments and blank lines not counted (docs/decisions/0026-a-job-reads-nothing-that-it-writes.md): beyond them
 /// the project has become another one, and that is a decision.
-const LINES_MAX: usize = 32_790;
+const LINES_MAX: usize = 32_880;
 const LINES_OF_FILE_MAX: usize = 400;
 
 /// Names that say nothing about what a file holds.

@@ -214,15 +214,15 @@ impl Reporter<'_> {
         }
     }
 
-    /// `FILE:LINE`; with the whole path where files of several inputs have that name.
+    /// `FILE:LINE` or `PARTITION/OFFSET`; with the input where files or partitions of several have that name.
     fn place(&self, position: Position) -> String {
         let (files, (_, place)) = (&self.inputs.files, self.inputs.place(position));
         let has_namesake =
             |file: &&SourceFile| files.iter().any(|other| other.place == file.place && other.source != file.source);
         let Some(file) = files.get(position.file() as usize).filter(has_namesake) else { return place.to_string() };
-        match file.source.strip_suffix(file.place.trim_end_matches(':')) {
+        match file.place.strip_suffix(':').and_then(|name| file.source.strip_suffix(name)) {
             Some(directory) => format!("{directory}{place}"),
-            None => format!("{}/{place}", file.source),
+            None => format!("{}/{place}", file.source.trim_end_matches('/')),
         }
     }
 

@@ -17,9 +17,12 @@ use crate::sink::files::Files;
 use crate::source::inputs::named;
 use crate::store::directory_of;
 
-/// Refuses a SQLite file where another output is to have its directory or a file.
-pub fn stand_apart(options: &ReplayOptions, outputs: &Outputs) -> JobResult<()> {
+/// Refuses a SQLite file where another output is to have its directory or a file, or in a directory that is `watched`.
+pub fn stand_apart(options: &ReplayOptions, watched: Option<&Path>, outputs: &Outputs) -> JobResult<()> {
     let Some(path) = &outputs.sqlite else { return Ok(()) };
+    if becomes_input(&resolved(path), watched) {
+        return Err(refused("an input would be written into by --sqlite", "--sqlite", path));
+    }
     match needing(&resolved(path), options, outputs) {
         Some(flag) => Err(refused(&format!("{flag} needs the same place as --sqlite"), "--sqlite", path)),
         None => Ok(()),
@@ -35,8 +38,8 @@ pub fn log_stands_apart(
     outputs: &Outputs,
 ) -> JobResult<()> {
     let place = resolved(log);
-    let becomes_input = watched.is_some_and(|directory| place.parent() == Some(&*resolved(directory)));
-    let is_read = becomes_input || is_input(log, options.inputs.iter().map(PathBuf::as_path).chain(watched));
+    let is_read =
+        becomes_input(&place, watched) || is_input(log, options.inputs.iter().map(PathBuf::as_path).chain(watched));
     let is_sqlite = outputs.sqlite.as_deref().is_some_and(|sqlite| resolved(sqlite) == place);
     let what = match needing(&place, options, outputs).or(is_sqlite.then_some("--sqlite")) {
         _ if is_read => "an input would be written into by --log-file".to_owned(),
@@ -44,6 +47,11 @@ pub fn log_stands_apart(
         None => return Ok(()),
     };
     Err(refused(&what, "--log-file", log))
+}
+
+/// True for a file that would stand in a directory that is watched.
+fn becomes_input(place: &Path, watched: Option<&Path>) -> bool {
+    watched.is_some_and(|directory| place.parent() == Some(&*resolved(directory)))
 }
 
 /// True where there is a file that is read, whatever names it has.

@@ -81,6 +81,12 @@ struct Session {
     looks_again: bool,
 }
 
+/// True for a topic that a job of this name writes.
+pub fn is_changelog(topic: &str, job: &str) -> bool {
+    let mut names = COLLECTIONS.iter().map(|collection| collection.name).chain([progress::NAME]);
+    names.any(|name| topic.strip_prefix(job).and_then(|rest| rest.strip_prefix('.')) == Some(name))
+}
+
 impl ChangelogSettings {
     fn topic(&self, collection: &str) -> String {
         format!("{}.{collection}", self.job)

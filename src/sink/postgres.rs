@@ -26,7 +26,7 @@ use crate::clock::trail;
 use crate::error::JobResult;
 use crate::instant::format_instant;
 use address::{Address, Url};
-use connection::{cannot_connect, connect, connect_once, is_refusal, refused};
+use connection::{connect, connect_now, connect_once, is_refusal, refused};
 pub use replacement::Replacement;
 use rows::Staging;
 use schema::PROGRESS;
@@ -194,7 +194,7 @@ impl Session {
 /// Connects, if that is possible now, and makes the tables where there are none, in a transaction that comes to nothing.
 fn probe(url: &Url, owner: Owner<'_>) -> JobResult<()> {
     let address = Address::of(url)?;
-    let mut client = connect_once(&address).map_err(|error| cannot_connect(&address, &error))?;
+    let mut client = connect_now(&address)?;
     client.batch_execute("BEGIN").map_err(|error| refused(&address, None, &error))?;
     schema::prepare(&mut client, &address, owner)
 }

@@ -105,8 +105,11 @@ impl Tables {
         if let Some(indexes) = if arrival_order { None } else { Tables::indexes(directories, threads)? } {
             return Ok(indexes.into_iter().map(Plan::Joined).collect());
         }
-        let orders: Vec<_> = directories.iter().map(|tables| (&tables.files[0], &tables.orders)).collect();
-        let stamps = Arc::new(Stamps::read(&orders, limits, threads)?);
+        let mut stamps = Stamps::default();
+        for Tables { files, orders, .. } in directories {
+            stamps.add(&files[0], orders, limits, threads)?;
+        }
+        let stamps = Arc::new(stamps);
         let stamped = |Tables { files: [orders, items, payments], .. }: &Tables| {
             let blocks = [body(orders)?, body(items)?, body(payments)?].map(Mutex::new);
             Ok(Plan::Stamped { stamps: Arc::clone(&stamps), blocks: Box::new(blocks) })

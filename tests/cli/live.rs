@@ -171,3 +171,38 @@ fn a_check_of_a_live_job_asks_the_broker_for_its_topics() {
     let arguments = ["--kafka", &brokers, "--topics", &topics, "--to-kafka", &brokers, "--serve", "none"];
     checked(folder.path(), &arguments).success().stdout(lines);
 }
+
+#[test]
+fn a_job_does_not_read_the_changelogs_it_writes() {
+    let folder = tempfile::tempdir().unwrap();
+    let brokers = ["--kafka", "127.0.0.1:1", "--to-kafka", "127.0.0.1:1", "--serve", "none", "--checkpoint", "kept"];
+    let says = || {
+        let what = contains("topic shop.orders would be read, and written into by --to-kafka");
+        what.and(contains("--topics, and --job shop")).and(contains("another name with --job"))
+    };
+    let arguments = [&["--job", "shop", "--topics", "sales,shop.orders"][..], &brokers].concat();
+    let refused = orderwatch(&[&["run"][..], &arguments].concat()).current_dir(folder.path()).assert().code(2);
+    refused.stderr(says());
+    checked(folder.path(), &arguments).code(1).stdout(says());
+    // Where no broker is read the topics are nobody's.
+    let arguments = ["check", "--watch", ".", "--job", "olist", "--to-kafka", "127.0.0.1:1", "--serve", "none"];
+    let checked = orderwatch(&arguments).current_dir(folder.path()).assert().code(1);
+    checked.stdout(contains("would be read").not());
+}
+
+#[test]
+fn a_server_that_takes_connections_and_says_nothing_is_told_and_does_not_keep_a_job_from_ending() {
+    let folder = tempfile::tempdir().unwrap();
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = format!("postgresql://postgres@{}/postgres", silent.local_addr().unwrap());
+    let shop = ["--generate", "1", "--serve", "none", "--checkpoint", "kept", "--postgres", &server];
+    let started = Instant::now();
+    checked(folder.path(), &shop).code(1).stdout(contains("it takes the connection and does not answer"));
+    let mut job = run::start(run::orderwatch().arg("run").args(shop).current_dir(folder.path()));
+    job.wait_until_it_says("it takes the connection and does not answer");
+    job.terminate();
+    let ended = job.wait();
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    assert!(ended.stderr.contains("the program was asked to end"), "{}", ended.stderr);
+    assert!(started.elapsed() < Duration::from_secs(60), "{:?}", started.elapsed());
+}

@@ -31,6 +31,21 @@ fn a_log_is_written_into_no_directory_that_is_watched() {
 }
 
 #[test]
+fn a_database_is_written_into_no_directory_that_is_watched() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("incoming")).unwrap();
+    for (command, code) in [("run", 2), ("check", 1)] {
+        let arguments = [command, "--watch", "incoming", "--serve", "none", "--checkpoint", "kept"];
+        let mut command = orderwatch();
+        let ended = run(command.args(arguments).args(["--sqlite", "incoming/x.jsonl"]).current_dir(folder.path()));
+        let said = format!("{}{}", ended.stdout, ended.stderr);
+        assert_eq!(ended.code, Some(code), "{said}");
+        assert!(said.contains("an input would be written into by --sqlite"), "{said}");
+        assert_eq!(fs::read_dir(folder.path().join("incoming")).unwrap().count(), 0);
+    }
+}
+
+#[test]
 fn text_in_utf_16_is_told_as_that_once_a_file() {
     let folder = tempfile::tempdir().unwrap();
     let incoming = folder.path().join("incoming");

@@ -2,6 +2,7 @@
 
 use std::fs::{OpenOptions, Permissions};
 use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -117,6 +118,17 @@ fn a_file_is_tried_again_when_its_permissions_have_changed() {
         assert!(started.elapsed() < DEADLINE, "it was not tried again: {}", watching.running.said_so_far());
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+#[test]
+fn a_file_whose_name_is_no_text_is_told_once() {
+    let mut watching = Watching::start();
+    let name = std::ffi::OsStr::from_bytes(b"ao\xfbt.jsonl");
+    std::fs::write(watching.incoming.join(name), b"{}\n").unwrap();
+    watching.running.wait_until_it_says("is not picked up before it has changed: its name is not in UTF-8");
+    drop_in(&watching.incoming, "later.txt", b"");
+    watching.running.wait_until_it_says("later.txt is not picked up before");
+    assert_eq!(watching.times_said("its name is not in UTF-8"), 1);
 }
 
 #[test]

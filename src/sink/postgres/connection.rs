@@ -4,6 +4,7 @@
 
 use std::error::Error;
 use std::io;
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use postgres::Client;
@@ -18,6 +19,8 @@ use crate::sink::sql::ADDED_RULE;
 const TRY_EVERY: Duration = Duration::from_millis(250);
 /// How often it is said that a server is waited for.
 const SAY_EVERY: Duration = Duration::from_secs(5);
+
+const NO_ANSWER: &str = "it takes the connection and does not answer";
 
 /// What holds for every session: locks of others are waited for so long that the log can name them, nothing else is given up
 /// for the time it takes, whatever the role's settings say (of which older servers lack some), nothing that was committed is
@@ -34,23 +37,42 @@ const SESSION: &str = "
 pub(super) fn connect(address: &Address) -> JobResult<Client> {
     let mut said: Option<Instant> = None;
     loop {
-        match connect_once(address) {
-            Ok(client) => return Ok(client),
-            Err(error) if !may_come(&error) => return Err(cannot_connect(address, &error)),
-            // A server that does not come back keeps what was read from being written, too.
-            Err(_) if interrupt::is_signalled() => {
-                let error = JobError::job("PostgreSQL was not there, and the program was asked to end");
-                return Err(error.at(address.shown.clone()).remedy("start the server, then this again"));
+        let mut asked = Instant::now();
+        let connected = connect_while(address, || {
+            if asked.elapsed() >= SAY_EVERY {
+                asked = Instant::now();
+                tracing::warn!("waiting for PostgreSQL, {}: {NO_ANSWER}", address.shown);
             }
-            Err(error) => {
+            !interrupt::is_signalled()
+        });
+        match connected {
+            Some(Ok(client)) => return Ok(client),
+            Some(Err(error)) if !may_come(&error) => return Err(cannot_connect(address, &error)),
+            Some(Err(error)) if !interrupt::is_signalled() => {
                 if said.is_none_or(|said| said.elapsed() >= SAY_EVERY) {
                     said = Some(Instant::now());
                     tracing::warn!("waiting for PostgreSQL, {}: {}", address.shown, reason(&error));
                 }
                 std::thread::sleep(TRY_EVERY);
             }
+            // A server that does not come back keeps what was read from being written, too.
+            _ => {
+                let error = JobError::job("PostgreSQL was not there, and the program was asked to end");
+                return Err(error.at(address.shown.clone()).remedy("start the server, then this again"));
+            }
         }
     }
+}
+
+/// Connects, if that is possible now; an error where the server does not answer for a while.
+pub(super) fn connect_now(address: &Address) -> JobResult<Client> {
+    let begun = Instant::now();
+    let connected = connect_while(address, || begun.elapsed() < SAY_EVERY);
+    let connected = connected.ok_or_else(|| {
+        let error = JobError::job(format!("cannot connect to PostgreSQL: {NO_ANSWER}")).at(address.shown.clone());
+        error.remedy("check host and port of the URL, and what stands between here and the server")
+    })?;
+    connected.map_err(|error| cannot_connect(address, &error))
 }
 
 /// Connects, if that is possible now.
@@ -58,6 +80,22 @@ pub(super) fn connect_once(address: &Address) -> Result<Client, postgres::Error>
     let mut client = address.config.connect(address.tls.clone())?;
     client.batch_execute(SESSION)?;
     Ok(client)
+}
+
+/// Connects on a thread of its own: a server that takes a connection and says nothing would not be waited for, but hung on
+/// to. None where it no longer `goes_on`; the thread then ends with the program, or when the server hangs up.
+fn connect_while(address: &Address, mut goes_on: impl FnMut() -> bool) -> Option<Result<Client, postgres::Error>> {
+    let (sender, answer) = channel();
+    let address = address.clone();
+    let connect = move || _ = sender.send(connect_once(&address));
+    std::thread::Builder::new().name("connecting".to_owned()).spawn(connect).ok()?;
+    loop {
+        match answer.recv_timeout(TRY_EVERY) {
+            Ok(connected) => return Some(connected),
+            Err(RecvTimeoutError::Timeout) if goes_on() => {}
+            Err(_) => return None,
+        }
+    }
 }
 
 /// True where the next attempt may succeed: nothing listens yet, or the server is starting or full.
@@ -88,7 +126,7 @@ pub(super) fn reason(error: &postgres::Error) -> String {
     }
 }
 
-pub(super) fn cannot_connect(address: &Address, error: &postgres::Error) -> JobError {
+fn cannot_connect(address: &Address, error: &postgres::Error) -> JobError {
     let remedy = match error.as_db_error().map(|said| said.code().code()) {
         Some("28P01" | "28000") => "check user, password and sslmode of the URL, and pg_hba.conf of the server",
         Some("3D000") => "create the database (createdb NAME), or name another one in the URL",

@@ -82,6 +82,10 @@ impl Index {
             files.push(file);
         }
         let (stripes, counts) = stripes(&files, stripe_bytes);
+        if stripes.is_empty() {
+            // No rows, and so no order.
+            return Ok(Some(Index { cuts: Vec::new(), shards: Vec::new() }));
+        }
         let [orders, items, payments] =
             [0, 1, 2].map(|file: usize| (files[file].start, files[file].end_offset, counts[file]));
         let merge = Mutex::new(Merge::new([orders, items, payments]));

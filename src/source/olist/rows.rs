@@ -39,7 +39,7 @@ pub fn is_open(row: &CsvRow<'_, '_>) -> bool {
 
 impl RowReader {
     /// Reads every row of a block into `intake`. `block_stamps` gathers the times of a block of orders and gives them to
-    /// its items and payments; without it times come from the directory's table.
+    /// its items and payments; without it times come from the table of all directories.
     pub(super) fn read(
         &mut self,
         olist: &Olist,

@@ -52,51 +52,54 @@ pub struct Stamps {
 
 const SHARDS: usize = 64;
 
+impl Default for Stamps {
+    fn default() -> Stamps {
+        Stamps { shards: (0..SHARDS).map(|_| HashMap::new()).collect() }
+    }
+}
+
 fn shard(order_id: &Text) -> usize {
     let mut scratch = [0; 32];
     xxh3_64(order_id.as_str_in(&mut scratch).as_bytes()) as usize % SHARDS
 }
 
 impl Stamps {
-    /// Reads the orders files of directories that are read together, with this many threads. Rows that are refused have no
-    /// stamp.
-    pub fn read(files: &[(&TableFile, &OrderColumns)], limits: &Limits, threads: usize) -> JobResult<Stamps> {
-        let shards: Vec<Mutex<HashMap<Text, Stamp>>> = (0..SHARDS).map(|_| Mutex::default()).collect();
-        for (file, columns) in files {
-            let blocks = Mutex::new(body(file)?);
-            let read = || -> JobResult<()> {
-                loop {
-                    let block = blocks.lock().unwrap_or_else(PoisonError::into_inner).next_block();
-                    let Some(block) = block.map_err(|error| unreadable(&file.path, &error))? else { return Ok(()) };
-                    if block.is_too_large {
-                        continue;
-                    }
-                    let mut split = CsvRows::of(&block.bytes);
-                    while let Some(row) = split.next_row().filter(|row| !rows::is_open(row)) {
-                        if let Ok(row) = columns.decode(row.cells, limits) {
-                            let mut shard = shards[shard(&row.order_id)].lock().unwrap_or_else(PoisonError::into_inner);
-                            let stamp = Stamp::of(&row);
-                            shard.entry(row.order_id).or_insert(stamp).merge(stamp);
-                        }
+    /// Reads another orders file, with this many threads. Rows that are refused have no stamp.
+    pub fn add(&mut self, file: &TableFile, columns: &OrderColumns, limits: &Limits, threads: usize) -> JobResult<()> {
+        let blocks = Mutex::new(body(file)?);
+        let shards: Vec<Mutex<_>> = self.shards.drain(..).map(Mutex::new).collect();
+        let read = || -> JobResult<()> {
+            loop {
+                let block = blocks.lock().unwrap_or_else(PoisonError::into_inner).next_block();
+                let Some(block) = block.map_err(|error| unreadable(&file.path, &error))? else { return Ok(()) };
+                if block.is_too_large {
+                    continue;
+                }
+                let mut split = CsvRows::of(&block.bytes);
+                while let Some(row) = split.next_row().filter(|row| !rows::is_open(row)) {
+                    if let Ok(row) = columns.decode(row.cells, limits) {
+                        let mut shard = shards[shard(&row.order_id)].lock().unwrap_or_else(PoisonError::into_inner);
+                        let stamp = Stamp::of(&row);
+                        shard.entry(row.order_id).or_insert(stamp).merge(stamp);
                     }
                 }
-            };
-            on_threads(threads, read)?.into_iter().collect::<JobResult<()>>()?;
-        }
+            }
+        };
+        let read = on_threads(threads, read)?.into_iter().collect::<JobResult<()>>();
         let shards = shards.into_iter().map(|shard| shard.into_inner().unwrap_or_else(PoisonError::into_inner));
-        Ok(Stamps { shards: shards.collect() })
+        self.shards.extend(shards);
+        read
     }
 
-    /// The same of the orders files in these directories.
+    /// Of the orders files in these directories, one after the other.
     pub fn of_directories(directories: &[&Path], limits: &Limits, threads: usize) -> JobResult<Stamps> {
-        let open = |directory: &&Path| {
+        let mut stamps = Stamps::default();
+        for directory in directories {
             let file = TableFile::open(directory, FILES[0])?;
             let columns = OrderColumns::from_header(&read_header(&file)?.record).map_err(wrong_header(&file.path))?;
-            Ok((file, columns))
-        };
-        let opened = directories.iter().map(open).collect::<JobResult<Vec<(TableFile, OrderColumns)>>>()?;
-        let files: Vec<_> = opened.iter().map(|(file, columns)| (file, columns)).collect();
-        Stamps::read(&files, limits, threads)
+            stamps.add(&file, &columns, limits, threads)?;
+        }
+        Ok(stamps)
     }
 
     /// The times of an order; none where it is in no orders file, or refused there.

@@ -29,6 +29,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// What is wrong with what is none of these files.
 const NO_INPUT: &str = "it is no file .jsonl or .csv";
+/// What is wrong with a file whose name is no text.
+const NO_TEXT: &str = "its name is not in UTF-8; rename it";
 /// What is wrong with a file of which no line could be read, and what to do.
 const UTF_16: &str = "it is text in UTF-16, not in UTF-8; convert it: iconv -f UTF-16 -t UTF-8";
 
@@ -237,9 +239,11 @@ impl Rounds {
         for entry in fs::read_dir(&self.directory).map_err(|error| error.to_string())? {
             let entry = entry.map_err(|error| error.to_string())?;
             let name = entry.file_name();
-            // Whose name is no text cannot be told by name.
-            let Some(name) = name.to_str().filter(|name| !name.starts_with('.')) else { continue };
-            found.push((name.to_owned(), entry.ino()));
+            match name.to_str() {
+                Some(name) if name.starts_with('.') => {}
+                Some(name) => found.push((name.to_owned(), entry.ino())),
+                None => self.pass_over(name.to_string_lossy().into_owned()),
+            }
         }
         found.sort();
         let mut new = Vec::new();
@@ -258,6 +262,15 @@ impl Rounds {
         let added = self.journal.add(new).map_err(|error| format!("the store of checkpoints failed: {error}"))?;
         self.picked_up.extend(added.iter().map(Known::of));
         Ok(true)
+    }
+
+    /// Says once of a file, whose name is no text, that it is not read: the journal knows files by their names.
+    fn pass_over(&mut self, shown: String) {
+        let is_input = !shown.starts_with('.') && framing_of(&shown).is_some();
+        if is_input && !self.refused.contains_key(&shown) {
+            tracing::warn!("{} is not picked up before it has changed: {NO_TEXT}", visible(&shown));
+            self.refused.insert(shown, Refused { seen: None, why: NO_TEXT.to_owned(), again_at: None });
+        }
     }
 
     /// True for a name that was picked up; says so where another file has it now, or that file was written to since.
