@@ -180,7 +180,7 @@ fn what_is_odd_is_not_co_ordered() {
     let time = "2018-01-01 00:00:00";
     assert!(is_found(&[order("a", time), order("b", time)]));
     assert!(is_found(&[order("", time), order("b", "2018-01-31T00:00:00.5-03:00")]), "refused later, and an odd time");
-    assert!(!is_found(&[]));
+    assert!(is_found(&[]), "no rows, and so none that is odd");
     assert!(!is_found(&[order("a", time), order("b", time), order("a", time)]), "listed twice");
     assert!(!is_found(&[order("a", time), order("a", time)]), "listed twice, one after the other");
     assert!(!is_found(&[order("a", time), order(" a", time)]), "listed twice, once to be trimmed");
