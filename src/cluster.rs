@@ -22,6 +22,7 @@ use timely::worker::Worker;
 use crate::config::Cluster;
 use crate::error::{JobError, JobResult};
 use crate::interrupt;
+use crate::source::no_thread;
 use hello::{Hello, Role};
 
 /// How often a process says whom it waits for.
@@ -51,9 +52,8 @@ pub fn execute<T: Send + 'static>(
             (builders, Some(connections))
         }
     };
-    let failed = |error| JobError::job(format!("cannot start the workers: {error}"));
     let guards =
-        timely::execute::execute_from(builders, Box::new(()), WorkerConfig::default(), work).map_err(failed)?;
+        timely::execute::execute_from(builders, Box::new(()), WorkerConfig::default(), work).map_err(no_thread)?;
     let panicked = |error| {
         JobError::job(format!("a worker stopped unexpectedly: {error}"))
             .remedy("this is a defect of orderwatch: please report it with the message above and the command")

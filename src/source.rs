@@ -20,6 +20,7 @@ pub mod sort;
 pub mod supply;
 pub mod watch;
 
+use std::fmt::Display;
 use std::io;
 
 use dataflows::time::Time;
@@ -79,7 +80,7 @@ fn on_threads<T: Send>(threads: usize, work: impl Fn() -> T + Sync) -> JobResult
 }
 
 /// The system gives no more threads.
-fn no_thread(error: io::Error) -> JobError {
+pub fn no_thread(error: impl Display) -> JobError {
     JobError::job(format!("cannot start the workers: {error}"))
         .at("threads of this user")
         .remedy("give a smaller -w, or let this user have more: ulimit -u")
